@@ -1,0 +1,113 @@
+"""Every hyperparameter of a run, typed and with its default; YAML files and the command line hold differences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from algos.base import Algorithm
+from dynamics.config import EnsembleConfig
+
+ANCHOR_VARIANTS = ("seek", "nearest", "random", "self-noise", "zero")
+WANDB_MODES = ("auto", "online", "offline", "off")
+REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How the dataset is transformed before training; evaluation always reports the environment's own returns."""
+
+    reward_normalization: str = "none"
+    """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion);
+    minus_one: subtract 1 (IQL and CQL, AntMaze)."""
+    observation_normalization: bool = False
+    """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
+
+
+@dataclass(frozen=True)
+class SeekerConfig:
+    """Training of the anchor seeker (COCOA, section 4.2)."""
+
+    hidden: tuple[int, ...] = (100, 100)
+    """Widths of the hidden layers, each with LayerNorm and ReLU."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    batch_size: int = 256
+    """Recorded (state, action) pairs per update."""
+    max_epochs: int = 50
+    """Upper bound of passes over all reverse rollouts."""
+    patience: int = 5
+    """Stop after this many epochs in a row without an improvement of `min_improvement`."""
+    min_improvement: float = 0.005
+    """Relative change of the loss that counts as an improvement."""
+
+
+@dataclass(frozen=True)
+class CocoaConfig:
+    """Compositional conservatism: where anchors come from and how networks see (anchor, difference)."""
+
+    variant: str = "seek"
+    """Where anchors come from: seek (COCOA); controls: nearest, random, self-noise, zero."""
+    horizon: int = 1
+    """Steps k of the mean forward dynamics under the seeker from a state to its anchor."""
+    rollout_length: int = 5
+    """Steps H of each reverse rollout."""
+    rollout_scale: float = 0.8
+    """Factor on the rollout's direction, the action of a random transition."""
+    rollout_noise: float = 0.1
+    """Standard deviation of the noise added to each reverse action."""
+    seeker: SeekerConfig = field(default_factory=SeekerConfig)
+    """The anchor seeker's training."""
+    encoder_hidden: tuple[int, ...] = (64, 64)
+    """Hidden widths of f(difference) and g(anchor); the last is also the width of the feature."""
+    embedding: int = 4
+    """Inner dimension e of the bilinear form, feature_i = sum_e f_ie g_ie."""
+    hidden: tuple[int, ...] = (100, 100)
+    """Widths of the backbone behind the encoder; replaces `algo.hidden`."""
+    per_seed: bool = False
+    """Train dynamics and seeker once per seed, instead of once for all seeds of the run."""
+    candidates: int = 256
+    """nearest: how many data states, and how many differences, the search compares."""
+    noise: float = 0.1
+    """self-noise: standard deviation of the noise, in standard deviations of the data."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole run. `cocoa.fit` takes these fields as keyword arguments, the command line as `field=value`."""
+
+    algo: Algorithm
+    """The algorithm with its hyperparameters."""
+    cocoa: CocoaConfig | None = None
+    """Compositional conservatism; None trains the plain algorithm."""
+    dataset: str = "hopper-demo"
+    """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
+    env: str | None = None
+    """Gymnasium id for evaluation; None takes the dataset's own, where it is known."""
+    seeds: tuple[int, ...] = (0,)
+    """One independent training per seed, all in one program."""
+    updates: int = 1_000_000
+    """Gradient updates per seed."""
+    batch_size: int = 256
+    """Transitions per update."""
+    log_every: int = 1000
+    """Updates per chunk on the device; losses are logged as means over a chunk."""
+    eval_every: int = 5000
+    """Updates between evaluations; a checkpoint follows each."""
+    eval_episodes: int = 10
+    """Episodes per seed and evaluation; 0 evaluates nothing."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Transformation of the dataset."""
+    dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
+    """Forward and reverse models."""
+    wandb: str = "auto"
+    """auto (online where a key is set, else offline), online, offline, off."""
+    wandb_project: str = "cocoa"
+    """Weights & Biases project."""
+    name: str | None = None
+    """Name of the run's folder; None takes the time."""
+    runs_dir: str = "runs"
+    """Where run folders are made."""
+    cache_dir: str | None = None
+    """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or the user's cache folder."""
+    resume: str | None = None
+    """A run folder to go on with; all other fields come from its configuration."""

@@ -1,0 +1,33 @@
+"""Hyperparameters of the learned models."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class EnsembleConfig:
+    """Ensemble of probabilistic networks (PETS/MBPO; the settings of MOPO and COCOA)."""
+
+    members: int = 7
+    """Networks in the ensemble."""
+    elites: int = 5
+    """Members with the lowest holdout error, which are kept."""
+    hidden: tuple[int, ...] = (200, 200, 200, 200)
+    """Widths of the hidden layers, swish."""
+    weight_decay: tuple[float, ...] = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
+    """L2 penalty of each layer's weights, the output layer last."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    batch_size: int = 256
+    """Transitions per member and update."""
+    holdout_fraction: float = 0.2
+    """Share of the transitions kept for validation, at most `max_holdout`."""
+    max_holdout: int = 1000
+    """Upper bound of the validation transitions."""
+    patience: int = 5
+    """Stop after this many epochs in which no member improved by `min_improvement`."""
+    min_improvement: float = 0.01
+    """Relative fall of a member's holdout error that counts as an improvement."""
+    max_epochs: int = 1000
+    """Upper bound of passes over the data."""
+    log_variance_penalty: float = 0.01
+    """Weight of (sum of upper - lower bounds of the log-variance) in the loss."""
