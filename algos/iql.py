@@ -1,0 +1,109 @@
+"""Implicit Q-learning (Kostrikov, Nair, Levine; ICLR 2022; arXiv 2110.06169)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from algos.networks import Model, Networks, gaussian_log_prob, polyak
+
+
+@struct.dataclass
+class State:
+    """What IQL learns."""
+
+    actor: Model
+    critics: Model
+    value: Model
+    target_critics: Any
+
+
+@register("iql")
+@dataclass(frozen=True)
+class IQL(Algorithm):
+    """Implicit Q-learning: values by expectile regression, a policy by advantage-weighted regression.
+
+    With Q̄ the target critics and Q̄(s, a) = min_i Q̄_i(s, a), one update minimises in this order
+
+        L(V)   = E |τ - 1(Q̄(s, a) < V(s))| (Q̄(s, a) - V(s))²                          (eq. 5)
+        L(π)   = -E min(exp(β (Q̄(s, a) - V(s))), clip) log π(a | s)                   (eq. 7)
+        L(Q_i) = E (r + γ (1 - terminal) V(s') - Q_i(s, a))²                           (eq. 6)
+
+    each with the results of the ones before, and then moves Q̄ towards Q. π is a normal distribution with
+    mean in (-1, 1) and a standard deviation that does not depend on the state; its step size decays to
+    zero along a cosine.
+    """
+
+    expectile: float = 0.7
+    """τ: 0.5 averages over the data's actions, 1 takes their maximum."""
+    temperature: float = 3.0
+    """β: 0 clones the behaviour, ∞ takes the best action."""
+    advantage_clip: float = 100.0
+    """Upper bound of the weight exp(β A)."""
+    learning_rate: float = 3e-4
+    """Adam's step size of all networks."""
+    cosine_schedule: bool = True
+    """Let the actor's step size decay to zero over the training."""
+    target_rate: float = 0.005
+    """Share of the critics that enters their targets with each update."""
+
+    def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
+        """Return fresh networks; targets equal critics."""
+        actor_key, critics_key, value_key = jax.random.split(key, 3)
+        schedule = optax.cosine_decay_schedule(self.learning_rate, updates)
+        actor_optimizer = optax.adam(schedule if self.cosine_schedule else self.learning_rate)
+        optimizer = optax.adam(self.learning_rate)
+        actor = Model.create(networks.gaussian_policy(), actor_optimizer, actor_key, batch.observation)
+        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        value = Model.create(networks.value(), optimizer, value_key, batch.observation)
+        return State(actor, critics, value, critics.params)
+
+    def value_loss(self, params: Any, state: State, batch: Batch, target_q: Array) -> tuple[Array, Metrics]:
+        """L(V), with `target_q` = Q̄(s, a)."""
+        value = state.value(batch.observation, params=params)
+        difference = target_q - value
+        weight = jnp.abs(self.expectile - (difference < 0))
+        loss = jnp.mean(weight * difference**2)
+        return loss, {"value_loss": loss, "value": value.mean()}
+
+    def actor_loss(self, params: Any, state: State, batch: Batch, target_q: Array) -> tuple[Array, Metrics]:
+        """L(π), with `target_q` = Q̄(s, a)."""
+        advantage = target_q - state.value(batch.observation)
+        weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.advantage_clip)
+        mean, log_std = state.actor(batch.observation, params=params)
+        loss = -jnp.mean(weight * gaussian_log_prob(mean, log_std, batch.action))
+        metrics = {"actor_loss": loss, "advantage": advantage.mean(), "weight": weight.mean()}
+        return loss, metrics | {"policy_std": jnp.exp(log_std).mean()}
+
+    def critic_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i)."""
+        next_value = state.value(batch.next_observation)
+        target = batch.reward + self.discount * (1 - batch.terminal) * next_value
+        q = state.critics(batch.observation, batch.action, params=params)
+        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
+        return loss, {"critic_loss": loss, "q": q.mean()}
+
+    def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+        """Update V, π, Q and the targets, in this order; draws nothing from `key`."""
+        target_q = state.critics(batch.observation, batch.action, params=state.target_critics).min(axis=0)
+        value, value_metrics = state.value.minimize(self.value_loss, state, batch, target_q)
+        state = state.replace(value=value)
+        actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, target_q)
+        critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch)
+        target_critics = polyak(state.target_critics, critics.params, self.target_rate)
+        state = state.replace(actor=actor, critics=critics, target_critics=target_critics)
+        return state, value_metrics | actor_metrics | critic_metrics
+
+    def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
+        """Return the policy's mean, or with `key` a sample of it."""
+        mean, log_std = state.actor(observation)
+        if key is None:
+            return mean
+        noise = jnp.exp(log_std) * jax.random.normal(key, mean.shape)
+        return jnp.clip(mean + noise, -1.0, 1.0)

@@ -1,0 +1,162 @@
+"""Networks that all algorithms share: heads over a backbone over an encoder.
+
+An *encoder* turns an observation, and for critics an action, into one feature vector. The plain one
+concatenates arrays; another may be substituted without a change to any algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from algos.base import Array, Metrics, Observation
+
+LOG_STD_BOUNDS = (-5.0, 2.0)
+orthogonal = nn.initializers.orthogonal(2**0.5)
+
+
+class Encoder(Protocol):
+    """Make a module that maps (observation[, action]) to features (..., width)."""
+
+    def __call__(self) -> nn.Module: ...
+
+
+class Concatenate(nn.Module):
+    """The plain encoder: the observation array with the action, if any, appended."""
+
+    def __call__(self, observation: Array, action: Array | None = None) -> Array:
+        """Return (..., O) or (..., O + A)."""
+        return observation if action is None else jnp.concatenate([observation, action], axis=-1)
+
+
+class MLP(nn.Module):
+    """Dense layers with ReLU, then optionally LayerNorm, after each; orthogonal weights, zero biases."""
+
+    hidden: tuple[int, ...]
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        """Map (..., d) to (..., hidden[-1])."""
+        for width in self.hidden:
+            x = nn.relu(nn.Dense(width, kernel_init=orthogonal)(x))
+            if self.layer_norm:
+                x = nn.LayerNorm()(x)
+        return x
+
+
+class Value(nn.Module):
+    """State value V(s), or action value Q(s, a) if called with an action: shape (...)."""
+
+    encoder: Encoder
+    hidden: tuple[int, ...]
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, observation: Observation, action: Array | None = None) -> Array:
+        """Return values of shape (...)."""
+        features = MLP(self.hidden, self.layer_norm)(self.encoder()(observation, action))
+        return nn.Dense(1, kernel_init=orthogonal)(features)[..., 0]
+
+
+class Critics(nn.Module):
+    """Independent action values Q_i(s, a): shape (count, ...).
+
+    Written out rather than batched: on a CPU separate matrix products are faster than a batched one.
+    """
+
+    encoder: Encoder
+    hidden: tuple[int, ...]
+    count: int = 2
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, observation: Observation, action: Array) -> Array:
+        """Return values of shape (count, ...)."""
+        critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(self.count)]
+        return jnp.stack([critic(observation, action) for critic in critics])
+
+
+class GaussianPolicy(nn.Module):
+    """Normal distribution N(tanh(m(s)), σ²) with a standard deviation σ that does not depend on s."""
+
+    encoder: Encoder
+    hidden: tuple[int, ...]
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, observation: Observation) -> tuple[Array, Array]:
+        """Return the mean (..., A) in (-1, 1) and the log standard deviation (A,)."""
+        features = MLP(self.hidden)(self.encoder()(observation))
+        mean = jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
+        log_std = self.param("log_std", nn.initializers.zeros, (self.action_dim,))
+        return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
+
+
+def gaussian_log_prob(mean: Array, log_std: Array, action: Array) -> Array:
+    """Return Σ_j log N(a_j; mean_j, exp(log_std_j)²), shape (...)."""
+    z = (action - mean) * jnp.exp(-log_std)
+    return -0.5 * jnp.sum(z**2 + 2 * log_std + jnp.log(2 * jnp.pi), axis=-1)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """What the surroundings decide about networks: the encoder, the widths behind it, the action's size."""
+
+    action_dim: int
+    hidden: tuple[int, ...]
+    encoder: Encoder = Concatenate
+
+    def value(self, layer_norm: bool = False) -> Value:
+        """Return a state-value network."""
+        return Value(self.encoder, self.hidden, layer_norm)
+
+    def critics(self, count: int = 2, layer_norm: bool = False) -> Critics:
+        """Return `count` independent action-value networks."""
+        return Critics(self.encoder, self.hidden, count, layer_norm)
+
+    def gaussian_policy(self) -> GaussianPolicy:
+        """Return a policy with a state-independent standard deviation."""
+        return GaussianPolicy(self.encoder, self.hidden, self.action_dim)
+
+
+@struct.dataclass
+class Model:
+    """A network with its parameters and its optimizer's state."""
+
+    params: Any
+    opt_state: Any
+    module: nn.Module = struct.field(pytree_node=False)
+    optimizer: optax.GradientTransformation = struct.field(pytree_node=False)
+
+    @classmethod
+    def create(
+        cls, module: nn.Module, optimizer: optax.GradientTransformation, key: Array, *inputs: Any
+    ) -> Model:
+        """Initialise `module` for `inputs`, of which only shapes matter."""
+        params = module.init(key, *inputs)["params"]
+        return cls(params, optimizer.init(params), module, optimizer)
+
+    def __call__(self, *inputs: Any, params: Any = None) -> Any:
+        """Apply the network, with `params` in place of its own if given."""
+        return self.module.apply({"params": self.params if params is None else params}, *inputs)
+
+    def minimize(
+        self, loss: Callable[..., tuple[Array, Metrics]], *args: Any
+    ) -> tuple[Model, Metrics]:
+        """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""
+        gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
+        updates, opt_state = self.optimizer.update(gradient, self.opt_state, self.params)
+        return self.replace(params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
+
+
+def polyak(target: Any, online: Any, rate: float) -> Any:
+    """Return (1 - rate) target + rate online, leaf by leaf."""
+    return optax.incremental_update(online, target, rate)

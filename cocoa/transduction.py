@@ -1,0 +1,48 @@
+"""The transductive encoder: a bilinear form in the anchor and the difference."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from algos.networks import MLP, orthogonal
+from cocoa.decomposition import Decomposition
+
+
+class Factor(nn.Module):
+    """One factor of the bilinear form: an MLP with LayerNorm behind every layer, the output included."""
+
+    hidden: tuple[int, ...]
+    embedding: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (..., d) to (..., embedding, hidden[-1]): the longer axis last is the faster layout."""
+        width = self.hidden[-1]
+        x = MLP(self.hidden, layer_norm=True)(x)
+        x = nn.LayerNorm()(nn.Dense(width * self.embedding, kernel_init=orthogonal)(x))
+        return x.reshape(*x.shape[:-1], self.embedding, width)
+
+
+class TransductiveEncoder(nn.Module):
+    """Encode a decomposed state as feature_i = Σ_e f(Δ[, a])_ei g(s̃[, a])_ei.
+
+    After bilinear transduction (Netanyahu et al., ICLR 2023) as COCOA uses it (arXiv 2404.04682,
+    section 4.3): if each factor has seen its own input in training, a new combination of the two lies
+    within reach.
+    """
+
+    hidden: tuple[int, ...]
+    embedding: int
+
+    @nn.compact
+    def __call__(self, observation: Decomposition, action: jax.Array | None = None) -> jax.Array:
+        """Map leaves (..., O), and an action (..., A), to features (..., hidden[-1])."""
+        anchor, delta = observation.anchor, observation.delta
+        if action is not None:
+            anchor = jnp.concatenate([anchor, action], axis=-1)
+            delta = jnp.concatenate([delta, action], axis=-1)
+        f = Factor(self.hidden, self.embedding, name="difference")(delta)
+        g = Factor(self.hidden, self.embedding, name="anchor")(anchor)
+        return jnp.sum(f * g, axis=-2)
