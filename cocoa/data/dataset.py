@@ -1,0 +1,231 @@
+"""Offline data as transitions, with D4RL's semantics and without its mistakes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from cocoa.data import hdf5
+from cocoa.data.reference import D4RL
+from cocoa.data.sources import SHIPPED, locate
+from cocoa.data.spaces import spaces
+from cocoa.data.validation import (
+    FLAGS,
+    VECTORS,
+    check_actions,
+    check_finite,
+    check_flags,
+    check_layout,
+    check_spaces,
+)
+from cocoa.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Transitions in time order, the rows of an episode consecutive; NumPy arrays in the environment's units.
+
+    A transition with `terminals` ends in a state without a future: its target is the reward alone. A time
+    limit never counts as terminal.
+    """
+
+    name: str
+    """The name or the stem of the file's name."""
+    env: str | None
+    """Gymnasium id of the environment, if known."""
+    sha256: str
+    """Of the file's bytes, or of the arrays' bytes."""
+    observations: np.ndarray
+    """(N, O) float32."""
+    actions: np.ndarray
+    """(N, A) float32, in environment units."""
+    rewards: np.ndarray
+    """(N,) float32."""
+    terminals: np.ndarray
+    """(N,) bool."""
+    next_observations: np.ndarray
+    """(N, O) float32."""
+    next_observed: np.ndarray
+    """(N,) bool; False where the data does not tell the next observation and a copy of the observation stands
+    in: terminal rows without a stored one. Leave them out when fitting dynamics."""
+    episodes: np.ndarray
+    """(N,) int32: the number of the episode, 0 .. E-1. An episode may have lost its last step, or all."""
+    complete: np.ndarray
+    """(E,) bool: whether an episode ended by a terminal or a time limit, not by the end of the recording."""
+    episode_returns: np.ndarray
+    """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
+
+    @classmethod
+    def from_arrays(
+        cls,
+        *,
+        observations: ArrayLike,
+        actions: ArrayLike,
+        rewards: ArrayLike,
+        terminals: ArrayLike,
+        timeouts: ArrayLike | None = None,
+        next_observations: ArrayLike | None = None,
+        env: str | None = None,
+        name: str = "arrays",
+    ) -> Dataset:
+        """Wrap arrays with one row per step; see `load` for their meaning. float32 arrays are not copied.
+
+        observations, next_observations: (N, O); actions: (N, A) in environment units; rewards, terminals,
+        timeouts: (N,) or (N, 1), flags 0 or 1. Raises DataError if they cannot be trusted.
+        """
+        given = {
+            "observations": observations,
+            "actions": actions,
+            "rewards": rewards,
+            "terminals": terminals,
+            "timeouts": timeouts,
+            "next_observations": next_observations,
+        }
+        arrays = {key: np.asarray(value) for key, value in given.items() if value is not None}
+        check_layout(arrays, name, found=", ".join(arrays))
+        with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
+            columns = {k: a if k in FLAGS else a.astype(np.float32, copy=False) for k, a in arrays.items()}
+        return _build(columns, name, name, env, _digest(columns))
+
+    @property
+    def behaviour_return(self) -> float:
+        """Mean return of the complete episodes, or of all if none is complete; raw, not normalized."""
+        return float(self.counted_returns.mean())
+
+    @property
+    def counted_returns(self) -> np.ndarray:
+        """Returns of the complete episodes, or of all if none is complete."""
+        return self.episode_returns[self.complete] if self.complete.any() else self.episode_returns
+
+
+def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
+    """Load a dataset by its name (shipped or D4RL's) or the path of a D4RL-format HDF5 file.
+
+    The environment is `env`, else what the file's attributes name, else D4RL's; it bounds the actions
+    (without one, by -1 and 1) and checks the sizes of observations and actions.
+
+    - A stored `next_observations` is used in every row.
+    - Without it the next row's observation is taken. The last step of an episode then has none: it is kept if
+      it is terminal, since its target does not look at it, and dropped otherwise.
+    - An episode ends at `terminals`, at `timeouts`, at the end of the file, and where a stored next
+      observation is not the next row's observation. Where both flags are set, the step is terminal.
+    - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
+      as well, episodes are cut after the environment's time limit, as D4RL does, if it is known.
+
+    Raises DataError, naming the file, the key and the row, if the data cannot be found or trusted.
+    """
+    name = os.fspath(dataset)
+    path = locate(name)
+    columns, recorded_env, digest = hdf5.read(path)
+    task = D4RL.get(name)
+    known = task is not None or name in SHIPPED
+    env = env or _known_to_gymnasium(recorded_env, path) or (task.env if task else None)
+    time_limit = task.time_limit if task else None
+    return _build(columns, name if known else path.stem, str(path), env, digest, time_limit)
+
+
+def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
+    """Return the environment that a file names, or None, with a warning, if Gymnasium cannot make it."""
+    if env is None:
+        return None
+    try:
+        spaces(env)
+    except DataError as error:
+        warnings.warn(f"{path} says that it was recorded in {env!r}; this is ignored. {error}", stacklevel=3)
+        return None
+    return env
+
+
+def _build(
+    columns: dict[str, np.ndarray],
+    name: str,
+    source: str,
+    env: str | None,
+    digest: str,
+    time_limit: int | None = None,
+) -> Dataset:
+    """Validate columns whose layout has been checked, and make transitions of them."""
+    columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
+    bounds = spaces(env) if env else None
+    if env and bounds:
+        check_spaces(columns, source, env, bounds)
+    for key, column in columns.items():
+        (check_flags if key in FLAGS else check_finite)(column, source, key)
+    check_actions(columns["actions"], source, env, bounds)
+    if bounds and time_limit is None:
+        time_limit = bounds.time_limit
+    return Dataset(name=name, env=env, sha256=digest, **_transitions(columns, source, time_limit))
+
+
+def _transitions(
+    columns: dict[str, np.ndarray], source: str, time_limit: int | None
+) -> dict[str, np.ndarray]:
+    """Return the fields of a Dataset that are arrays; the rules are those of `load`."""
+    observations, stored_next = columns["observations"], columns.get("next_observations")
+    terminals = columns["terminals"].astype(bool)
+    breaks = _breaks(observations, stored_next)
+    timeouts = _timeouts(columns, terminals, breaks, time_limit)
+    ends = terminals | timeouts | breaks
+    episodes = (np.cumsum(ends) - ends).astype(np.int32)
+    per_episode = {
+        "complete": (terminals | timeouts)[ends],
+        "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
+    }
+    per_row = {
+        "observations": observations,
+        "actions": columns["actions"],
+        "rewards": columns["rewards"],
+        "terminals": terminals,
+        "episodes": episodes,
+    }
+    if stored_next is not None:
+        known = np.ones(len(terminals), bool)
+        return per_episode | per_row | {"next_observations": stored_next, "next_observed": known}
+    kept = np.flatnonzero(terminals | ~ends)
+    if len(kept) == 0:
+        raise DataError(
+            f"{source}: no transition has a next observation, as every episode is a single step without a "
+            "terminal flag. Record longer episodes, or store `next_observations`."
+        )
+    per_row = {key: column[kept] for key, column in per_row.items()}
+    following = observations[np.where(terminals[kept], kept, kept + 1)]
+    return per_episode | per_row | {"next_observations": following, "next_observed": ~per_row["terminals"]}
+
+
+def _breaks(observations: np.ndarray, next_observations: np.ndarray | None) -> np.ndarray:
+    """Return (N,) bool: whether the data shows that the next row does not follow on this one."""
+    breaks = np.zeros(len(observations), bool)
+    breaks[-1] = True
+    if next_observations is not None:
+        breaks[:-1] = (next_observations[:-1] != observations[1:]).any(axis=1)
+    return breaks
+
+
+def _timeouts(
+    columns: dict[str, np.ndarray], terminals: np.ndarray, breaks: np.ndarray, time_limit: int | None
+) -> np.ndarray:
+    """Return (N,) bool: the steps at which a time limit cuts an episode, as stored or as far as it shows."""
+    if "timeouts" in columns:
+        return columns["timeouts"].astype(bool)
+    if "next_observations" in columns:
+        return np.append(breaks[:-1], False)
+    if time_limit is None:
+        return np.zeros(len(terminals), bool)
+    row = np.arange(len(terminals))
+    starts = np.where(np.append(True, terminals[:-1]), row, 0)
+    return (row - np.maximum.accumulate(starts) + 1) % time_limit == 0
+
+
+def _digest(columns: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their keys and shapes."""
+    digest = hashlib.sha256()
+    for key, column in columns.items():
+        digest.update(f"{key}{column.dtype}{column.shape}".encode())
+        digest.update(np.ascontiguousarray(column).data)
+    return digest.hexdigest()

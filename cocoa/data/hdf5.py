@@ -1,0 +1,85 @@
+"""D4RL-format HDF5 files: flat arrays by key, each read once and straight into its final type."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from cocoa.data.validation import FLAGS, KEYS, check_layout
+from cocoa.errors import DataError
+
+_ENV_ATTRIBUTES = ("env_id", "env", "env_name")
+_REMEDY = "If it was downloaded or copied, delete it and fetch it again."
+
+
+def read(path: Path) -> tuple[dict[str, np.ndarray], str | None, str]:
+    """Return a file's columns by key, the environment its attributes name, and the SHA-256 of its bytes.
+
+    Columns have the shapes of the file and are float32, flags of any type; groups (`infos`, `metadata`) and
+    unknown keys are ignored. Raises DataError if the file cannot be read or its layout is wrong.
+    """
+    digest = _digest(path)
+    try:
+        with h5py.File(path, "r") as file:
+            return _columns(file, str(path)), _env(file), digest
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes h5py raise nearly anything
+        raise DataError(f"{path} is a damaged HDF5 file, perhaps cut short: {error}. {_REMEDY}") from error
+
+
+def _digest(path: Path) -> str:
+    """Return the SHA-256 of a file, after checking that it can be read and says that it is HDF5."""
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            empty = file.tell() == 0
+    except FileNotFoundError as error:
+        raise DataError(
+            f"There is no file {path}. Check the path; it is taken from the working directory."
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}. Give the path of a readable HDF5 file."
+        ) from error
+    if empty:
+        raise DataError(f"{path} is empty (0 bytes). {_REMEDY}")
+    if not h5py.is_hdf5(path):
+        raise DataError(f"{path} is not an HDF5 file. Datasets are read in D4RL's format, HDF5. {_REMEDY}")
+    return digest
+
+
+def _columns(file: h5py.File, source: str) -> dict[str, np.ndarray]:
+    stored: dict[str, h5py.Dataset] = {}
+    for key in KEYS:
+        if key in file:
+            item = file[key]
+            if not isinstance(item, h5py.Dataset):
+                raise DataError(f"{source}: `{key}` is a group. D4RL's format has arrays, one row per step.")
+            stored[key] = item
+    check_layout(stored, source, found=", ".join(file) or "nothing")
+    return {key: _read_column(dataset, source, key) for key, dataset in stored.items()}
+
+
+def _read_column(dataset: h5py.Dataset, source: str, key: str) -> np.ndarray:
+    column = np.empty(dataset.shape, dataset.dtype if key in FLAGS else np.float32)
+    try:
+        dataset.read_direct(column)
+    except Exception as error:
+        raise DataError(
+            f"{source}: `{key}` cannot be read, the file is damaged: {error}. {_REMEDY}"
+        ) from error
+    return column
+
+
+def _env(file: h5py.File) -> str | None:
+    for name in _ENV_ATTRIBUTES:
+        value = file.attrs.get(name)
+        if isinstance(value, bytes):
+            value = value.decode()
+        if isinstance(value, str) and value:
+            return value
+    return None

@@ -1,0 +1,99 @@
+"""From a dataset to what algorithms train on: scaled rewards, actions in [-1, 1], scale of observations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from flax import struct
+
+from algos.base import Batch
+from cocoa.config import REWARD_NORMALIZATIONS, DataConfig
+from cocoa.data.dataset import Dataset
+from cocoa.data.spaces import spaces
+from cocoa.errors import ConfigError, DataError
+
+_STD_FLOOR = 1e-3  # TD3+BC, appendix: keeps a constant observation finite
+
+
+@struct.dataclass
+class Scaling:
+    """Affine maps between the environment's units and the networks', for NumPy and JAX arrays alike."""
+
+    observation_mean: Any
+    """(O,) float32."""
+    observation_std: Any
+    """(O,) float32, positive."""
+    action_center: Any
+    """(A,) float32, environment units."""
+    action_half_range: Any
+    """(A,) float32, environment units, positive."""
+
+    def normalize(self, observation: Any) -> Any:
+        """Return observations (..., O), centred and divided by their standard deviation."""
+        return (observation - self.observation_mean) / self.observation_std
+
+    def to_environment(self, action: Any) -> Any:
+        """Return actions (..., A) in environment units, of actions in [-1, 1]."""
+        return self.action_center + self.action_half_range * action
+
+
+def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
+    """Return all transitions as one float32 batch (N, ...) of NumPy arrays, and the scales of its numbers.
+
+    Observations stay in environment units: `Scaling.normalize` is applied where networks see them. It
+    standardises (with 1e-3 added to the standard deviation, TD3+BC) if the configuration says so, and is the
+    identity else. Actions are mapped to [-1, 1] by the environment's bounds, and taken as they are where the
+    environment is unknown. Raises DataError if the rewards cannot be normalised, ConfigError for an unknown
+    normalisation.
+    """
+    scaling = _scaling(dataset, config)
+    actions = (dataset.actions - scaling.action_center) / scaling.action_half_range
+    fields: dict[str, Any] = {
+        "observation": dataset.observations,
+        "action": np.clip(actions, -1.0, 1.0, out=actions),  # validation lets rounding errors through
+        "reward": _normalized_rewards(dataset, config.reward_normalization),
+        "terminal": dataset.terminals.astype(np.float32),
+        "next_observation": dataset.next_observations,
+    }
+    return Batch(**fields), scaling
+
+
+def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
+    observation_dim, action_dim = dataset.observations.shape[1], dataset.actions.shape[1]
+    mean, std = np.zeros(observation_dim), np.ones(observation_dim)
+    if config.observation_normalization:
+        mean = dataset.observations.mean(axis=0, dtype=np.float64)
+        # Column by column, since NumPy's std makes a float64 copy of what it is given.
+        std = np.array([column.std(dtype=np.float64) for column in dataset.observations.T]) + _STD_FLOOR
+    low, high = -np.ones(action_dim), np.ones(action_dim)
+    if dataset.env is not None:
+        bounds = spaces(dataset.env)
+        low, high = bounds.action_low, bounds.action_high
+    return Scaling(
+        observation_mean=mean.astype(np.float32),
+        observation_std=std.astype(np.float32),
+        action_center=((high + low) / 2).astype(np.float32),
+        action_half_range=((high - low) / 2).astype(np.float32),
+    )
+
+
+def _normalized_rewards(dataset: Dataset, normalization: str) -> np.ndarray:
+    """Return the rewards (N,), transformed: see `DataConfig.reward_normalization`."""
+    if normalization == "none":
+        return dataset.rewards
+    if normalization == "minus_one":
+        return dataset.rewards - np.float32(1)
+    if normalization != "return_range":
+        raise ConfigError(
+            f"data.reward_normalization is {normalization!r}; "
+            f"it must be one of {', '.join(REWARD_NORMALIZATIONS)}."
+        )
+    returns = dataset.counted_returns
+    spread = returns.max() - returns.min()
+    if spread == 0:
+        raise DataError(
+            f"Dataset {dataset.name}: all {len(returns)} complete episodes return {returns[0]:g}, so rewards "
+            "cannot be scaled by the range of returns. Set data.reward_normalization=none or minus_one."
+        )
+    return dataset.rewards * np.float32(1000.0 / spread)

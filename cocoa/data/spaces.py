@@ -1,0 +1,63 @@
+"""What a Gymnasium environment says about its observations, actions and time limit."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box
+
+from cocoa.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Spaces:
+    """The spaces of an environment: `observation_dim`, action bounds (A,), steps per episode if limited."""
+
+    observation_dim: int
+    action_low: np.ndarray
+    action_high: np.ndarray
+    time_limit: int | None
+
+
+@lru_cache
+def spaces(env: str) -> Spaces:
+    """Make `env` once and return its spaces.
+
+    A component of the action without finite bounds counts as bounded by -1 and 1. Raises DataError where
+    Gymnasium cannot make the environment, or it has no vector-valued observations and actions.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
+            made = gymnasium.make(env, disable_env_checker=True)
+    except (gymnasium.error.Error, ImportError) as error:
+        near = get_close_matches(env, gymnasium.registry, n=3)
+        hint = f" The nearest ids are {', '.join(near)}." if near else ""
+        raise DataError(
+            f"Environment {env!r} cannot be made: {error}{hint} Give env= a Gymnasium id such as Hopper-v4, "
+            "and install what the environment needs."
+        ) from error
+    observations, actions = made.observation_space, made.action_space
+    made.close()
+    if not (isinstance(observations, Box) and isinstance(actions, Box)) or (
+        len(observations.shape) != 1 or len(actions.shape) != 1
+    ):
+        raise DataError(
+            f"Environment {env!r} has observations {observations} and actions {actions}; both must be "
+            "vectors of real numbers (a Box with one axis). Give env= an environment with continuous states "
+            "and actions."
+        )
+    low, high = (np.asarray(bound, np.float32) for bound in (actions.low, actions.high))
+    bounded = np.isfinite(low) & np.isfinite(high)
+    time_limit = made.spec.max_episode_steps if made.spec else None
+    return Spaces(
+        observation_dim=observations.shape[0],
+        action_low=np.where(bounded, low, np.float32(-1)),
+        action_high=np.where(bounded, high, np.float32(1)),
+        time_limit=time_limit,
+    )

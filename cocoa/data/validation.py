@@ -1,0 +1,130 @@
+"""Checks of a dataset's columns; every message names the file, the key, the first bad row and what to do.
+
+Rows are counted from 0, as NumPy and h5py do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+import numpy as np
+
+from cocoa.data.spaces import Spaces
+from cocoa.errors import DataError
+
+VECTORS = ("observations", "actions", "next_observations")
+"""Keys with one vector per row, (N, d)."""
+FLAGS = ("terminals", "timeouts")
+"""Keys with one flag per row, (N,) or (N, 1)."""
+REQUIRED = ("observations", "actions", "rewards", "terminals")
+"""Keys that a dataset must have."""
+KEYS = (*REQUIRED, "timeouts", "next_observations")
+"""All keys that are read."""
+_ACTION_TOLERANCE = 1e-5  # of half the range: rounding of a tanh policy's actions is let through
+
+
+def check_layout(columns: Mapping[str, Any], source: str, found: str) -> None:
+    """Check that keys, dtypes and shapes fit together, without looking at values.
+
+    `columns` maps keys to arrays or HDF5 datasets; `source` names where they are from, and `found` lists what
+    else is there. Raises DataError.
+    """
+    for key in REQUIRED:
+        if key not in columns:
+            needed = f"D4RL's format needs {', '.join(REQUIRED)}."
+            raise DataError(f"{source}: key `{key}` is missing (found: {found}). {needed}")
+    for key, column in columns.items():
+        _check_column(column.dtype, column.shape, source, key)
+    _check_rows({key: column.shape[0] for key, column in columns.items()}, source)
+    width = columns["observations"].shape[1]
+    if "next_observations" in columns and columns["next_observations"].shape[1] != width:
+        reason = (
+            f"has {columns['next_observations'].shape[1]} numbers per row, but `observations` has {width}"
+        )
+        _reject(source, "next_observations", reason, "Both must be of the same environment.")
+
+
+def _check_column(dtype: np.dtype, shape: tuple[int, ...], source: str, key: str) -> None:
+    if dtype.kind not in ("fiub" if key in FLAGS else "fiu"):
+        remedy = f"Store it as {'bool' if key in FLAGS else 'float32'}."
+        _reject(source, key, f"has dtype {dtype} instead of a numeric one", remedy)
+    if key in VECTORS:
+        if len(shape) != 2 or shape[1] == 0:
+            _reject(source, key, f"has shape {shape}", "It must be (N, d): one vector of numbers per row.")
+    elif len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
+        _reject(source, key, f"has shape {shape}", "It must be (N,) or (N, 1): one number per row.")
+
+
+def _check_rows(rows: dict[str, int], source: str) -> None:
+    expected = rows["observations"]
+    if expected == 0:
+        _reject(source, "observations", "has no rows", "Record at least one transition.")
+    for key, count in rows.items():
+        if count != expected:
+            reason = (
+                f"has {count} rows but `observations` {expected}; they part at row {min(count, expected)}"
+            )
+            _reject(source, key, reason, "Every key needs one row per step.")
+
+
+def check_spaces(columns: Mapping[str, Any], source: str, env: str, spaces: Spaces) -> None:
+    """Check that observations and actions have the sizes of the environment's. Raises DataError."""
+    sizes = {"observations": spaces.observation_dim, "actions": len(spaces.action_low)}
+    for key, size in sizes.items():
+        if columns[key].shape[1] != size:
+            reason = f"has {columns[key].shape[1]} numbers per row, but environment {env} has {size}"
+            _reject(source, key, reason, "Give env= the environment in which the data was recorded.")
+
+
+def check_finite(column: np.ndarray, source: str, key: str) -> None:
+    """Check for NaN and infinity. Raises DataError."""
+    # min and max hand on NaN, and need no temporary array of the column's size.
+    if np.isfinite(column.min()) and np.isfinite(column.max()):
+        return
+    bad = ~np.isfinite(column)
+    where = tuple(int(i) for i in np.argwhere(bad)[0])
+    place = f"row {where[0]}" + (f", column {where[1]}" if column.ndim == 2 else "")
+    reason = f"holds {column[where]} in {place} ({_count(bad)}); as float32 every number must be finite"
+    _reject(source, key, reason, "Drop the episodes concerned or record them again.")
+
+
+def check_flags(column: np.ndarray, source: str, key: str) -> None:
+    """Check that all values are 0 or 1. Raises DataError."""
+    if column.dtype == bool:
+        return
+    bad = (column != 0) & (column != 1)
+    if bad.any():
+        row = int(bad.argmax())
+        reason = f"holds {column[row]} in row {row} ({_count(bad)}); a flag is 0 or 1"
+        _reject(source, key, reason, "Store it as bool.")
+
+
+def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spaces | None) -> None:
+    """Check that actions (N, A) lie within the environment's bounds, or [-1, 1] where it is unknown.
+
+    Excesses up to 1e-5 of half the range are let through. Raises DataError.
+    """
+    low = spaces.action_low if spaces else np.full(actions.shape[1], -1, np.float32)
+    high = spaces.action_high if spaces else np.full(actions.shape[1], 1, np.float32)
+    slack = _ACTION_TOLERANCE * (high - low) / 2
+    if (actions.min(axis=0) >= low - slack).all() and (actions.max(axis=0) <= high + slack).all():
+        return
+    bad = (actions < low - slack) | (actions > high + slack)
+    row, column = (int(i) for i in np.argwhere(bad)[0])
+    owner = f"the bounds of {env}" if spaces else "the bounds assumed where the environment is unknown"
+    reason = (
+        f"holds {actions[row, column]} in row {row}, column {column} ({_count(bad)}), outside of "
+        f"[{low[column]:g}, {high[column]:g}], {owner}"
+    )
+    hint = "Clip or rescale the actions, or give env= the environment in which the data was recorded."
+    _reject(source, "actions", reason, hint)
+
+
+def _reject(source: str, key: str, reason: str, remedy: str) -> NoReturn:
+    raise DataError(f"{source}: `{key}` {reason}. {remedy}")
+
+
+def _count(bad: np.ndarray) -> str:
+    rows = int(bad.reshape(len(bad), -1).any(axis=1).sum())
+    return f"{rows} bad {'row' if rows == 1 else 'rows'} in all"
