@@ -148,9 +148,7 @@ class Model:
         """Apply the network, with `params` in place of its own if given."""
         return self.module.apply({"params": self.params if params is None else params}, *inputs)
 
-    def minimize(
-        self, loss: Callable[..., tuple[Array, Metrics]], *args: Any
-    ) -> tuple[Model, Metrics]:
+    def minimize(self, loss: Callable[..., tuple[Array, Metrics]], *args: Any) -> tuple[Model, Metrics]:
         """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""
         gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
         updates, opt_state = self.optimizer.update(gradient, self.opt_state, self.params)

@@ -18,11 +18,9 @@ class Factor(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """Map (..., d) to (..., embedding, hidden[-1]): the longer axis last is the faster layout."""
-        width = self.hidden[-1]
+        """Map (..., d) to (..., embedding * hidden[-1]), the embedding being the slower index."""
         x = MLP(self.hidden, layer_norm=True)(x)
-        x = nn.LayerNorm()(nn.Dense(width * self.embedding, kernel_init=orthogonal)(x))
-        return x.reshape(*x.shape[:-1], self.embedding, width)
+        return nn.LayerNorm()(nn.Dense(self.embedding * self.hidden[-1], kernel_init=orthogonal)(x))
 
 
 class TransductiveEncoder(nn.Module):
@@ -45,4 +43,5 @@ class TransductiveEncoder(nn.Module):
             delta = jnp.concatenate([delta, action], axis=-1)
         f = Factor(self.hidden, self.embedding, name="difference")(delta)
         g = Factor(self.hidden, self.embedding, name="anchor")(anchor)
-        return jnp.sum(f * g, axis=-2)
+        # Slices added up, not a reduction: compilers turn the latter into a slow kernel on CPUs.
+        return sum(jnp.split(f * g, self.embedding, axis=-1))  # type: ignore[return-value]
