@@ -25,7 +25,9 @@ orthogonal = nn.initializers.orthogonal(2**0.5)
 class Encoder(Protocol):
     """Make a module that maps (observation[, action]) to features (..., width)."""
 
-    def __call__(self) -> nn.Module: ...
+    def __call__(self) -> nn.Module:
+        """Return a fresh module."""
+        ...
 
 
 class Concatenate(nn.Module):

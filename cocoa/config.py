@@ -1,4 +1,4 @@
-"""Every hyperparameter of a run, typed and with its default; YAML files and the command line hold differences."""
+"""Every hyperparameter of a run, typed and with its default; YAML and command line hold differences."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 
 @dataclass(frozen=True)
 class DataConfig:
-    """How the dataset is transformed before training; evaluation always reports the environment's own returns."""
+    """How the dataset is transformed before training; evaluation reports the environment's own returns."""
 
     reward_normalization: str = "none"
     """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion);
@@ -108,6 +108,6 @@ class Config:
     runs_dir: str = "runs"
     """Where run folders are made."""
     cache_dir: str | None = None
-    """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or the user's cache folder."""
+    """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
     resume: str | None = None
     """A run folder to go on with; all other fields come from its configuration."""

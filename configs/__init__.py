@@ -1,0 +1,1 @@
+"""YAML files with what differs from the defaults of the configuration classes."""

@@ -1,0 +1,167 @@
+"""A cache of what is learned before training, shared by seeds, algorithms and runs.
+
+An artefact is named by a hash of everything it depends on, so that it can be found again and never be
+confused. Its fit is saved after every epoch: a run that is killed, or any other that needs the same
+artefact, goes on from there and gets the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import filelock
+import jax
+
+from cocoa.errors import RunError
+from cocoa.serialization import load_tree, read_metadata, save_tree
+
+FORMAT = 1
+"""Part of every hash: raise it when the same specification yields another artefact."""
+
+Result = TypeVar("Result", covariant=True)
+History = list[dict[str, float]]
+"""The metrics of each epoch."""
+
+
+class Fit(Protocol, Generic[Result]):
+    """A training in epochs that can be stopped and continued between any two of them, bit for bit."""
+
+    def init(self) -> Any:
+        """Return the state before the first epoch."""
+        ...
+
+    def epoch(self, state: Any) -> tuple[Any, dict[str, float]]:
+        """Return the state after one more epoch, and scalars to log."""
+        ...
+
+    def finished(self, state: Any) -> bool:
+        """Tell whether no epoch is left."""
+        ...
+
+    def progress(self, state: Any) -> tuple[int, int]:
+        """Return the epochs done and an upper bound of all."""
+        ...
+
+    def result(self, state: Any) -> Result:
+        """Return what was learned."""
+        ...
+
+
+class Watcher(Protocol):
+    """Who is told how a stage goes on, and may end it by raising."""
+
+    def say(self, text: str) -> None:
+        """Tell the user."""
+        ...
+
+    def epoch(self, stage: str, done: int, most: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """Hear of `done` of at most `most` epochs, the last of which took `seconds`."""
+        ...
+
+    def check(self) -> None:
+        """Raise if the user asked to stop; called where everything is saved."""
+        ...
+
+
+def fingerprint(specification: Mapping[str, Any]) -> str:
+    """Return a hash of a JSON-serialisable mapping."""
+    text = json.dumps({"format": FORMAT, **specification}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+
+class Store:
+    """The cache folder: `cache_dir`, else $COCOA_CACHE, else ~/.cache/cocoa."""
+
+    def __init__(self, cache_dir: str | None, watcher: Watcher):
+        self.root = Path(cache_dir or os.environ.get("COCOA_CACHE") or Path.home() / ".cache" / "cocoa")
+        self.root = self.root.expanduser()
+        self.watcher = watcher
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"The cache folder {self.root} cannot be made ({error}). Set cache_dir=."
+            ) from error
+
+    def fit(
+        self, kind: str, specification: Mapping[str, Any], make: Callable[[], Fit[Result]]
+    ) -> tuple[Result, History]:
+        """Return the result of `make()` trained to its end, and its history; from the cache if it is there.
+
+        A second process that wants the same artefact waits for the first.
+        """
+
+        def build(path: Path, partial: Path) -> None:
+            trainer = make()
+            state, history = self._restore(partial, trainer)
+            while not trainer.finished(state):
+                start = time.monotonic()
+                state, metrics = trainer.epoch(state)
+                history.append({name: float(value) for name, value in metrics.items()})
+                save_tree(partial, state, {"history": json.dumps(history)})
+                self.watcher.epoch(kind, *trainer.progress(state), history[-1], time.monotonic() - start)
+                self.watcher.check()
+            save_tree(path, trainer.result(state), self._header(specification, history))
+            partial.unlink(missing_ok=True)
+
+        def template() -> Any:
+            trainer = make()
+            return jax.eval_shape(lambda: trainer.result(trainer.init()))
+
+        result, metadata = self._get(kind, specification, template, build)
+        return result, json.loads(metadata["history"])
+
+    def compute(
+        self, kind: str, specification: Mapping[str, Any], make: Callable[[], Any], template: Any
+    ) -> Any:
+        """Return the arrays that `make()` computes, of the structure of `template`; from the cache if there."""
+
+        def build(path: Path, partial: Path) -> None:
+            save_tree(path, make(), self._header(specification, []))
+
+        return self._get(kind, specification, lambda: template, build)[0]
+
+    def _get(
+        self,
+        kind: str,
+        specification: Mapping[str, Any],
+        template: Callable[[], Any],
+        build: Callable[[Path, Path], None],
+    ) -> tuple[Any, dict[str, str]]:
+        path = self.root / f"{kind}-{fingerprint(specification)}.safetensors"
+        with self._lock(path):
+            if path.exists():
+                try:
+                    return load_tree(path, template()), read_metadata(path)
+                except RunError as error:
+                    self.watcher.say(f"{error} It is built anew.")
+            build(path, path.with_suffix(".partial"))
+            return load_tree(path, template()), read_metadata(path)
+
+    def _lock(self, path: Path) -> filelock.BaseFileLock:
+        lock = filelock.FileLock(path.with_suffix(".lock"))
+        try:
+            lock.acquire(blocking=False)
+            lock.release()
+        except filelock.Timeout:
+            self.watcher.say(f"Another process is building {path.name}; waiting for it.")
+        return lock
+
+    def _restore(self, partial: Path, trainer: Fit[Any]) -> tuple[Any, History]:
+        if not partial.exists():
+            return trainer.init(), []
+        try:
+            state = load_tree(partial, jax.eval_shape(trainer.init))
+            return state, json.loads(read_metadata(partial)["history"])
+        except RunError as error:
+            self.watcher.say(f"{error} It is built anew.")
+            return trainer.init(), []
+
+    def _header(self, specification: Mapping[str, Any], history: History) -> dict[str, str]:
+        return {"specification": json.dumps(specification, sort_keys=True), "history": json.dumps(history)}

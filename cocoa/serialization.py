@@ -1,0 +1,71 @@
+"""Pytrees of arrays as safetensors files: nothing is pickled, a file is either whole or not there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from cocoa.errors import RunError
+from cocoa.files import atomic_write
+
+Tree = TypeVar("Tree")
+
+
+def is_key(leaf: Any) -> bool:
+    """Tell whether `leaf` is a typed PRNG key (or its shape)."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the arrays of `tree` under their paths in it, with `metadata` in the header.
+
+    The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
+    """
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    arrays = {
+        jax.tree_util.keystr(key_path): np.ascontiguousarray(
+            jax.random.key_data(leaf) if is_key(leaf) else leaf
+        )
+        for key_path, leaf in leaves
+    }
+    atomic_write(path, safetensors.numpy.save(arrays, dict(metadata or {})))
+
+
+def load_tree(path: Path, template: Tree) -> Tree:
+    """Return the tree saved at `path`; `template` gives its structure and dtypes, the file its shapes.
+
+    Raises RunError if the file is missing, damaged, or holds another structure.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    names = [jax.tree_util.keystr(key_path) for key_path, _ in leaves]
+    try:
+        arrays = safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RunError(f"{path} cannot be read ({error}). It is missing or damaged.") from error
+    if set(arrays) != set(names):
+        different = sorted(set(arrays) ^ set(names))
+        raise RunError(
+            f"{path} was written by another version or configuration: it differs in {different[0]} and "
+            f"{len(different) - 1} more arrays. Start a new run, or go back to the version that wrote it."
+        )
+    restored = [
+        jax.random.wrap_key_data(jnp.asarray(arrays[name])) if is_key(leaf) else jnp.asarray(arrays[name])
+        for name, (_, leaf) in zip(names, leaves, strict=True)
+    ]
+    return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the header's metadata. Raises RunError if the file is missing or damaged."""
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RunError(f"{path} cannot be read ({error}). It is missing or damaged.") from error
