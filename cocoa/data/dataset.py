@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -131,15 +132,15 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
 
 
 def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
-    """Return the environment that a file names, or None, with a warning, if Gymnasium cannot make it."""
-    if env is None:
-        return None
-    try:
-        spaces(env)
-    except DataError as error:
-        warnings.warn(f"{path} says that it was recorded in {env!r}; this is ignored. {error}", stacklevel=3)
-        return None
-    return env
+    """Return the environment that a file names, or None, with a warning, if Gymnasium does not know it."""
+    if env is None or env in gymnasium.registry:
+        return env
+    warnings.warn(
+        f"{path} says that it was recorded in {env!r}, which Gymnasium does not know; this is ignored. "
+        "Give env= to name an environment that it knows.",
+        stacklevel=3,
+    )
+    return None
 
 
 def _build(

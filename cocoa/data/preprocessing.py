@@ -13,7 +13,7 @@ from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
 from cocoa.errors import ConfigError, DataError
 
-_STD_FLOOR = 1e-3  # TD3+BC, appendix: keeps a constant observation finite
+_STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite
 
 
 @struct.dataclass

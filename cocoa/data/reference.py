@@ -24,7 +24,7 @@ REFERENCE_RETURNS: dict[str, tuple[float, float]] = {
     "kitchen": (0.0, 4.0),
 }
 """Return of a random policy (0 %) and of an expert (100 %) by family: a Gymnasium id without its version, or
-the name of a D4RL task that Gymnasium does not have (D4RL 1.1, `infos.py`; Fu et al. 2020, table 4)."""
+the name of a D4RL task that Gymnasium does not have (D4RL 1.1, `infos.py`)."""
 
 
 @dataclass(frozen=True)

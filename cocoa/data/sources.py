@@ -37,7 +37,7 @@ def locate(dataset: str) -> Path:
     if dataset in D4RL:
         return download(D4RL_URL + D4RL[dataset].path, d4rl_cache())
     path = Path(dataset).expanduser()
-    if path.exists() or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
+    if os.path.exists(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
         return path
     names = [*SHIPPED, *D4RL]
     near = get_close_matches(dataset, names, n=4, cutoff=0.5) or list(SHIPPED)

@@ -85,7 +85,7 @@ def check_finite(column: np.ndarray, source: str, key: str) -> None:
     bad = ~np.isfinite(column)
     where = tuple(int(i) for i in np.argwhere(bad)[0])
     place = f"row {where[0]}" + (f", column {where[1]}" if column.ndim == 2 else "")
-    reason = f"holds {column[where]} in {place} ({_count(bad)}); as float32 every number must be finite"
+    reason = f"holds {column[where]:g} in {place} ({_count(bad)}); as float32 every number must be finite"
     _reject(source, key, reason, "Drop the episodes concerned or record them again.")
 
 
@@ -96,7 +96,7 @@ def check_flags(column: np.ndarray, source: str, key: str) -> None:
     bad = (column != 0) & (column != 1)
     if bad.any():
         row = int(bad.argmax())
-        reason = f"holds {column[row]} in row {row} ({_count(bad)}); a flag is 0 or 1"
+        reason = f"holds {column[row]:g} in row {row} ({_count(bad)}); a flag is 0 or 1"
         _reject(source, key, reason, "Store it as bool.")
 
 
@@ -114,7 +114,7 @@ def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spa
     row, column = (int(i) for i in np.argwhere(bad)[0])
     owner = f"the bounds of {env}" if spaces else "the bounds assumed where the environment is unknown"
     reason = (
-        f"holds {actions[row, column]} in row {row}, column {column} ({_count(bad)}), outside of "
+        f"holds {actions[row, column]:g} in row {row}, column {column} ({_count(bad)}), outside of "
         f"[{low[column]:g}, {high[column]:g}], {owner}"
     )
     hint = "Clip or rescale the actions, or give env= the environment in which the data was recorded."

@@ -1,0 +1,257 @@
+"""What becomes of flat arrays: transitions, episodes and returns, against a row-by-row oracle."""
+
+import hashlib
+from pathlib import Path
+
+import gymnasium
+import h5py
+import hypothesis.extra.numpy as arrays_of
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cocoa.data import Dataset, load
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+TIME_LIMIT = 3
+
+
+class Toy(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gymnasium.spaces.Box(-1, 1, (1,))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def toy_env():
+    gymnasium.register("DatasetToy-v0", Toy, max_episode_steps=TIME_LIMIT)
+    yield
+    del gymnasium.registry["DatasetToy-v0"]
+
+
+def oracle(columns, time_limit):
+    """Walk through the rows one by one; return transitions as tuples, and (return, complete) per episode."""
+    observations, following = columns["observations"], columns.get("next_observations")
+    rows = len(observations)
+    transitions, episodes, steps = [], [], []
+    for i in range(rows):
+        steps.append(i)
+        last = i == rows - 1
+        broken = following is not None and not last and list(following[i]) != list(observations[i + 1])
+        if "timeouts" in columns:
+            timeout = bool(columns["timeouts"][i])
+        elif following is not None:
+            timeout = broken
+        else:
+            timeout = len(steps) == time_limit
+        terminal = bool(columns["terminals"][i])
+        if not (terminal or timeout or broken or last):
+            continue
+        for j in steps:
+            ended_here = j == i and terminal
+            if following is not None:
+                target = following[j]
+            elif j < i:
+                target = observations[j + 1]
+            elif terminal:
+                target = observations[j]
+            else:
+                continue
+            reward = columns["rewards"][j]
+            transitions.append(
+                (*observations[j], *columns["actions"][j], reward, *target, ended_here, len(episodes))
+            )
+        episodes.append((sum(float(columns["rewards"][j]) for j in steps), terminal or timeout))
+        steps = []
+    return transitions, episodes
+
+
+@st.composite
+def recordings(draw):
+    """Columns with random flags, in a random one of the layouts that files have."""
+    rows = draw(st.integers(2, 25))
+    flags = arrays_of.arrays(bool, rows, elements=st.sampled_from([False, False, False, True]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    columns = {
+        "observations": rng.normal(size=(rows, 2)).astype(np.float32),
+        "actions": rng.uniform(-1, 1, (rows, 1)).astype(np.float32),
+        "rewards": rng.normal(size=rows).astype(np.float32),
+        "terminals": draw(flags),
+    }
+    if draw(st.booleans()):
+        columns["timeouts"] = draw(flags)
+    if draw(st.booleans()):
+        following = np.roll(columns["observations"], -1, axis=0)
+        following[draw(flags)] += 1
+        following[-1] = 7
+        columns["next_observations"] = following
+    return columns
+
+
+@settings(max_examples=400, deadline=None)
+@given(columns=recordings(), env=st.sampled_from([None, "DatasetToy-v0"]))
+def test_view_agrees_with_the_rows_walked_through_one_by_one(columns, env):
+    transitions, episodes = oracle(columns, TIME_LIMIT if env else None)
+    if not transitions:
+        return
+    dataset = Dataset.from_arrays(**columns, env=env)
+    view = [
+        (*s, *a, r, *s2, t, e)
+        for s, a, r, s2, t, e in zip(
+            dataset.observations,
+            dataset.actions,
+            dataset.rewards,
+            dataset.next_observations,
+            dataset.terminals,
+            dataset.episodes,
+            strict=True,
+        )
+    ]
+    assert view == transitions
+    returns, complete = zip(*episodes, strict=True)
+    np.testing.assert_allclose(dataset.episode_returns, returns, rtol=1e-6, atol=1e-6)
+    assert dataset.complete.tolist() == list(complete)
+    counted = [r for r, c in episodes if c] or list(returns)
+    assert dataset.behaviour_return == pytest.approx(np.mean(counted), abs=1e-6)
+    unknown = dataset.terminals if "next_observations" not in columns else np.zeros(len(view), bool)
+    assert (dataset.next_observed == ~unknown).all()
+
+
+def recording(rows=6, **changes):
+    """Two episodes: rows 0-2 end terminal, rows 3-5 by a timeout."""
+    columns = {
+        "observations": np.arange(2 * rows, dtype=np.float32).reshape(rows, 2),
+        "actions": np.linspace(-1, 1, rows, dtype=np.float32)[:, None],
+        "rewards": np.arange(rows, dtype=np.float32),
+        "terminals": np.arange(rows) == 2,
+        "timeouts": np.arange(rows) == 5,
+    }
+    return columns | changes
+
+
+def write(path, columns):
+    with h5py.File(path, "w") as file:
+        for key, column in columns.items():
+            file[key] = column
+    return path
+
+
+def test_a_timeout_is_never_terminal_and_its_step_is_dropped_without_a_next_observation():
+    dataset = Dataset.from_arrays(**recording())
+    assert dataset.rewards.tolist() == [0, 1, 2, 3, 4]
+    assert dataset.terminals.tolist() == [False, False, True, False, False]
+    assert dataset.episodes.tolist() == [0, 0, 0, 1, 1]
+    assert dataset.episode_returns.tolist() == [3, 12]
+
+
+def test_a_timeout_keeps_its_step_and_its_stored_next_observation():
+    following = recording()["observations"] + 2
+    following[[2, 5]] = 99
+    dataset = Dataset.from_arrays(**recording(), next_observations=following)
+    assert len(dataset.rewards) == 6
+    assert not dataset.terminals[5]
+    assert dataset.next_observations[5].tolist() == [99, 99]
+
+
+def test_terminal_and_timeout_together_are_terminal():
+    dataset = Dataset.from_arrays(**recording(terminals=np.arange(6) == 5))
+    assert dataset.terminals.tolist() == [False] * 5 + [True]
+
+
+def test_an_unflagged_tail_is_no_complete_episode_and_does_not_count_in_the_behaviour_return():
+    dataset = Dataset.from_arrays(**recording(timeouts=np.zeros(6, bool)))
+    assert dataset.complete.tolist() == [True, False]
+    assert dataset.behaviour_return == 3
+    assert dataset.rewards.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64, bool])
+@pytest.mark.parametrize("shape", [(6,), (6, 1)])
+def test_flags_and_rewards_of_any_type_and_shape_read_the_same(tmp_path, dtype, shape):
+    columns = recording()
+    expected = Dataset.from_arrays(**columns)
+    columns["terminals"] = columns["terminals"].astype(dtype).reshape(shape)
+    columns["timeouts"] = columns["timeouts"].astype(dtype).reshape(shape)
+    columns["rewards"] = columns["rewards"].astype(np.float64).reshape(shape)
+    columns["observations"] = columns["observations"].astype(np.float64)
+    dataset = load(write(tmp_path / "data.hdf5", columns))
+    for field in ("observations", "actions", "rewards", "terminals", "next_observations", "episodes"):
+        found, wanted = getattr(dataset, field), getattr(expected, field)
+        assert found.dtype == wanted.dtype
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_groups_and_scalars_beside_the_arrays_are_ignored(tmp_path):
+    extras = {
+        "infos/action_log_probs": np.full(6, np.nan),
+        "metadata/algorithm": b"SAC",
+        "metadata/iteration": 3,
+    }
+    dataset = load(write(tmp_path / "data.hdf5", recording() | extras))
+    np.testing.assert_array_equal(dataset.rewards, [0, 1, 2, 3, 4])
+
+
+def test_the_environment_is_the_argument_then_the_attribute_then_unknown(tmp_path):
+    path = write(tmp_path / "data.hdf5", recording())
+    assert load(path).env is None
+    assert load(path, env="DatasetToy-v0").env == "DatasetToy-v0"
+    with h5py.File(path, "a") as file:
+        file.attrs["env_id"] = "DatasetToy-v0"
+    assert load(path).env == "DatasetToy-v0"
+    with h5py.File(path, "a") as file:
+        file.attrs["env_id"] = np.bytes_("NobodyHasThis-v0")
+    with pytest.warns(UserWarning, match="NobodyHasThis-v0"):
+        assert load(path).env is None
+
+
+def test_the_hash_is_of_the_bytes(tmp_path):
+    path = write(tmp_path / "data.hdf5", recording())
+    assert load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    one, other = Dataset.from_arrays(**recording()), Dataset.from_arrays(**recording(rewards=np.ones(6)))
+    assert one.sha256 == Dataset.from_arrays(**recording()).sha256 != other.sha256
+
+
+def test_shipped_dataset():
+    dataset = load("hopper-demo")
+    assert (dataset.name, dataset.env) == ("hopper-demo", "Hopper-v4")
+    assert dataset.observations.shape == dataset.next_observations.shape == (98_766, 11)
+    assert dataset.complete.all()
+    assert dataset.behaviour_return == pytest.approx(349.6413, abs=1e-3)
+    # The next row is the next observation but at the 800 ends.
+    follows = (dataset.next_observations[:-1] == dataset.observations[1:]).all(axis=1)
+    assert (~follows).sum() == len(dataset.complete) - 1 == 799
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded datasets are not here")
+@pytest.mark.parametrize(
+    ("file", "rows", "episodes", "mean"),
+    [
+        ("hopper-medium", 200_000, 465, 1568.1872),
+        ("hopper-mixed", 200_000, 1608, 350.3678),
+        ("hopper-medium-expert", 200_000, 349, 2088.0899),
+        ("hopper-random", 100_000, 4501, 18.5903),
+    ],
+)
+def test_recorded_datasets_have_their_published_returns(file, rows, episodes, mean):
+    dataset = load(SHARED / f"{file}.hdf5")
+    assert (dataset.name, dataset.env, len(dataset.rewards)) == (file, "Hopper-v4", rows)
+    assert dataset.complete.sum() == episodes
+    assert not dataset.complete[-1]
+    assert dataset.behaviour_return == pytest.approx(mean, rel=1e-5)
+
+
+@pytest.mark.skipif(not SHARED.exists(), reason="the recorded datasets are not here")
+def test_a_recording_without_next_observations_loses_only_steps_that_have_none(tmp_path):
+    with h5py.File(SHARED / "hopper-medium.hdf5") as file:
+        keys = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
+        stored = {key: np.asarray(file[key])[:20_000] for key in keys}
+    full = Dataset.from_arrays(**stored)
+    del stored["next_observations"]
+    cut = Dataset.from_arrays(**stored)
+    ends_without_terminal = (stored["timeouts"] & ~stored["terminals"]).sum() + 1  # and the tail
+    assert len(cut.rewards) == len(full.rewards) - ends_without_terminal
+    np.testing.assert_array_equal(cut.episode_returns, full.episode_returns)
+    known = cut.next_observed
+    kept = np.flatnonzero(np.append(np.diff(full.episodes) == 0, False) | full.terminals)
+    np.testing.assert_array_equal(cut.observations, full.observations[kept])
+    np.testing.assert_array_equal(cut.next_observations[known], full.next_observations[kept][known])

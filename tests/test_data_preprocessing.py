@@ -1,0 +1,149 @@
+"""From a dataset to a training batch; scales and reference scores."""
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from cocoa.config import DataConfig
+from cocoa.data import Dataset, normalized_score, prepare
+from cocoa.data.reference import D4RL, REFERENCE_RETURNS
+from cocoa.errors import ConfigError, DataError
+
+ROWS = 6
+
+
+class Lopsided(gymnasium.Env):
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
+    action_space = gymnasium.spaces.Box(np.array([-1, 0, -np.inf], "f4"), np.array([3, 0.5, np.inf], "f4"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def lopsided_env():
+    gymnasium.register("Lopsided-v0", Lopsided)
+    yield
+    del gymnasium.registry["Lopsided-v0"]
+
+
+def dataset(rewards=(1, 2, 3, 10, 20, 30), env=None, actions=None):
+    """Three episodes: a terminal in row 1, a timeout in row 4, and an unflagged tail."""
+    rng = np.random.default_rng(0)
+    observations = rng.normal(3, 2, (ROWS + 1, 2)).astype(np.float32)
+    return Dataset.from_arrays(
+        observations=observations[:-1],
+        actions=np.linspace(-1, 1, ROWS)[:, None] if actions is None else actions,
+        rewards=np.array(rewards, np.float32),
+        terminals=np.arange(ROWS) == 1,
+        timeouts=np.arange(ROWS) == 4,
+        next_observations=observations[1:],
+        env=env,
+    )
+
+
+def test_by_default_numbers_stay_as_they_are():
+    data = dataset()
+    batch, scaling = prepare(data, DataConfig())
+    for found, wanted in [
+        (batch.observation, data.observations),
+        (batch.action, data.actions),
+        (batch.reward, data.rewards),
+        (batch.next_observation, data.next_observations),
+        (scaling.normalize(batch.observation), data.observations),
+        (scaling.to_environment(batch.action), data.actions),
+    ]:
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, wanted)
+    assert batch.terminal.dtype == np.float32
+    assert batch.terminal.tolist() == [0, 1, 0, 0, 0, 0]
+
+
+def test_observation_normalization_lives_in_the_scaling_only():
+    data = dataset()
+    batch, scaling = prepare(data, DataConfig(observation_normalization=True))
+    np.testing.assert_array_equal(batch.observation, data.observations)
+    normalized = scaling.normalize(batch.observation)
+    np.testing.assert_allclose(normalized.mean(axis=0), 0, atol=1e-6)
+    std = data.observations.std(axis=0, dtype=np.float64)
+    np.testing.assert_allclose(normalized.std(axis=0), std / (std + 1e-3), rtol=1e-5)
+    on_device = scaling.normalize(jnp.asarray(batch.observation))
+    np.testing.assert_allclose(on_device, normalized, rtol=1e-5)
+
+
+def test_a_constant_observation_stays_finite():
+    columns = {"actions": np.zeros((3, 1)), "rewards": np.zeros(3), "terminals": [0, 0, 1]}
+    data = Dataset.from_arrays(observations=np.full((3, 1), 5.0), **columns)
+    batch, scaling = prepare(data, DataConfig(observation_normalization=True))
+    np.testing.assert_array_equal(scaling.normalize(batch.observation), 0)
+
+
+def test_actions_go_from_the_environments_bounds_to_one_and_back():
+    rng = np.random.default_rng(1)
+    actions = rng.uniform([-1, 0, -1], [3, 0.5, 1], (ROWS, 3)).astype(np.float32)
+    actions[0], actions[1] = [-1, 0, -1], [3, 0.5, 1]
+    data = dataset(env="Lopsided-v0", actions=actions)
+    batch, scaling = prepare(data, DataConfig())
+    assert batch.action[0].tolist() == [-1, -1, -1]
+    assert batch.action[1].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(scaling.to_environment(batch.action), actions, atol=1e-6)
+    np.testing.assert_allclose(scaling.to_environment(np.zeros(3)), [1, 0.25, 0])
+    np.testing.assert_array_equal(data.actions, actions)
+
+
+def test_actions_beyond_a_bound_by_rounding_are_clipped():
+    actions = np.full((ROWS, 1), 1 + 5e-6)
+    batch, _ = prepare(dataset(actions=actions), DataConfig())
+    assert batch.action.max() == 1
+
+
+def test_return_range_spans_a_thousand_over_complete_episodes():
+    # Complete episodes return 1 + 2 = 3 and 3 + 10 + 20 = 33; the tail's 30 does not count.
+    batch, _ = prepare(dataset(), DataConfig(reward_normalization="return_range"))
+    np.testing.assert_allclose(batch.reward, np.array([1, 2, 3, 10, 20, 30]) * 1000 / 30, rtol=1e-6)
+
+
+def test_return_range_of_equal_returns_is_refused():
+    with pytest.raises(DataError, match=r"2 complete episodes return 3.*reward_normalization"):
+        prepare(dataset(rewards=(1, 2, 1, 1, 1, 5)), DataConfig(reward_normalization="return_range"))
+
+
+def test_minus_one_subtracts_one():
+    batch, _ = prepare(dataset(), DataConfig(reward_normalization="minus_one"))
+    assert batch.reward.tolist() == [0, 1, 2, 9, 19, 29]
+
+
+def test_an_unknown_reward_normalization_is_refused():
+    with pytest.raises(ConfigError, match="return_range"):
+        prepare(dataset(), DataConfig(reward_normalization="range"))
+
+
+@pytest.mark.parametrize(
+    ("env", "random", "expert"),
+    [
+        ("Hopper-v4", -20.272305, 3234.3),
+        ("Hopper-v5", -20.272305, 3234.3),
+        ("hopper-medium-replay-v2", -20.272305, 3234.3),
+        ("HalfCheetah-v4", -280.178953, 12135.0),
+        ("Walker2d-v4", 1.629008, 4592.3),
+        ("ant-expert-v2", -325.6, 3879.7),
+        ("pen-human-v1", 96.262799, 3076.8331017826877),
+        ("antmaze-large-diverse-v2", 0.0, 1.0),
+        ("maze2d-umaze-v1", 23.85, 161.86),
+        ("maze2d-umaze-dense-v1", 68.537689, 193.66285642381482),
+        ("kitchen-mixed-v0", 0.0, 4.0),
+    ],
+)
+def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
+    assert normalized_score(env, random) == pytest.approx(0, abs=1e-9)
+    assert normalized_score(env, expert) == pytest.approx(100)
+    assert normalized_score(env, random + 0.3 * (expert - random)) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("env", [None, "Pendulum-v1", "HopperHard-v0", "nothing"])
+def test_without_a_reference_there_is_no_score(env):
+    assert normalized_score(env, 1.0) is None
+
+
+def test_every_task_has_a_reference_and_environments_that_exist():
+    for task in D4RL.values():
+        assert task.family in REFERENCE_RETURNS
+        assert task.env is None or task.env in gymnasium.registry
