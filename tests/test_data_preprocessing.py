@@ -15,7 +15,7 @@ ROWS = 6
 
 class Lopsided(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gymnasium.spaces.Box(np.array([-1, 0, -np.inf], "f4"), np.array([3, 0.5, np.inf], "f4"))
+    action_space = gymnasium.spaces.Box(np.array([-1, 0, -2], "f4"), np.array([3, 0.5, np.inf], "f4"))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -232,18 +232,28 @@ def test_the_cache_is_d4rls_own(tmp_path, monkeypatch):
 
 
 def download_in_another_process(server, tmp_path):
-    code = "import sys; from pathlib import Path; from cocoa.data import sources; " + (
-        "sources.download(sys.argv[1], Path(sys.argv[2]))"
-    )
+    code = """
+import sys
+from pathlib import Path
+from cocoa.data import sources
+print("ready", flush=True)
+sources.download(sys.argv[1], Path(sys.argv[2]))
+"""
     command = [sys.executable, "-c", code, server.url + FILE, str(tmp_path / "cache")]
-    return subprocess.Popen(command, cwd=Path(__file__).parents[1], stderr=subprocess.PIPE)
+    folder = Path(__file__).parents[1]
+    return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_processes_that_want_the_same_file_download_it_once(server, content, tmp_path):
+    server.stall = threading.Event()
     processes = [download_in_another_process(server, tmp_path) for _ in range(3)]
     for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    time.sleep(0.5)  # time enough for each to ask for the file, were it not for the lock
+    server.stall.set()
+    for process in processes:
         _, stderr = process.communicate(timeout=60)
-        assert process.returncode == 0, stderr.decode()
+        assert process.returncode == 0, stderr
     assert server.requests == [None]
     assert_whole(tmp_path, content)
 
