@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
 
+from algos import REGISTRY
 from algos.base import Algorithm
+from cocoa.errors import ConfigError
+from cocoa.typed import build, check_choice
 from dynamics.config import EnsembleConfig
 
 ANCHOR_VARIANTS = ("seek", "nearest", "random", "self-noise", "zero")
@@ -84,7 +89,7 @@ class Config:
     env: str | None = None
     """Gymnasium id for evaluation; None takes the dataset's own, where it is known."""
     seeds: tuple[int, ...] = (0,)
-    """One independent training per seed, all in one program."""
+    """One independent training per seed, all in one program. On the command line seeds=4 means [0,1,2,3]."""
     updates: int = 1_000_000
     """Gradient updates per seed."""
     batch_size: int = 256
@@ -111,3 +116,79 @@ class Config:
     """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
     resume: str | None = None
     """A run folder to go on with; all other fields come from its configuration."""
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return the configuration as nested dicts of plain values; the algorithm's name is `algo.name`."""
+    values = asdict(config)
+    values["algo"] = {"name": config.algo.name, **values["algo"]}
+    return values
+
+
+def from_dict(values: Mapping[str, Any]) -> Config:
+    """Return the configuration of which `to_dict` made `values`; a missing field takes its default.
+
+    Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses.
+    """
+    hyperparameters = dict(values["algo"])
+    name = hyperparameters.pop("name")
+    check_choice("algo", name, tuple(REGISTRY))
+    algorithm = build(REGISTRY[name], hyperparameters, "algo.")
+    config = build(Config, {**values, "algo": algorithm})
+    validate(config)
+    return config
+
+
+_MAY_BE_ZERO = ("eval_episodes",)
+
+
+def validate(config: Config) -> None:
+    """Raise ConfigError for a value that is out of range, whatever the algorithm.
+
+    What an algorithm asks of its own fields, it checks in `__post_init__`, with a ValueError.
+    """
+    check_choice("wandb", config.wandb, WANDB_MODES)
+    check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
+    if config.cocoa:
+        check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)
+    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+        raise ConfigError(
+            "seeds must be a number of seeds or a list of different ones: seeds=4, seeds=[3,7]."
+        )
+    if not 0 <= config.algo.discount <= 1:
+        raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
+    if config.cocoa and not config.cocoa.encoder_hidden:
+        raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
+    for name, number in _numbers(config):
+        least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
+        if number < least:
+            raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
+    _validate_ensemble(config.dynamics)
+
+
+def _validate_ensemble(config: EnsembleConfig) -> None:
+    if config.elites > config.members:
+        raise ConfigError(
+            f"dynamics.elites={config.elites} is not possible: there are {config.members} members "
+            "(dynamics.members)."
+        )
+    if len(config.weight_decay) != len(config.hidden) + 1:
+        raise ConfigError(
+            f"dynamics.weight_decay has {len(config.weight_decay)} entries, but must have one for each of "
+            f"the {len(config.hidden)} layers of dynamics.hidden and one for the output."
+        )
+    if not config.holdout_fraction < 1:
+        raise ConfigError(f"dynamics.holdout_fraction={config.holdout_fraction} leaves nothing to train on.")
+
+
+def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, int | float]]:
+    """Yield the numbers of a configuration with their names; of the algorithm only `hidden`."""
+    for item in fields(node):
+        value, name = getattr(node, item.name), path + item.name
+        if isinstance(value, Algorithm):
+            value, name = value.hidden, "algo.hidden"
+        if is_dataclass(value):
+            yield from _numbers(value, name + ".")
+        for number in value if isinstance(value, tuple) and name != "seeds" else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                yield name, number

@@ -1,0 +1,143 @@
+"""The command line: flags, several runs in a row, and what the user sees of an error."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from cocoa.compose import compose, expand, parse, rewrite
+from cocoa.config import to_dict
+from cocoa.errors import ConfigError, UserError
+from cocoa.help import help_text
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line asks for and return the exit status: 2 for a mistake of the user."""
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _main(arguments: Sequence[str]) -> int:
+    flags, overrides = _split(arguments)
+    if flags.help:
+        print(help_text(overrides))
+    elif any(override.startswith("resume=") for override in overrides):
+        _resume(arguments)
+    elif flags.multirun:
+        return _multirun(overrides)
+    elif flags.cfg == "job":
+        _show(overrides)
+    elif flags.cfg or flags.info:
+        _, presets = compose(overrides)
+        settings = [setting for preset in presets for setting in preset.overrides]
+        _hydra([f"--cfg={flags.cfg}"] if flags.cfg else ["--info=all"], [*settings, *overrides])
+    else:
+        _run(overrides)
+    return 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the flags, wherever they stand, and all other arguments. Raises ConfigError."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
+    parser.add_argument("-i", "--info", action="store_true")
+    try:
+        flags, overrides = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{error}. python train.py --help shows the flags.") from error
+    for argument in overrides:
+        if argument.startswith("-"):
+            raise ConfigError(
+                f"Unknown flag {argument}. The flags are --help, -m, --cfg job and --info; fields are given "
+                f"without dashes: {argument.lstrip('-').partition('=')[0]}=..."
+            )
+    return flags, overrides
+
+
+def _run(overrides: Sequence[str]) -> None:
+    config, presets = compose(overrides)
+    from cocoa import experiment  # slow to import, and not needed to tell that the configuration is wrong
+
+    for preset in presets:
+        print(f"Preset {preset.name}: {preset}", file=sys.stderr)
+    experiment.run(config)
+
+
+def _resume(arguments: Sequence[str]) -> None:
+    if len(arguments) > 1:
+        others = " ".join(argument for argument in arguments if not argument.startswith("resume="))
+        raise ConfigError(
+            f"A run is resumed with its own configuration: give resume=... alone, without {others}. "
+            "To change a field, start a new run; it finds the models and anchors of the old one."
+        )
+    from cocoa import experiment
+
+    experiment.resume(Path(arguments[0].removeprefix("resume=")).expanduser())
+
+
+def _show(overrides: Sequence[str]) -> None:
+    """Print the whole configuration as YAML."""
+    config, presets = compose(overrides)
+    for preset in presets:
+        print(f"# Preset {preset.name}: {preset}")
+    print(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))), end="")
+
+
+def _multirun(overrides: Sequence[str]) -> int:
+    """Run every combination of the values given with commas, each in a process of its own.
+
+    All are composed before the first starts. A failed one does not stop the others. With one of Hydra's
+    launchers (`hydra/launcher=joblib`) it decides where and when they run.
+    """
+    jobs = expand(overrides)
+    for job in jobs:
+        compose(job)
+    if any(override.is_hydra_override() for override in parse(overrides)):
+        _hydra(["--multirun"], overrides)
+        return 0
+    # Children get Ctrl-C from the terminal, save, and exit; this process waits for them meanwhile.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    failed = []
+    for number, job in enumerate(jobs, start=1):
+        print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
+        status = subprocess.call([sys.executable, sys.argv[0], *job])
+        if status == INTERRUPTED:
+            return INTERRUPTED
+        if status:
+            failed.append(shlex.join(job))
+    for job in failed:
+        print(f"Failed: {job}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _hydra(flags: Sequence[str], overrides: Sequence[str]) -> None:
+    """Hand the command line to Hydra's own application, whose job is this program in another process."""
+    program = [sys.executable, sys.argv[0]]
+
+    def job(_: DictConfig) -> None:
+        command = [*program, *HydraConfig.get().overrides.task]
+        if status := subprocess.call(command):
+            raise CompactHydraException(f"Exit status {status}: {shlex.join(command)}")
+
+    sys.argv[1:] = [*flags, *map(rewrite, overrides)]
+    hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()

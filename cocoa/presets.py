@@ -1,0 +1,81 @@
+"""Published or tuned settings by dataset, from configs/presets: between the defaults and the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from omegaconf import OmegaConf
+
+from cocoa.typed import literal
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings for datasets by name, and where they are from."""
+
+    name: str
+    """Of the file in configs/presets."""
+    datasets: tuple[str, ...]
+    """Patterns of dataset names or Gymnasium ids, in lower case."""
+    algo: str | None
+    """The algorithm it is for; None for all."""
+    source: str
+    settings: dict[str, Any]
+    """Values by dotted field."""
+
+    def __str__(self) -> str:
+        settings = " ".join(f"{key}={literal(value)}" for key, value in self.settings.items())
+        return f"{settings} ({self.source})"
+
+    @property
+    def overrides(self) -> list[str]:
+        """The settings in Hydra's grammar."""
+        return [f"{key}={json.dumps(value)}" for key, value in self.settings.items()]
+
+    def without(self, keys: Container[str]) -> Preset:
+        """Return what remains when nothing is set for `keys`."""
+        return replace(self, settings={key: value for key, value in self.settings.items() if key not in keys})
+
+
+def load_presets() -> list[Preset]:
+    """Return all presets, in the order in which they are applied: those for one algorithm come last."""
+    presets = []
+    for file in sorted((resources.files("configs") / "presets").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".yaml"):
+            for entry in cast(
+                list[dict[str, Any]], OmegaConf.to_container(OmegaConf.create(file.read_text()))
+            ):
+                name, settings = file.name.removesuffix(".yaml"), dict(_leaves(entry.pop("set")))
+                datasets, source = tuple(entry.pop("datasets")), " ".join(entry.pop("source").split())
+                presets.append(Preset(name, datasets, entry.pop("algo", None), source, settings))
+                assert not entry, f"{file} has an unknown key: {', '.join(entry)}"
+    return sorted(presets, key=lambda preset: preset.algo is not None)
+
+
+def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:
+    """Return the presets that apply, in order.
+
+    A path counts by the name of its file, and D4RL's files (hopper_medium-v2.hdf5) by D4RL's names.
+    """
+    names = [Path(name).stem.lower().replace("_", "-") for name in (dataset, env) if name]
+    return [
+        preset
+        for preset in load_presets()
+        if preset.algo in (None, algo)
+        and any(fnmatchcase(name, pattern) for name in names for pattern in preset.datasets)
+    ]
+
+
+def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of the values in nested dicts."""
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{key}.")
+        else:
+            yield path + key, value
