@@ -90,11 +90,16 @@ class Store:
             ) from error
 
     def fit(
-        self, kind: str, specification: Mapping[str, Any], make: Callable[[], Fit[Result]]
+        self,
+        kind: str,
+        specification: Mapping[str, Any],
+        make: Callable[[], Fit[Result]],
+        alike: Fit[Result],
     ) -> tuple[Result, History]:
         """Return the result of `make()` trained to its end, and its history; from the cache if it is there.
 
-        A second process that wants the same artefact waits for the first.
+        `alike` is a fit on any data whose result has the same structure. A second process that wants the same
+        artefact waits for the first.
         """
 
         def build(path: Path, partial: Path) -> None:
@@ -110,39 +115,36 @@ class Store:
             save_tree(path, trainer.result(state), self._header(specification, history))
             partial.unlink(missing_ok=True)
 
-        def template() -> Any:
-            trainer = make()
-            return jax.eval_shape(lambda: trainer.result(trainer.init()))
-
+        template = jax.eval_shape(lambda: alike.result(alike.init()))
         result, metadata = self._get(kind, specification, template, build)
         return result, json.loads(metadata["history"])
 
     def compute(
         self, kind: str, specification: Mapping[str, Any], make: Callable[[], Any], template: Any
     ) -> Any:
-        """Return the arrays that `make()` computes, of the structure of `template`; from the cache if there."""
+        """Return what `make()` computes, structured as `template`; from the cache if it is there."""
 
         def build(path: Path, partial: Path) -> None:
             save_tree(path, make(), self._header(specification, []))
 
-        return self._get(kind, specification, lambda: template, build)[0]
+        return self._get(kind, specification, template, build)[0]
 
     def _get(
         self,
         kind: str,
         specification: Mapping[str, Any],
-        template: Callable[[], Any],
+        template: Any,
         build: Callable[[Path, Path], None],
     ) -> tuple[Any, dict[str, str]]:
         path = self.root / f"{kind}-{fingerprint(specification)}.safetensors"
         with self._lock(path):
             if path.exists():
                 try:
-                    return load_tree(path, template()), read_metadata(path)
+                    return load_tree(path, template), read_metadata(path)
                 except RunError as error:
                     self.watcher.say(f"{error} It is built anew.")
             build(path, path.with_suffix(".partial"))
-            return load_tree(path, template()), read_metadata(path)
+            return load_tree(path, template), read_metadata(path)
 
     def _lock(self, path: Path) -> filelock.BaseFileLock:
         lock = filelock.FileLock(path.with_suffix(".lock"))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from algos.networks import MLP, orthogonal
+from algos.base import Algorithm
+from algos.networks import MLP, Networks, orthogonal
+from cocoa.config import CocoaConfig
 from cocoa.decomposition import Decomposition
 
 
@@ -45,3 +49,11 @@ class TransductiveEncoder(nn.Module):
         g = Factor(self.hidden, self.embedding, name="anchor")(anchor)
         # Slices added up, not a reduction: compilers turn the latter into a slow kernel on CPUs.
         return sum(jnp.split(f * g, self.embedding, axis=-1))  # type: ignore[return-value]
+
+
+def build_networks(algorithm: Algorithm, cocoa: CocoaConfig | None, action_dim: int) -> Networks:
+    """Return the networks of `algorithm`, plain or behind a transductive encoder."""
+    if cocoa is None:
+        return Networks(action_dim, algorithm.hidden)
+    encoder = partial(TransductiveEncoder, cocoa.encoder_hidden, cocoa.embedding)
+    return Networks(action_dim, cocoa.hidden, encoder)

@@ -61,8 +61,8 @@ class Training:
     ):
         """Prepare a training of `updates` updates on `data`.
 
-        `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading axis
-        of seeds.
+        `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading
+        axis of seeds.
         """
         self.algorithm = algorithm
         self.networks = networks

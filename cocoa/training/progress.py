@@ -1,0 +1,95 @@
+"""What the user sees of a run while it goes on, and how it is stopped without a loss."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Mapping
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+
+class Interrupted(Exception):
+    """The user asked the run to stop, and everything is saved."""
+
+
+class Stopper:
+    """Catches Ctrl-C and SIGTERM, so that the run can stop where its state is whole.
+
+    A second Ctrl-C interrupts at once; what was saved last is kept. A context manager.
+    """
+
+    def __init__(self, say: Callable[[str], None]):
+        """`say` tells the user that the request was heard."""
+        self.requested = False
+        self._say = say
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Stopper:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._request)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        self._say("Stopping as soon as everything is saved; press Ctrl-C again to stop at once.")
+
+    def check(self) -> None:
+        """Raise Interrupted if the user asked to stop; to be called where everything is saved."""
+        if self.requested:
+            raise Interrupted
+
+
+class Progress:
+    """Tells of the stages before training, epoch by epoch, and checks for the wish to stop in between."""
+
+    def __init__(self, say: Callable[[str], None], stopper: Stopper):
+        """`say` prints a line to the screen and the log."""
+        self.say = say
+        self.check = stopper.check
+
+    def epoch(self, stage: str, done: int, most: int, metrics: Mapping[str, float], seconds: float) -> None:
+        """Tell of an epoch."""
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+        left = (most - done) * seconds
+        self.say(f"{stage}: epoch {done}, {numbers}, {seconds:.1f} s; at most {_duration(left)} left")
+
+
+class TrainingBar:
+    """A progress bar over updates, with losses and score; tqdm adds updates/s and the time left."""
+
+    def __init__(self, updates: int, done: int):
+        """`done` of `updates` updates lie behind."""
+        self._bar = tqdm(
+            total=updates, initial=done, unit=" updates", unit_scale=True, dynamic_ncols=True, smoothing=0.1
+        )
+        self._shown: dict[str, str] = {}
+
+    def advance(self, updates: int, metrics: Mapping[str, Any]) -> None:
+        """Move on by `updates`, and show the means over seeds of losses and score among `metrics`."""
+        for name, value in metrics.items():
+            short = name.rpartition("/")[2]
+            if short == "score" or short.endswith("loss"):
+                self._shown[short] = f"{float(value.mean()):.3g}"
+        self._bar.set_postfix(self._shown, refresh=False)
+        self._bar.update(updates)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        self._bar.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

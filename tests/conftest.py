@@ -1,0 +1,72 @@
+"""Small ingredients that many tests share."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algos import Batch
+from algos.networks import Networks
+from cocoa.decomposition import Observe
+from cocoa.transduction import TransductiveEncoder
+
+OBSERVATION_DIM, ACTION_DIM = 3, 2
+
+
+class Shift:
+    """Anchors at a fixed offset: enough to make observations decompositions."""
+
+    def __call__(self, states):
+        return 0.5 * states + 0.1
+
+
+def make_observe(with_cocoa):
+    zero, one = jnp.zeros(OBSERVATION_DIM), jnp.ones(OBSERVATION_DIM)
+    return Observe(zero, one, Shift() if with_cocoa else None)
+
+
+def make_networks(with_cocoa):
+    if with_cocoa:
+        return Networks(ACTION_DIM, (16, 16), functools.partial(TransductiveEncoder, (8, 8), 4))
+    return Networks(ACTION_DIM, (16, 16))
+
+
+def make_batch(with_cocoa, size=64, seed=0):
+    rng = np.random.default_rng(seed)
+    observe = make_observe(with_cocoa)
+
+    def states():
+        return observe(jnp.asarray(rng.normal(size=(size, OBSERVATION_DIM)), jnp.float32))
+
+    return Batch(
+        observation=states(),
+        action=jnp.asarray(rng.uniform(-0.9, 0.9, (size, ACTION_DIM)), jnp.float32),
+        reward=jnp.asarray(rng.normal(size=size), jnp.float32),
+        terminal=jnp.asarray(rng.random(size) < 0.3, jnp.float32),
+        next_observation=states(),
+    )
+
+
+def scatter(state, models, targets=()):
+    """Move all parameters of the named fields at random, so that none stays at a special value such as 0."""
+    rng = np.random.default_rng(0)
+
+    def move(tree):
+        return jax.tree.map(lambda x: x + jnp.asarray(0.2 * rng.normal(size=x.shape), x.dtype), tree)
+
+    fields = {name: getattr(state, name).replace(params=move(getattr(state, name).params)) for name in models}
+    return state.replace(**fields, **{name: move(getattr(state, name)) for name in targets})
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "cocoa"])
+def with_cocoa(request):
+    return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """Compile equal programs once per test session."""
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -1,0 +1,55 @@
+"""Networks re-derived in NumPy float64 from their parameters, independent of JAX and flax."""
+
+import jax
+import numpy as np
+
+
+def to_numpy(tree):
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)
+
+
+def dense(params, x):
+    return x @ params["kernel"] + params["bias"]
+
+
+def layer_norm(params, x):
+    centered = x - x.mean(-1, keepdims=True)
+    return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-6) * params["scale"] + params["bias"]
+
+
+def mlp(params, x):
+    for i in range(sum(name.startswith("Dense") for name in params)):
+        x = np.maximum(dense(params[f"Dense_{i}"], x), 0)
+        if f"LayerNorm_{i}" in params:
+            x = layer_norm(params[f"LayerNorm_{i}"], x)
+    return x
+
+
+def encode(params, observation, action):
+    """The plain encoder, or the transductive one where its parameters are there."""
+    parts = [observation] if isinstance(observation, np.ndarray) else [observation.delta, observation.anchor]
+    if action is not None:
+        parts = [np.concatenate([part, action], -1) for part in parts]
+    if "TransductiveEncoder_0" not in params:
+        return parts[0]
+    encoder = params["TransductiveEncoder_0"]
+    factors = []
+    for name, part in zip(("difference", "anchor"), parts, strict=True):
+        factor = encoder[name]
+        factors.append(
+            layer_norm(factor["LayerNorm_0"], dense(factor["Dense_0"], mlp(factor["MLP_0"], part)))
+        )
+    width = encoder["anchor"]["MLP_0"]["Dense_0"]["bias"].size
+    return (factors[0] * factors[1]).reshape(len(parts[0]), -1, width).sum(1)
+
+
+def value(params, observation, action=None):
+    return dense(params["Dense_0"], mlp(params["MLP_0"], encode(params, observation, action)))[:, 0]
+
+
+def critics(params, observation, action):
+    return np.stack([value(params[f"Value_{i}"], observation, action) for i in range(len(params))])
+
+
+def policy_mean(params, observation):
+    return np.tanh(dense(params["Dense_0"], mlp(params["MLP_0"], encode(params, observation, None))))
