@@ -57,7 +57,7 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
             )
     choices = [override for override in overrides if _is_choice(override)]
     values = [override for override in overrides if not _is_choice(override)]
-    base = _hydra(_lines(choices), choices)
+    base = choose(choices)
     for override in values:
         _check_key(override, base)
     given: dict[str, Any] = {override.key_or_group: override.value() for override in values}
@@ -68,6 +68,11 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
     if type(composed["seeds"]) is int:
         composed["seeds"] = range(composed["seeds"])
     return from_dict(composed), [preset for preset in presets if preset.settings]
+
+
+def choose(choices: Sequence[Override]) -> dict[str, Any]:
+    """Return the defaults that belong to `choices` (algo=, cocoa=). Raises ConfigError for an unknown one."""
+    return _hydra(_lines(choices), choices)
 
 
 def expand(arguments: Sequence[str]) -> list[list[str]]:

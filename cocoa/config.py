@@ -130,8 +130,8 @@ def from_dict(values: Mapping[str, Any]) -> Config:
 
     Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses.
     """
-    hyperparameters = dict(values["algo"])
-    name = hyperparameters.pop("name")
+    hyperparameters = dict(values.get("algo") or {})
+    name = hyperparameters.pop("name", None)
     check_choice("algo", name, tuple(REGISTRY))
     algorithm = build(REGISTRY[name], hyperparameters, "algo.")
     config = build(Config, {**values, "algo": algorithm})

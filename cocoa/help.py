@@ -9,10 +9,11 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from algos import REGISTRY
+from cocoa.compose import choose, parse
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config
 from cocoa.data.sources import SHIPPED
 from cocoa.presets import load_presets
-from cocoa.typed import check_choice, document, literal
+from cocoa.typed import document, literal
 
 USAGE = """\
 Offline reinforcement learning with compositional conservatism.
@@ -37,8 +38,7 @@ Flags:
 
 def help_text(overrides: Sequence[str] = ()) -> str:
     """Return the text, with the fields of the algorithm that `overrides` chooses."""
-    algo = next((o.removeprefix("algo=") for o in reversed(overrides) if o.startswith("algo=")), "iql")
-    check_choice("algo", algo, list(REGISTRY))
+    algo = choose(parse([o for o in overrides if o.startswith("algo=")]))["algo"]["name"]
     sections = [
         (
             "Algorithms (algo=)",

@@ -39,15 +39,15 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
 def suggest(word: str, options: Iterable[str], prefix: str = "") -> str:
     """Return a sentence that asks for the option nearest to `word`, or an empty one if none is near."""
-    near = get_close_matches(word, options, n=1)
+    near = get_close_matches(word, options, n=1, cutoff=0.5)
     return f" Did you mean {prefix}{near[0]}?" if near else ""
 
 
-def check_choice(name: str, value: str, options: Sequence[str]) -> None:
+def check_choice(name: str, value: Any, options: Sequence[str]) -> None:
     """Raise ConfigError, naming the nearest option, unless `value` is one of `options`."""
     if value not in options:
-        near = suggest(value, options, f"{name}=")
-        raise ConfigError(f"{name}={value} is not possible.{near} Choices: {', '.join(options)}.")
+        near = suggest(str(value), options, f"{name}=")
+        raise ConfigError(f"{name}={literal(value)} is not possible.{near} Choices: {', '.join(options)}.")
 
 
 def literal(value: Any) -> str:

@@ -1,0 +1,311 @@
+"""The command line: what arguments mean, which error a mistake gets, and what is printed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from algos import REGISTRY, Algorithm, register
+from algos.iql import IQL
+from cocoa.cli import main
+from cocoa.compose import compose, expand
+from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig, from_dict, to_dict
+from cocoa.errors import ConfigError
+from cocoa.presets import load_presets
+from dynamics.config import EnsembleConfig
+
+TRAIN = Path(__file__).parents[1] / "train.py"
+PLAIN = "dataset=recordings/own.hdf5"  # a dataset for which there is no preset
+
+
+def configure(*arguments: str) -> Config:
+    config, _ = compose(arguments)
+    return config
+
+
+def mistake(*arguments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        compose(arguments)
+    return str(caught.value)
+
+
+def test_without_presets_and_arguments_the_dataclasses_hold():
+    config, presets = compose([PLAIN])
+    assert config == Config(algo=IQL(), dataset="recordings/own.hdf5")
+    assert presets == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "variant"),
+    [("+cocoa", "seek"), ("+cocoa=default", "seek"), *((f"+cocoa={name}", name) for name in ANCHOR_VARIANTS)],
+)
+def test_cocoa_is_a_flag_with_variants(argument: str, variant: str):
+    assert configure("algo=iql", argument, PLAIN).cocoa == CocoaConfig(variant=variant)
+
+
+def test_many_fields_at_once():
+    config = configure(
+        "algo=iql",
+        "+cocoa=zero",
+        "cocoa.horizon=3",
+        "cocoa.seeker.hidden=[64]",
+        "algo.expectile=0.9",
+        "algo.temperature=5",
+        "algo.hidden=[32,32,32]",
+        "algo.cosine_schedule=false",
+        'dataset="~/recordings, new/walk=1.hdf5"',
+        "env=Hopper-v5",
+        "seeds=[3,7]",
+        "updates=1e5",
+        "data.observation_normalization=true",
+        "dynamics.max_epochs=3",
+        "wandb=off",
+        "name=3",
+        "runs_dir=/tmp/runs",
+    )
+    assert config == Config(
+        algo=IQL(expectile=0.9, temperature=5.0, hidden=(32, 32, 32), cosine_schedule=False),
+        cocoa=CocoaConfig(variant="zero", horizon=3, seeker=SeekerConfig(hidden=(64,))),
+        dataset="~/recordings, new/walk=1.hdf5",
+        env="Hopper-v5",
+        seeds=(3, 7),
+        updates=100_000,
+        data=DataConfig(reward_normalization="return_range", observation_normalization=True),
+        dynamics=EnsembleConfig(max_epochs=3),
+        wandb="off",
+        name="3",
+        runs_dir="/tmp/runs",
+    )
+    assert isinstance(config.updates, int)
+    assert isinstance(config.algo.temperature, float)  # type: ignore[attr-defined]
+
+
+def test_seeds_as_a_number_and_home_folder():
+    config = configure("seeds=4", "dataset=~/own.hdf5")
+    assert config.seeds == (0, 1, 2, 3)
+    assert config.dataset == str(Path.home() / "own.hdf5")
+
+
+def test_command_line_over_preset_over_defaults():
+    config, presets = compose(["dataset=hopper-demo", "eval_every=700", "+cocoa"])
+    assert (config.updates, config.eval_every, config.batch_size) == (50_000, 700, 256)
+    assert config.cocoa is not None
+    assert config.cocoa.seeker.max_epochs < SeekerConfig().max_epochs
+    demo, iql = presets
+    assert demo.settings["updates"] == 50_000
+    assert "eval_every" not in demo.settings
+    assert "ten minutes" in demo.source
+    assert iql.settings == {"data.reward_normalization": "return_range"}
+    assert configure("dataset=hopper-demo").cocoa is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expectile", "temperature", "normalization"),
+    [
+        (["dataset=hopper-medium-v2"], 0.7, 3.0, "return_range"),
+        (["dataset=d4rl/walker2d_medium-v2.hdf5"], 0.7, 3.0, "return_range"),
+        ([PLAIN, "env=HalfCheetah-v4"], 0.7, 3.0, "return_range"),
+        (["dataset=antmaze-large-play-v2"], 0.9, 10.0, "minus_one"),
+        (["dataset=antmaze-large-play-v2", "algo.expectile=0.8"], 0.8, 10.0, "minus_one"),
+        (["dataset=pen-human-v1"], 0.7, 0.5, "none"),
+        (["dataset=ant-medium-v2"], 0.7, 3.0, "none"),
+    ],
+)
+def test_iql_as_published(arguments: list[str], expectile: float, temperature: float, normalization: str):
+    config = configure(*arguments)
+    assert isinstance(config.algo, IQL)
+    assert (config.algo.expectile, config.algo.temperature) == (expectile, temperature)
+    assert config.data.reward_normalization == normalization
+
+
+def test_every_preset_fits_every_algorithm_it_is_for():
+    for preset in load_presets():
+        for algo in [preset.algo] if preset.algo else REGISTRY:
+            dataset = preset.datasets[0].replace("*", "some-v2")
+            _, applied = compose([f"algo={algo}", "+cocoa", f"dataset={dataset}"])
+            assert preset in applied
+
+
+MISTAKES = {
+    "algo=iqll": ["algo=iqll", "algo=iql?", "Choices: "],
+    "+cocoa=neerest": ["cocoa=nearest?", "self-noise"],
+    "algo.expectle=0.9": ["algo.expectle", "algo.expectile?"],
+    "expectile=0.9": ["algo.expectile?"],
+    "horizon=2": ["cocoa.horizon (with +cocoa)?"],
+    "cocoa.horizon=3": ["add +cocoa"],
+    "+foo=3": ["Unknown field foo", "--help"],
+    "data.reward_normalisation=none": ["data.reward_normalization?"],
+    "algo.name=cql": ["Unknown field algo.name"],
+    "algo.hidden.first=3": ["algo.hidden?"],
+    "algo.expectile=high": ["algo.expectile=high", "must be a number"],
+    "algo.hidden=[3,wide]": ["algo.hidden=wide", "integer"],
+    "algo.hidden=256": ["algo.hidden=256", "list"],
+    "algo.cosine_schedule=1": ["true or false"],
+    "data=3": ["data=3", "reward_normalization"],
+    "updates=1.5": ["updates=1.5", "integer"],
+    "updates=null": ["updates=null", "integer"],
+    "updates=true": ["updates=true", "integer"],
+    "algo.expectile=nan": ["algo.expectile", "number"],
+    "name=${datset}": ["datset"],
+    "seeds=0": ["seeds=4", "seeds=[3,7]"],
+    "seeds=-2": ["seeds=4"],
+    "seeds=[1,1]": ["different"],
+    "updates=-1": ["updates=-1", "at least 1"],
+    "batch_size=0": ["batch_size", "at least 1"],
+    "eval_every=0": ["eval_every", "at least 1"],
+    "eval_episodes=-1": ["eval_episodes", "at least 0"],
+    "algo.discount=1.5": ["algo.discount", "0 to 1"],
+    "algo.hidden=[0]": ["algo.hidden=0", "at least 1"],
+    "dynamics.elites=9": ["7 members"],
+    "dynamics.hidden=[200]": ["dynamics.weight_decay"],
+    "dynamics.holdout_fraction=1": ["holdout_fraction"],
+    "wandb=maybe": ["wandb=maybe", "auto, online, offline, off"],
+    "data.reward_normalization=range": ["return_range?"],
+    "dataset=a,b": ["Add -m"],
+    "dataset=a=b": ["'dataset=a=b'", "quotes"],
+    "iql": ["'iql'", "field=value"],
+    "cocoa": ["+cocoa?"],
+    "+algo.expectile=0.8": ["Either remove + prefix"],
+}
+
+
+@pytest.mark.parametrize("argument", MISTAKES)
+def test_a_mistake_is_one_paragraph_that_names_the_nearest(argument: str):
+    message = mistake(argument)
+    assert "\n" not in message
+    for part in MISTAKES[argument]:
+        assert part in message
+
+
+def test_mistakes_that_need_a_choice_first():
+    assert "cocoa.variant=seek?" in mistake("+cocoa", "cocoa.variant=sek")
+    assert "cocoa.encoder_hidden" in mistake("+cocoa", "cocoa.encoder_hidden=[]")
+    assert "cocoa.seeker.max_epochs?" in mistake("+cocoa", "cocoa.seeker.max_epoch=3")
+    assert "cocoa.horizon=0" in mistake("cocoa.horizon=0", "+cocoa")
+
+
+@pytest.fixture
+def new_algorithm():
+    @register("quantile")
+    @dataclass(frozen=True)
+    class Quantile(Algorithm):
+        """Looks at quantiles."""
+
+        quantile: float = 0.5
+        """Which one."""
+
+        def __post_init__(self):
+            if not 0 < self.quantile < 1:
+                raise ValueError("quantile must lie between 0 and 1")
+
+    yield Quantile
+    del REGISTRY["quantile"]
+
+
+def test_a_new_algorithm_needs_no_yaml(new_algorithm: type[Algorithm], capsys: pytest.CaptureFixture[str]):
+    config = configure("algo=quantile", "+cocoa", "algo.quantile=0.2", PLAIN)
+    assert config.algo == new_algorithm(quantile=0.2)  # type: ignore[call-arg]
+    assert "algo: quantile must lie between" in mistake("algo=quantile", "algo.quantile=2")
+    assert "a field of iql, not of quantile" in mistake("algo=quantile", "algo.expectile=0.9")
+    assert main(["algo=quantile", "--help"]) == 0
+    assert "algo.quantile=0.5" in capsys.readouterr().out
+
+
+def test_a_configuration_survives_json():
+    config = configure("+cocoa", "seeds=2", "algo.expectile=0.8", "name=x")
+    assert from_dict(json.loads(json.dumps(to_dict(config)))) == config
+    plain = configure(PLAIN)
+    assert from_dict(json.loads(json.dumps(to_dict(plain)))) == plain
+
+
+def test_a_damaged_configuration_is_a_user_error():
+    values = to_dict(configure(PLAIN))
+    with pytest.raises(ConfigError, match=r"Did you mean dynamics\.max_epochs"):
+        from_dict(values | {"dynamics": {"max_epoch": 3}})
+    with pytest.raises(ConfigError, match="algo=sarsa"):
+        from_dict(values | {"algo": {"name": "sarsa"}})
+    with pytest.raises(ConfigError, match="algo=null"):
+        from_dict({})
+
+
+def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[str]):
+    assert main(["algo=iql", "--cfg", "job", "+cocoa=zero", "seeds=2"]) == 0
+    printed = capsys.readouterr().out
+    values = OmegaConf.to_container(OmegaConf.create(printed))
+    assert from_dict(values) == configure("algo=iql", "+cocoa=zero", "seeds=2")  # type: ignore[arg-type]
+    assert "# Preset hopper-demo: updates=50000" in printed
+
+
+def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.CaptureFixture[str]):
+    assert main(["-h"]) == 0
+    printed = capsys.readouterr().out
+    inner = {"algo", "cocoa", "data", "dynamics", "seeker"}
+    for path, cls in [
+        ("", Config),
+        ("data.", DataConfig),
+        ("dynamics.", EnsembleConfig),
+        ("algo.", IQL),
+        ("cocoa.", CocoaConfig),
+        ("cocoa.seeker.", SeekerConfig),
+    ]:
+        for name in {field.name for field in fields(cls)} - inner:
+            assert f"  {path}{name}=" in printed
+    words = printed.split()
+    assert {*REGISTRY, *ANCHOR_VARIANTS, "hopper-demo", "antmaze-*"} <= set(words)
+    assert "0.5 averages over the data's actions" in " ".join(words)
+    assert "Discount per step" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["algo=iqll"], "Did you mean algo=iql?"),
+        (["--algo=iql"], "without dashes: algo=..."),
+        (["--cfg", "jobs"], "jobs"),
+        (["resume=runs/x", "wandb=off"], "without wandb=off"),
+        (["-m", "algo=iql,iqll"], "Did you mean algo=iql?"),
+        (["-m", "algo.expectile=interval(0,1)"], "0.7,0.9"),
+    ],
+)
+def test_user_errors_exit_with_2(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]):
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Error: ")
+    assert captured.err.count("\n") == 1
+    assert part in captured.err
+
+
+def test_multirun_is_every_combination():
+    assert expand(["+cocoa=none,default", "algo=iql", 'dataset=a,"b,c"', "seeds=[1,2],[3]"]) == [
+        [f"cocoa={cocoa}", "algo=iql", f"dataset={dataset}", f"seeds={seeds}"]
+        for cocoa in ("none", "default")
+        for dataset in ("a", '"b,c"')
+        for seeds in ("[1,2]", "[3]")
+    ]
+    assert [configure(*job).cocoa is None for job in expand(["+cocoa=none,zero"])] == [True, False]
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=basic"]])
+def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Path):
+    command = [sys.executable, str(TRAIN), "-m", "dataset=hoper-demo,hoppr-demo", "wandb=off", *launcher]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1
+    for name in ("hoper-demo", "hoppr-demo"):
+        assert f"Dataset '{name}' is neither a known name nor a file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_hydra_leaves_nothing_behind(tmp_path: Path):
+    command = [sys.executable, str(TRAIN), "--cfg", "job", "+cocoa"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "variant: seek" in done.stdout
+    assert done.stderr == ""
+    assert list(tmp_path.iterdir()) == []
