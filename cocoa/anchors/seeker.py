@@ -1,0 +1,151 @@
+"""The anchor seeker: a policy that leads states back to the data (COCOA, arXiv 2404.04682, section 4.2)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+from numpy.typing import ArrayLike
+
+from algos.networks import MLP, Adam, Model
+from cocoa.config import SeekerConfig
+from cocoa.errors import RunError
+
+_STD_FLOOR = 1e-6  # below it a dimension counts as constant
+
+
+class SeekerNetwork(nn.Module):
+    """Dense, ReLU and LayerNorm per hidden layer, then a tanh."""
+
+    hidden: tuple[int, ...]
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """Map (..., O) to (..., A) in (-1, 1)."""
+        return jnp.tanh(nn.Dense(self.action_dim)(MLP(self.hidden, layer_norm=True)(x)))
+
+
+@struct.dataclass
+class Seeker:
+    """Map states (..., O), in the environment's units, to actions (..., A) in (-1, 1).
+
+    `mean` and `std`, shape (O,), are those of the states it was trained on.
+    """
+
+    params: Any
+    mean: jax.Array
+    std: jax.Array
+    network: Any = struct.field(pytree_node=False)
+
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Return the actions that lead back from `states`."""
+        return self.network.apply({"params": self.params}, (states - self.mean) / self.std)
+
+
+@struct.dataclass
+class SeekerState:
+    """Everything that changes while a seeker is trained."""
+
+    model: Model
+    epoch: jax.Array
+    best_loss: jax.Array
+    stale_epochs: jax.Array
+    """Epochs since `best_loss` fell by `min_improvement`."""
+
+
+class SeekerFit:
+    """Training of a seeker on the reverse rollouts, in epochs; stops and goes on bit for bit between any two.
+
+    Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, anew shuffled in every
+    epoch, with Adam. It ends after `max_epochs`, or once `patience` epochs in a row have not lowered the
+    epoch's mean loss by the share `min_improvement` of the lowest so far.
+    """
+
+    def __init__(self, config: SeekerConfig, states: ArrayLike, actions: ArrayLike, key: jax.Array):
+        """Take states (N, O) in the environment's units and actions (N, A) in [-1, 1].
+
+        Raises RunError if a state is not finite.
+        """
+        self.config = config
+        self.states, self.actions = jnp.asarray(states), jnp.asarray(actions)
+        if not jnp.isfinite(self.states).all():
+            raise RunError(
+                "The reverse rollouts left the range of floating-point numbers, so the seeker cannot learn "
+                "from them. Lower cocoa.rollout_length or cocoa.rollout_scale, or train the reverse model "
+                "for longer (dynamics.max_epochs)."
+            )
+        self.mean, self.std = map(jnp.asarray, moments(np.asarray(self.states)))
+        self.key, shuffle_key = jax.random.split(key)
+        self.shuffle_seed = np.asarray(jax.random.key_data(shuffle_key)).tolist()
+
+    def init(self) -> SeekerState:
+        """Return the state before the first epoch."""
+        network = SeekerNetwork(tuple(self.config.hidden), self.actions.shape[1])
+        model = Model.create(network, Adam(self.config.learning_rate), self.key, self.states[:1])
+        return SeekerState(model, jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0))
+
+    def epoch(self, state: SeekerState) -> tuple[SeekerState, dict[str, float]]:
+        """Return the state after one more pass over all rows, and its mean loss; `state` is used up."""
+        batches = self.batches(int(state.epoch))
+        data = (self.states, self.actions, self.mean, self.std)
+        state, loss = _epoch(state, batches, data, self.config.min_improvement)
+        return state, {"loss": float(loss)}
+
+    def batches(self, epoch: int) -> np.ndarray:
+        """Return (B, batch_size) row numbers: a permutation of all rows, filled up from its beginning.
+
+        Drawn on the host, where a permutation of millions of rows takes milliseconds.
+        """
+        rows, size = len(self.states), self.config.batch_size
+        order = np.random.default_rng([*self.shuffle_seed, epoch]).permutation(rows)
+        return np.resize(order, (-(-rows // size), size)).astype(np.int32)
+
+    def finished(self, state: SeekerState) -> bool:
+        """Tell whether no epoch is left."""
+        settled = int(state.stale_epochs) >= self.config.patience
+        return settled or int(state.epoch) >= self.config.max_epochs
+
+    def progress(self, state: SeekerState) -> tuple[int, int]:
+        """Return the epochs done and an upper bound of all."""
+        return int(state.epoch), self.config.max_epochs
+
+    def result(self, state: SeekerState) -> Seeker:
+        """Return the seeker as it is after `state`."""
+        return Seeker(state.model.params, self.mean, self.std, state.model.module)
+
+
+def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (O,) of (N, O) rows, float32; 1 in place of no deviation."""
+    mean = rows.mean(axis=0, dtype=np.float64)
+    # Column by column, since NumPy's std makes a float64 copy of what it is given.
+    std = np.array([column.std(dtype=np.float64) for column in rows.T])
+    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 1.0, std).astype(np.float32)
+
+
+@partial(jax.jit, donate_argnums=0)
+def _epoch(
+    state: SeekerState, batches: jax.Array, data: tuple[jax.Array, ...], min_improvement: float
+) -> tuple[SeekerState, jax.Array]:
+    states, actions, mean, std = data
+
+    def loss(params: Any, rows: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        seeker = Seeker(params, mean, std, state.model.module)
+        value = jnp.mean((seeker(states[rows]) - actions[rows]) ** 2)
+        return value, {"loss": value}
+
+    def update(model: Model, rows: jax.Array) -> tuple[Model, jax.Array]:
+        model, metrics = model.minimize(loss, rows)
+        return model, metrics["loss"]
+
+    model, losses = jax.lax.scan(update, state.model, batches)
+    epoch_loss = losses.mean()
+    improved = epoch_loss < (1 - min_improvement) * state.best_loss
+    stale_epochs = jnp.where(improved, 0, state.stale_epochs + 1)
+    best_loss = jnp.where(improved, epoch_loss, state.best_loss)
+    return SeekerState(model, state.epoch + 1, best_loss, stale_epochs), epoch_loss

@@ -1,0 +1,144 @@
+"""Whether anchors do what is claimed: from a state off the data, the anchor is nearer to the data than the
+state, and the difference between the two is one that training has seen.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import gymnasium
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cocoa.decomposition import in_chunks
+
+MEASURES = {
+    "nn_state": "NN(s)",
+    "nn_anchor": "NN(anchor)",
+    "delta": "size of Δ",
+    "nn_delta": "NN(Δ)",
+}
+"""What is measured of each state, with its heading in tables; see `Diagnostics`."""
+
+_PERTURBATIONS = (0.1, 0.3, 1.0)
+_HELD_OUT_SHARE = 0.01
+_MAX_REFERENCE = 200_000  # distances to the nearest shrink with the number of points, and cost grows with it
+_MAX_REFERENCE_DELTAS = 60_000
+_BLOCK = 2048
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """Distances for each group of states: {group: {measure: (n,)}}, measures as in `MEASURES`.
+
+    Distances are Euclidean, in standard deviations of the data. nn_state, nn_anchor: from the state and from
+    its anchor to the nearest data state; delta: from the state to its anchor; nn_delta: from their difference
+    to the nearest difference of a data state. Groups: `data` (held out), `perturbed-σ` (the same with normal
+    noise of σ standard deviations), `random-policy` (visited by uniform actions in the environment).
+    """
+
+    groups: dict[str, dict[str, np.ndarray]]
+
+    def summary(self) -> dict[str, float]:
+        """Return the median of each measure, and the share of anchors nearer to the data than their states.
+
+        Names are anchors/<group>/<measure> and anchors/<group>/nearer, the latter in percent.
+        """
+        flat = {}
+        for group, measured in self.groups.items():
+            nearer = np.mean(measured["nn_anchor"] < measured["nn_state"])
+            flat |= {f"anchors/{group}/{name}": float(np.median(measured[name])) for name in MEASURES}
+            flat[f"anchors/{group}/nearer"] = 100 * float(nearer)
+        return flat
+
+    def table(self) -> str:
+        """Return the summary as a Markdown table, a row for each group."""
+        summary = self.summary()
+        lines = [f"| states | {' | '.join(MEASURES.values())} | anchor nearer than s |", "|---" * 6 + "|"]
+        for group in self.groups:
+            cells = [f"{summary[f'anchors/{group}/{name}']:.2f}" for name in MEASURES]
+            lines.append(f"| {group} | {' | '.join(cells)} | {summary[f'anchors/{group}/nearer']:.0f} % |")
+        return "\n".join(lines)
+
+
+def diagnose(
+    anchors: Callable[[jax.Array], jax.Array],
+    states: np.ndarray,
+    std: np.ndarray,
+    env: str | None = None,
+    *,
+    seed: int = 0,
+    samples: int = 1000,
+) -> Diagnostics:
+    """Measure `anchors`, which maps states (B, O) to anchors (B, O), around the data `states` (N, O).
+
+    1 % of the states, at most `samples`, are held out. Distances to the data are to the others, at most
+    200,000; the differences that training has seen are those of the others, at most 60,000. `std` (O,) is the
+    data's. Without an `env` that Gymnasium can make, there is no group random-policy.
+    """
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(states))
+    held_out, reference = np.split(order, [min(samples, max(1, int(_HELD_OUT_SHARE * len(states))))])
+    reference = reference[:_MAX_REFERENCE]
+    queries = {"data": states[held_out]}
+    for size in _PERTURBATIONS:
+        noise = size * std * rng.standard_normal(queries["data"].shape)
+        queries[f"perturbed-{size}"] = (queries["data"] + noise).astype(np.float32)
+    if (visited := random_policy_states(env, samples, seed)) is not None:
+        queries["random-policy"] = visited
+
+    def deltas(rows: np.ndarray) -> np.ndarray:
+        return (rows - np.asarray(in_chunks(anchors, jnp.asarray(rows)))) / std
+
+    known_states = states[reference] / std
+    known_deltas = deltas(states[reference[:_MAX_REFERENCE_DELTAS]])
+    groups = {}
+    for group, rows in queries.items():
+        delta = deltas(rows)
+        groups[group] = {
+            "nn_state": nearest_distances(rows / std, known_states),
+            "nn_anchor": nearest_distances(rows / std - delta, known_states),
+            "delta": np.linalg.norm(delta, axis=1),
+            "nn_delta": nearest_distances(delta, known_deltas),
+        }
+    return Diagnostics(groups)
+
+
+def nearest_distances(queries: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance (Q,) of each of `queries` (Q, d) to the nearest of `reference` (R, d)."""
+    # |x - y|² = |x|² + (|y|² - 2 x·y), the bracket one matrix product; float64, as the terms nearly cancel.
+    lifted = np.vstack([queries.T, np.ones(len(queries))])
+    best = np.full(len(queries), np.inf)
+    for start in range(0, len(reference), _BLOCK):
+        rows = reference[start : start + _BLOCK].astype(np.float64)
+        brackets = np.column_stack([-2 * rows, np.sum(rows**2, axis=1)]) @ lifted
+        np.minimum(best, brackets.min(axis=0), out=best)
+    squares = np.sum(queries.astype(np.float64) ** 2, axis=1)
+    return np.sqrt(np.maximum(squares + best, 0))
+
+
+def random_policy_states(env: str | None, samples: int, seed: int) -> np.ndarray | None:
+    """Return `samples` states (samples, O) that uniform actions visit; None if `env` cannot be made."""
+    if env is None:
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # v4 environments, which D4RL's data belong to, are called outdated
+            made = gymnasium.make(env)
+    except (gymnasium.error.Error, ImportError):
+        return None
+    made.reset(seed=seed)
+    made.action_space.seed(seed)
+    states = []
+    while len(states) < samples:
+        state, _, terminated, truncated, _ = made.step(made.action_space.sample())
+        states.append(state)
+        if terminated or truncated:
+            made.reset()
+    made.close()
+    return np.asarray(states, np.float32)

@@ -1,0 +1,346 @@
+"""The seeker's training, and each variant of anchors, against independent oracles."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import scipy.stats
+from flax import struct
+
+from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs_models
+from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
+from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
+from cocoa.decomposition import Decomposition, Observe, in_chunks
+from cocoa.errors import ConfigError, DataError, RunError
+from cocoa.serialization import load_tree, save_tree
+
+OBSERVATION_DIM, ACTION_DIM = 5, 2
+SMALL = SeekerConfig(hidden=(32, 32), max_epochs=6)
+
+
+@struct.dataclass
+class LinearModel:
+    """The known system s' = s + B a."""
+
+    b: jax.Array
+
+    def mean_step(self, observation, action):
+        return observation + action @ self.b, jnp.zeros(observation.shape[:-1])
+
+
+def states_and_actions(rows=20_000, seed=0):
+    """States of very different scales, and the actions tanh(W z) of the standardised states."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((rows, OBSERVATION_DIM))
+    weights = np.random.default_rng(9).standard_normal((OBSERVATION_DIM, ACTION_DIM)) / 2
+    scale = 10.0 ** np.arange(-2, OBSERVATION_DIM - 2)
+    return (100 + scale * z).astype(np.float32), np.tanh(z @ weights).astype(np.float32)
+
+
+def run(fit, state):
+    losses = []
+    while not fit.finished(state):
+        state, metrics = fit.epoch(state)
+        losses.append(metrics["loss"])
+    return state, losses
+
+
+def assert_equal_bits(a, b):
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+# The seeker
+
+
+def test_seeker_recovers_a_known_map_and_reports_its_error():
+    states, actions = states_and_actions()
+    config = SeekerConfig(hidden=(64, 64), max_epochs=10, batch_size=64)
+    fit = SeekerFit(config, states, actions, jax.random.key(0))
+    state, losses = run(fit, fit.init())
+    fresh_states, fresh_actions = states_and_actions(seed=1)
+    predicted = np.asarray(fit.result(state)(jnp.asarray(fresh_states)))
+    error = np.mean((predicted - fresh_actions) ** 2)
+    assert error < 0.005 * np.var(fresh_actions)
+    assert error == pytest.approx(losses[-1], rel=0.5)
+    assert fit.progress(state) == (10, 10)
+
+
+def test_seeker_network_is_dense_relu_layernorm_and_tanh():
+    states, actions = states_and_actions(300)
+    fit = SeekerFit(SMALL, states, actions, jax.random.key(3))
+    seeker = fit.result(fit.epoch(fit.init())[0])
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), seeker.params)
+    x = (states[:50].astype(np.float64) - np.asarray(seeker.mean)) / np.asarray(seeker.std)
+    for layer in range(2):
+        dense, norm = params["MLP_0"][f"Dense_{layer}"], params["MLP_0"][f"LayerNorm_{layer}"]
+        x = np.maximum(x @ dense["kernel"] + dense["bias"], 0)
+        x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
+        x = x * norm["scale"] + norm["bias"]
+    expected = np.tanh(x @ params["Dense_0"]["kernel"] + params["Dense_0"]["bias"])
+    np.testing.assert_allclose(seeker(jnp.asarray(states[:50])), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("stop", [0, 1, 3])
+def test_seeker_resumes_bit_for_bit(tmp_path, stop):
+    states, actions = states_and_actions(3000)
+    whole = SeekerFit(SMALL, states, actions, jax.random.key(5))
+    uninterrupted, _ = run(whole, whole.init())
+
+    first = SeekerFit(SMALL, states, actions, jax.random.key(5))
+    state = first.init()
+    for _ in range(stop):
+        state, _ = first.epoch(state)
+    save_tree(tmp_path / "state", state)
+    second = SeekerFit(SMALL, states, actions, jax.random.key(5))
+    restored = load_tree(tmp_path / "state", jax.eval_shape(second.init))
+    resumed, _ = run(second, restored)
+    assert_equal_bits(jax.tree.leaves(resumed), jax.tree.leaves(uninterrupted))
+
+    save_tree(tmp_path / "seeker", second.result(resumed))
+    template = jax.eval_shape(lambda: second.result(second.init()))
+    loaded = load_tree(tmp_path / "seeker", template)
+    assert isinstance(loaded, Seeker)
+    assert_equal_bits(loaded(states[:10]), whole.result(uninterrupted)(states[:10]))
+
+
+def test_seeker_depends_on_its_key():
+    states, actions = states_and_actions(500)
+    losses = [
+        SeekerFit(SMALL, states, actions, key).epoch(SeekerFit(SMALL, states, actions, key).init())[1]["loss"]
+        for key in (jax.random.key(0), jax.random.key(0), jax.random.key(1))
+    ]
+    assert losses[0] == losses[1] != losses[2]
+
+
+@pytest.mark.parametrize(("patience", "min_improvement"), [(2, 0.05), (3, 0.2), (1, 0.5)])
+def test_seeker_stops_when_its_loss_has_settled(patience, min_improvement):
+    states, actions = states_and_actions(2000)
+    noisy = np.clip(actions + np.random.default_rng(2).normal(0, 0.5, actions.shape), -1, 1)
+    config = SeekerConfig(
+        hidden=(32, 32), max_epochs=40, patience=patience, min_improvement=min_improvement, batch_size=64
+    )
+    fit = SeekerFit(config, states, noisy.astype(np.float32), jax.random.key(0))
+    _, losses = run(fit, fit.init())
+    assert len(losses) < 40
+
+    best, since = np.inf, 0
+    for loss in losses[:-1]:
+        best, since = (loss, 0) if loss < best * (1 - min_improvement) else (best, since + 1)
+        assert since < patience
+    assert since == patience - 1
+    assert losses[-1] >= best * (1 - min_improvement)
+
+
+@pytest.mark.parametrize(("rows", "batches"), [(1000, 4), (1024, 4), (1025, 5), (100, 1)])
+def test_each_epoch_sees_every_row_in_a_new_order(rows, batches):
+    states, actions = states_and_actions(rows)
+    fit = SeekerFit(SeekerConfig(), states, actions, jax.random.key(0))
+    first, second = fit.batches(0), fit.batches(1)
+    assert first.shape == second.shape == (batches, 256)
+    for order in (first, second):
+        np.testing.assert_array_equal(np.sort(order.ravel()[:rows]), np.arange(rows))
+    assert (first != second).any()
+    np.testing.assert_array_equal(first, fit.batches(0))
+
+
+def test_moments_are_those_of_numpy_and_constants_have_deviation_one():
+    rows = np.random.default_rng(0).normal([1e3, 0, -1], [1, 1e-3, 5], (5000, 3))
+    rows = np.column_stack([rows, np.full(5000, 0.3)]).astype(np.float32)
+    mean, std = moments(rows)
+    np.testing.assert_allclose(mean, rows.astype(np.float64).mean(0), rtol=1e-6)
+    np.testing.assert_allclose(std[:3], rows.astype(np.float64).std(0)[:3], rtol=1e-5)
+    assert std[3] == 1
+
+
+def test_rollouts_that_blew_up_are_an_error():
+    states, actions = states_and_actions(100)
+    states[7, 2] = np.inf
+    with pytest.raises(RunError, match="rollout_length"):
+        SeekerFit(SMALL, states, actions, jax.random.key(0))
+
+
+# The variants
+
+
+def ingredients(rows=400, seed=0):
+    rng = np.random.default_rng(seed)
+    observations = np.cumsum(rng.normal(0, [0.1, 1, 10, 1, 1], (rows, OBSERVATION_DIM)), axis=0)
+    observations = observations.astype(np.float32)
+    return Ingredients(
+        observations=observations,
+        episodes=np.arange(rows) // 50,
+        std=moments(observations)[1],
+        key=jax.random.key(seed),
+        forward=LinearModel(jnp.asarray(rng.normal(size=(ACTION_DIM, OBSERVATION_DIM)), jnp.float32)),
+        seeker=fitted_seeker(seed),
+    )
+
+
+def fitted_seeker(seed):
+    states, actions = states_and_actions(500)
+    fit = SeekerFit(SMALL, states, actions, jax.random.key(seed))
+    return fit.result(fit.init())
+
+
+def off_data(given, count=100, seed=3):
+    noise = np.random.default_rng(seed).standard_normal((count, OBSERVATION_DIM)).astype(np.float32)
+    return jnp.asarray(given.observations[:count] + given.std * noise)
+
+
+@pytest.mark.parametrize("variant", ANCHOR_VARIANTS)
+def test_anchor_plus_difference_is_the_state(variant):
+    given = ingredients()
+    states = off_data(given)
+    mean, std = jnp.asarray(given.observations.mean(0)), jnp.asarray(given.std)
+    anchors = build_anchors(CocoaConfig(variant=variant, candidates=32), given)
+    seen = Observe(mean, std, anchors)(states)
+    assert isinstance(seen, Decomposition)
+    np.testing.assert_allclose(seen.anchor + seen.delta, (states - mean) / std, atol=1e-5)
+    np.testing.assert_allclose(seen.anchor * std + mean, anchors(states), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("variant", ANCHOR_VARIANTS)
+def test_anchors_do_not_depend_on_the_batch_around_them(variant):
+    given = ingredients()
+    states = off_data(given)
+    anchors = build_anchors(CocoaConfig(variant=variant, candidates=32, horizon=2), given)
+    apply = jax.jit(lambda anchors, states: anchors(states))
+    batch = apply(anchors, states)
+    alone = jnp.concatenate([apply(anchors, states[i : i + 1]) for i in range(len(states))])
+    tolerance = {"atol": 1e-4, "rtol": 1e-5} if variant in ("seek", "self-noise") else {"atol": 0, "rtol": 0}
+    np.testing.assert_allclose(alone, batch, **tolerance)
+    np.testing.assert_allclose(apply(anchors, states[::-1])[::-1], batch, **tolerance)
+    np.testing.assert_allclose(in_chunks(anchors, states, size=16), batch, **tolerance)
+    np.testing.assert_allclose(anchors(states.reshape(4, 25, -1)).reshape(batch.shape), batch, **tolerance)
+    np.testing.assert_allclose(apply(anchors, states[0]), batch[0], **tolerance)
+
+
+@pytest.mark.parametrize("variant", ANCHOR_VARIANTS)
+def test_anchors_stack_over_seeds(variant):
+    given = [ingredients(seed=seed) for seed in range(3)]
+    config = CocoaConfig(variant=variant, candidates=32)
+    anchors = [build_anchors(config, each) for each in given]
+    states = off_data(given[0])
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *anchors)
+    together = jax.vmap(lambda anchors: anchors(states), axis_size=3)(stacked)
+    for i in range(3):
+        np.testing.assert_allclose(together[i], anchors[i](states), rtol=1e-5, atol=1e-4)
+
+
+def test_no_gradient_flows_through_observation_into_anchors():
+    given = ingredients()
+    states = off_data(given, 4)
+    anchors = build_anchors(CocoaConfig(variant="seek"), given)
+
+    def sum_of_parts(states, anchors, std):
+        seen = Observe(jnp.zeros(OBSERVATION_DIM), std, anchors)(states)
+        return seen.anchor.sum() + 3 * seen.delta.sum()
+
+    by_states, by_anchors = jax.grad(sum_of_parts, argnums=(0, 1))(states, anchors, jnp.ones(OBSERVATION_DIM))
+    assert all(not np.any(leaf) for leaf in jax.tree.leaves(by_anchors))
+    np.testing.assert_array_equal(by_states, np.full(states.shape, 3.0))
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 5])
+def test_seek_walks_the_mean_dynamics_under_the_seeker(horizon):
+    given = ingredients()
+    states = off_data(given, 20)
+    b = np.asarray(given.forward.b, np.float64)
+    walked = np.asarray(states, np.float64)
+    for _ in range(horizon):
+        walked = walked + np.asarray(given.seeker(jnp.asarray(walked, jnp.float32))) @ b
+    anchors = build_anchors(CocoaConfig(variant="seek", horizon=horizon), given)
+    np.testing.assert_allclose(anchors(states), walked, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_nearest_is_the_best_of_all_pairs(offset):
+    given = ingredients(seed=4)
+    shifted = (given.observations + offset * given.std).astype(np.float32)
+    given = Ingredients(shifted, given.episodes, given.std, given.key)
+    anchors = build_anchors(CocoaConfig(variant="nearest", candidates=64, horizon=2), given)
+    states = off_data(given, 80)
+    candidates, deltas = (np.asarray(x, np.float64) for x in (anchors.states, anchors.deltas))
+    std = given.std.astype(np.float64)
+    for state, anchor in zip(np.asarray(states, np.float64), np.asarray(anchors(states)), strict=True):
+        differences = (state - candidates)[:, None] - deltas
+        distances = np.linalg.norm(differences / std, axis=-1).min(axis=1)
+        chosen = np.flatnonzero((candidates == anchor).all(axis=1))
+        assert distances[chosen].min() <= distances.min() + 1e-3
+
+
+def test_nearest_takes_differences_over_the_horizon_within_episodes():
+    episodes = np.repeat(np.arange(40), 6)
+    time = np.arange(240) % 6
+    observations = np.column_stack([1000 * episodes, time, time**2]).astype(np.float32)
+    given = Ingredients(observations, episodes, np.ones(3, np.float32), jax.random.key(0))
+    anchors = build_anchors(CocoaConfig(variant="nearest", candidates=50, horizon=4), given)
+    assert anchors.states.shape == anchors.deltas.shape == (50, 3)
+    assert len(np.unique(anchors.states, axis=0)) == 50
+    assert {tuple(row) for row in np.asarray(anchors.deltas).tolist()} == {(0, -4, -16), (0, -4, -24)}
+    with pytest.raises(DataError, match="horizon=6"):
+        build_anchors(CocoaConfig(variant="nearest", horizon=6), given)
+
+
+def test_nearest_takes_what_there_is_of_few_data():
+    given = ingredients(rows=20)
+    anchors = build_anchors(CocoaConfig(variant="nearest"), given)
+    assert anchors.states.shape == (20, OBSERVATION_DIM)
+    assert anchors.deltas.shape == (19, OBSERVATION_DIM)
+
+
+def test_random_anchors_are_uniform_over_the_data():
+    data = jnp.arange(50.0)[:, None]
+    states = jnp.linspace(0, 1, 50_000)[:, None]  # neighbours, which a weak hash would not part
+    drawn = {salt: np.asarray(Random(data, jnp.uint32(salt))(states))[:, 0].astype(int) for salt in (1, 2)}
+    assert scipy.stats.chisquare(np.bincount(drawn[1], minlength=50)).pvalue > 1e-4
+    pairs = np.bincount(50 * drawn[1][:-1] + drawn[1][1:], minlength=2500)
+    assert scipy.stats.chisquare(pairs).pvalue > 1e-4
+    assert np.mean(drawn[1] == drawn[2]) == pytest.approx(1 / 50, abs=0.005)
+
+
+def test_self_noise_is_normal_with_the_given_scale():
+    scale = np.array([0.1, 1.0, 30.0], np.float32)
+    states = jnp.asarray(np.random.default_rng(0).normal(0, 1, (20_000, 3)), jnp.float32)
+    noise = np.asarray(SelfNoise(jnp.asarray(scale), jnp.uint32(0))(states) - states) / scale
+    for column in noise.T:
+        assert scipy.stats.kstest(column, "norm").pvalue > 1e-4
+    correlation = np.corrcoef(np.column_stack([noise, states]).T)
+    assert np.abs(correlation - np.eye(6)).max() < 0.04
+
+
+def test_self_noise_is_measured_in_deviations_of_the_data():
+    given = ingredients()
+    anchors = build_anchors(CocoaConfig(variant="self-noise", noise=0.3), given)
+    np.testing.assert_allclose(anchors.scale, 0.3 * given.std, rtol=1e-6)
+
+
+def test_zero_differs_in_nothing():
+    states = off_data(ingredients())
+    seen = Observe(jnp.zeros(5), jnp.full(5, 2.0), build_anchors(CocoaConfig(variant="zero"), ingredients()))(
+        states
+    )
+    assert isinstance(seen, Decomposition)
+    assert not np.any(seen.delta)
+
+
+def test_hash_tells_apart_what_differs_and_nothing_else():
+    salt = jnp.uint32(7)
+    rng = np.random.default_rng(0)
+    states = jnp.asarray(rng.integers(0, 2, (5000, 20)), jnp.float32)
+    distinct = len(np.unique(np.asarray(states), axis=0))
+    assert len(np.unique(bit_hash(states, salt))) == distinct
+    assert bit_hash(jnp.array([1.0, 2.0]), salt) != bit_hash(jnp.array([2.0, 1.0]), salt)
+    assert bit_hash(jnp.array([-0.0, 2.0]), salt) == bit_hash(jnp.array([0.0, 2.0]), salt)
+
+
+def test_names_of_variants():
+    assert set(VARIANTS) == set(ANCHOR_VARIANTS)
+    assert [name for name in ANCHOR_VARIANTS if needs_models(name)] == ["seek"]
+    assert isinstance(build_anchors(CocoaConfig(variant="nearest"), ingredients()), Nearest)
+    for wrong in (
+        lambda: needs_models("nearst"),
+        lambda: build_anchors(CocoaConfig(variant="nearst"), ingredients()),
+    ):
+        with pytest.raises(ConfigError, match="nearest"):
+            wrong()
