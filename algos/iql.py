@@ -7,11 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import struct
 
 from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from algos.networks import Model, Networks, gaussian_log_prob, polyak
+from algos.networks import Adam, Model, Networks, gaussian_log_prob, polyak
 
 
 @struct.dataclass
@@ -53,12 +52,16 @@ class IQL(Algorithm):
     target_rate: float = 0.005
     """Share of the critics that enters their targets with each update."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError unless the expectile lies within (0, 1)."""
+        if not 0 < self.expectile < 1:
+            raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
+
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
         actor_key, critics_key, value_key = jax.random.split(key, 3)
-        schedule = optax.cosine_decay_schedule(self.learning_rate, updates)
-        actor_optimizer = optax.adam(schedule if self.cosine_schedule else self.learning_rate)
-        optimizer = optax.adam(self.learning_rate)
+        optimizer = Adam(self.learning_rate)
+        actor_optimizer = Adam(self.learning_rate, updates if self.cosine_schedule else None)
         actor = Model.create(networks.gaussian_policy(), actor_optimizer, actor_key, batch.observation)
         critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
         value = Model.create(networks.value(), optimizer, value_key, batch.observation)

@@ -65,7 +65,10 @@ def checkpoint_path(folder: Path) -> Path:
 
 def save_senses(folder: Path, senses: Senses) -> None:
     """Write what `load_policy` needs beside the training's state."""
-    dims = {"observation_dim": len(senses.scaling.observation_mean), "action_dim": len(senses.scaling.action_center)}
+    dims = {
+        "observation_dim": len(senses.scaling.observation_mean),
+        "action_dim": len(senses.scaling.action_center),
+    }
     save_tree(_senses_path(folder), senses, {name: str(size) for name, size in dims.items()})
 
 

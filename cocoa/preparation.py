@@ -73,9 +73,13 @@ class Preparation:
         forward_fit = EnsembleFit(self.config.dynamics, *forward_arrays, self._key("forward"))
         reverse_fit = EnsembleFit(self.config.dynamics, *reverse_arrays, self._key("reverse"))
         with self.stage("forward"):
-            forward, forward_history = self.store.fit("forward", self._model("forward"), lambda: forward_fit, forward_fit)
+            forward, forward_history = self.store.fit(
+                "forward", self._model("forward"), lambda: forward_fit, forward_fit
+            )
         with self.stage("reverse"):
-            reverse, reverse_history = self.store.fit("reverse", self._model("reverse"), lambda: reverse_fit, reverse_fit)
+            reverse, reverse_history = self.store.fit(
+                "reverse", self._model("reverse"), lambda: reverse_fit, reverse_fit
+            )
         rows = forward_fit.holdout
         held_out = (states[rows], actions[rows], self.dataset.rewards[known][rows], next_states[rows])
         models = ForwardModel(forward), ReverseModel(reverse)
@@ -191,7 +195,9 @@ def prepare_run(
     state_std = moments(dataset.observations)[1]
     if cocoa is None:
         observe = Observe(mean, std)
-        data = _on_device(batch, observe(jnp.asarray(batch.observation)), observe(jnp.asarray(batch.next_observation)))
+        data = _on_device(
+            batch, observe(jnp.asarray(batch.observation)), observe(jnp.asarray(batch.next_observation))
+        )
         return Prepared(data, observe, False, [], state_std, [], [])
     found: list[Anchors] = []
     tables: list[AnchorTable] = []
@@ -224,5 +230,7 @@ def _stack(trees: list[Any]) -> Any:
 
 def _on_device(batch: Batch, observation: Any, next_observation: Any) -> Batch:
     """Return the batch with these observations, everything on the device."""
-    rest: Mapping[str, Any] = {name: jnp.asarray(getattr(batch, name)) for name in ("action", "reward", "terminal")}
+    rest: Mapping[str, Any] = {
+        name: jnp.asarray(getattr(batch, name)) for name in ("action", "reward", "terminal")
+    }
     return Batch(observation=observation, next_observation=next_observation, **rest)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from dataclasses import dataclass
 
 import flax.linen as nn
 import jax
@@ -51,9 +51,20 @@ class TransductiveEncoder(nn.Module):
         return sum(jnp.split(f * g, self.embedding, axis=-1))  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Transduction:
+    """Settings of a `TransductiveEncoder` as a value; a call makes a fresh one."""
+
+    hidden: tuple[int, ...]
+    embedding: int
+
+    def __call__(self) -> TransductiveEncoder:
+        """Return a module."""
+        return TransductiveEncoder(self.hidden, self.embedding)
+
+
 def build_networks(algorithm: Algorithm, cocoa: CocoaConfig | None, action_dim: int) -> Networks:
     """Return the networks of `algorithm`, plain or behind a transductive encoder."""
     if cocoa is None:
         return Networks(action_dim, algorithm.hidden)
-    encoder = partial(TransductiveEncoder, cocoa.encoder_hidden, cocoa.embedding)
-    return Networks(action_dim, cocoa.hidden, encoder)
+    return Networks(action_dim, cocoa.hidden, Transduction(cocoa.encoder_hidden, cocoa.embedding))

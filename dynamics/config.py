@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class EnsembleConfig:
-    """Ensemble of probabilistic networks (PETS/MBPO; the settings of MOPO and COCOA)."""
+    """Ensemble of probabilistic networks (PETS, MBPO, MOPO)."""
 
     members: int = 7
     """Networks in the ensemble."""

@@ -1,20 +1,20 @@
 """Small ingredients that many tests share."""
 
-import functools
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import struct
 
 from algos import Batch
 from algos.networks import Networks
 from cocoa.decomposition import Observe
-from cocoa.transduction import TransductiveEncoder
+from cocoa.transduction import Transduction
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 
 
+@struct.dataclass
 class Shift:
     """Anchors at a fixed offset: enough to make observations decompositions."""
 
@@ -29,7 +29,7 @@ def make_observe(with_cocoa):
 
 def make_networks(with_cocoa):
     if with_cocoa:
-        return Networks(ACTION_DIM, (16, 16), functools.partial(TransductiveEncoder, (8, 8), 4))
+        return Networks(ACTION_DIM, (16, 16), Transduction((8, 8), 4))
     return Networks(ACTION_DIM, (16, 16))
 
 
