@@ -1,0 +1,129 @@
+"""Ensembles of probabilistic networks (PETS, Chua et al. 2018; MBPO, Janner et al. 2019)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+Array = jax.Array
+Params = dict[str, Any]
+"""Of one member: `layers`, a list of {kernel (d, h), bias (h,)}, and the bounds `min_log_variance` and
+`max_log_variance`, each (T,). Of several members: the same with a leading axis."""
+
+
+def init_params(key: Array, inputs: int, hidden: tuple[int, ...], targets: int) -> Params:
+    """Return one member's parameters: weights from a normal of deviation 1 / (2 √fan-in), cut at two."""
+    widths = (inputs, *hidden, 2 * targets)
+    layers = []
+    for layer_key, fan_in, fan_out in zip(
+        jax.random.split(key, len(widths) - 1), widths[:-1], widths[1:], strict=True
+    ):
+        kernel = jax.random.truncated_normal(layer_key, -2.0, 2.0, (fan_in, fan_out)) / (2 * fan_in**0.5)
+        layers.append({"kernel": kernel, "bias": jnp.zeros(fan_out)})
+    return {
+        "layers": layers,
+        "min_log_variance": jnp.full(targets, -10.0),
+        "max_log_variance": jnp.full(targets, 0.5),
+    }
+
+
+def predict(params: Params, x: Array) -> tuple[Array, Array]:
+    """Return one member's mean and log-variance, both (..., T), for standardised inputs (..., I).
+
+    The log-variance is softly kept between the member's learned bounds.
+    """
+    *hidden, last = params["layers"]
+    for layer in hidden:
+        x = jax.nn.swish(x @ layer["kernel"] + layer["bias"])
+    mean, log_variance = jnp.split(x @ last["kernel"] + last["bias"], 2, axis=-1)
+    low, high = params["min_log_variance"], params["max_log_variance"]
+    log_variance = high - jax.nn.softplus(high - log_variance)
+    return mean, low + jax.nn.softplus(log_variance - low)
+
+
+def negative_log_likelihood(
+    params: Params, x: Array, target: Array, weight_decay: tuple[float, ...], bounds_penalty: float
+) -> Array:
+    """Return one member's loss on a batch of standardised inputs (B, I) and targets (B, T).
+
+        L = E[(t - μ)² exp(-ℓ) + ℓ] + ½ Σ_l wd_l |W_l|² + c Σ_j (ℓmax_j - ℓmin_j)
+
+    with mean μ and log-variance ℓ, the expectation over rows and outputs (MBPO's loss).
+    """
+    mean, log_variance = predict(params, x)
+    likelihood = jnp.mean((target - mean) ** 2 * jnp.exp(-log_variance) + log_variance)
+    decay = sum(
+        0.5 * weight * jnp.sum(layer["kernel"] ** 2)
+        for weight, layer in zip(weight_decay, params["layers"], strict=True)
+    )
+    bounds = jnp.sum(params["max_log_variance"] - params["min_log_variance"])
+    return likelihood + decay + bounds_penalty * bounds
+
+
+@struct.dataclass
+class Ensemble:
+    """The elite members, with the moments of the data that they were trained on."""
+
+    params: Params
+    """Leading axis: members."""
+    input_mean: Array
+    """(I,)"""
+    input_std: Array
+    """(I,)"""
+    target_mean: Array
+    """(T,)"""
+    target_std: Array
+    """(T,)"""
+
+    @property
+    def size(self) -> int:
+        """How many members there are."""
+        return len(self.params["min_log_variance"])
+
+    def distribution(self, inputs: Array) -> tuple[Array, Array]:
+        """Return means and standard deviations (members, ..., T) for inputs (..., I), physical units."""
+        # Written out: on a CPU separate matrix products are faster than a batched one.
+        members = [self.member(index)(inputs) for index in range(self.size)]
+        means, stds = zip(*members, strict=True)
+        return jnp.stack(means), jnp.stack(stds)
+
+    def mean(self, inputs: Array) -> Array:
+        """Return the mean of the members' means (..., T)."""
+        return self.distribution(inputs)[0].mean(axis=0)
+
+    def sample(self, inputs: Array, key: Array) -> Array:
+        """Return a draw (N, T) for each row of inputs (N, I), from a member chosen at random for each.
+
+        The rows are dealt to the members in equal shares, so that each computes only its own.
+        """
+        rows = len(inputs)
+        order_key, noise_key = jax.random.split(key)
+        share = -(-rows // self.size)
+        dealt = jnp.full(share * self.size, rows, jnp.int32)  # row number `rows`: none
+        dealt = dealt.at[:rows].set(jax.random.permutation(order_key, rows))
+        # Padding sits at the end and would always fall to the last members: rotate who gets which share.
+        first = jax.random.randint(jax.random.fold_in(order_key, 1), (), 0, self.size)
+        hands = dealt.reshape(self.size, share)
+        noise = jax.random.normal(noise_key, (rows, len(self.target_mean)))
+        drawn = jnp.zeros((rows, len(self.target_mean)))
+        for index in range(self.size):
+            hand = hands[(index + first) % self.size]
+            mean, std = self.member(index)(inputs.at[hand].get(mode="clip"))
+            values = mean + std * noise.at[hand].get(mode="clip")
+            drawn = drawn.at[hand].set(values, mode="drop")
+        return drawn
+
+    def member(self, index: int) -> Callable[[Array], tuple[Array, Array]]:
+        """Return a function from inputs (..., I) to one member's mean and deviation (..., T)."""
+        params = jax.tree.map(lambda x: x[index], self.params)
+
+        def distribution(inputs: Array) -> tuple[Array, Array]:
+            mean, log_variance = predict(params, (inputs - self.input_mean) / self.input_std)
+            std = jnp.exp(0.5 * log_variance) * self.target_std
+            return mean * self.target_std + self.target_mean, std
+
+        return distribution

@@ -1,0 +1,185 @@
+"""Training of an ensemble in epochs; it stops and goes on between any two of them, bit for bit."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import struct
+from numpy.typing import ArrayLike
+
+from dynamics.config import EnsembleConfig
+from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
+
+_STD_FLOOR = 1e-6  # below it a column counts as constant
+
+
+@struct.dataclass
+class FitState:
+    """Everything that changes while an ensemble is trained; leading axis of the first four: members."""
+
+    params: Params
+    optimizer: Any
+    best_params: Params
+    best_error: Array
+    """Lowest mean squared error on the holdout, (members,), standardised targets."""
+    stale_epochs: Array
+    """Epochs in a row in which no member improved."""
+    epoch: Array
+
+
+class EnsembleFit:
+    """Fit of an ensemble to (inputs, targets), both standardised.
+
+    Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
+    fill a last batch is left out. Training ends after `max_epochs`, or after `patience` epochs in which no
+    member's holdout error fell by the share `min_improvement`; each member goes back to its best epoch.
+    """
+
+    def __init__(self, config: EnsembleConfig, inputs: ArrayLike, targets: ArrayLike, key: Array):
+        """Take inputs (N, I), targets (N, T) and a typed PRNG key.
+
+        Raises ValueError for wrong shapes, less than two rows, or numbers that are not finite.
+        """
+        x, y = _checked(inputs, "inputs"), _checked(targets, "targets")
+        if len(x) != len(y) or len(x) < 2:
+            raise ValueError(
+                f"inputs have {len(x)} rows and targets {len(y)}: both need the same, at least 2"
+            )
+        self.config = config
+        self.key = key
+        holdout = max(1, min(int(config.holdout_fraction * len(x)), config.max_holdout))
+        order = np.random.default_rng(_host_seed(key)).permutation(len(x))
+        self.holdout: np.ndarray = np.sort(order[:holdout])
+        """Numbers of the rows kept for validation."""
+        train = np.sort(order[holdout:])
+        self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
+        x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
+        self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
+        self.holdout_data = jnp.asarray(x[self.holdout]), jnp.asarray(y[self.holdout])
+
+    def init(self) -> FitState:
+        """Return the state before the first epoch."""
+        sizes = self.train_data[0].shape[1], self.config.hidden, self.train_data[1].shape[1]
+        keys = jax.random.split(jax.random.fold_in(self.key, 0), self.config.members)
+        params = jax.vmap(lambda key: init_params(key, *sizes))(keys)
+        optimizer = jax.vmap(_optimizer(self.config).init)(params)
+        best_params = jax.tree.map(jnp.copy, params)
+        best_error = jnp.full(self.config.members, jnp.inf)
+        return FitState(params, optimizer, best_params, best_error, jnp.int32(0), jnp.int32(0))
+
+    def epoch(self, state: FitState) -> tuple[FitState, dict[str, float]]:
+        """Return the state after one more epoch and its losses; `state` is used up."""
+        state, metrics = _epoch(self.config, state, self.train_data, self.holdout_data, self.key)
+        return state, {name: float(value) for name, value in metrics.items()}
+
+    def finished(self, state: FitState) -> bool:
+        """Tell whether no epoch is left."""
+        return int(state.stale_epochs) >= self.config.patience or int(state.epoch) >= self.config.max_epochs
+
+    def progress(self, state: FitState) -> tuple[int, int]:
+        """Return the epochs done and an upper bound of all."""
+        return int(state.epoch), self.config.max_epochs
+
+    def result(self, state: FitState) -> Ensemble:
+        """Return the members with the lowest holdout errors, as they were in their best epochs."""
+        elites = jnp.argsort(state.best_error)[: self.config.elites]
+        params = jax.tree.map(lambda x: x[elites], state.best_params)
+        moments = (*self.input_moments, *self.target_moments)
+        return Ensemble(params, *(jnp.asarray(moment) for moment in moments))
+
+
+def _checked(rows: ArrayLike, name: str) -> np.ndarray:
+    """Return finite float32 rows (N, d)."""
+    rows = np.asarray(rows, np.float32)
+    if rows.ndim != 2:
+        raise ValueError(f"{name} must have two axes (rows, columns), not the shape {rows.shape}")
+    if not np.isfinite(rows).all():
+        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise ValueError(f"{name} are not finite in row {row}")
+    return rows
+
+
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (d,); 1 in place of no deviation."""
+    mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
+    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 1.0, std).astype(np.float32)
+
+
+def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return (rows - moments[0]) / moments[1]
+
+
+def _host_seed(key: Array) -> list[int]:
+    return np.asarray(jax.random.key_data(key)).tolist()
+
+
+def _optimizer(config: EnsembleConfig) -> optax.GradientTransformation:
+    return optax.adam(config.learning_rate)
+
+
+@partial(jax.jit, static_argnums=0, donate_argnums=1)
+def _epoch(
+    config: EnsembleConfig,
+    state: FitState,
+    train: tuple[Array, Array],
+    holdout: tuple[Array, Array],
+    key: Array,
+) -> tuple[FitState, dict[str, Array]]:
+    bootstrap_key, shuffle_key = jax.random.split(jax.random.fold_in(key, 1))
+    shuffle_key = jax.random.fold_in(shuffle_key, state.epoch)
+
+    def member(args: tuple[Params, Any, Array]) -> tuple[Params, Any, Array, Array]:
+        params, optimizer, index = args
+        rows = jax.random.randint(
+            jax.random.fold_in(bootstrap_key, index), (len(train[0]),), 0, len(train[0])
+        )
+        rows = jax.random.permutation(jax.random.fold_in(shuffle_key, index), rows)
+        params, optimizer, loss = _member_epoch(config, params, optimizer, train, rows)
+        error = jnp.mean((predict(params, holdout[0])[0] - holdout[1]) ** 2)
+        return params, optimizer, loss, error
+
+    members = (state.params, state.optimizer, jnp.arange(config.members))
+    # Members take turns on a CPU, where separate matrix products are faster than batched ones.
+    over_members = jax.lax.map if jax.default_backend() == "cpu" else (lambda f, xs: jax.vmap(f)(xs))
+    params, optimizer, loss, error = over_members(member, members)
+    improved = error < (1 - config.min_improvement) * state.best_error
+
+    def better(new: Array, old: Array) -> Array:
+        return jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+    best_error = better(error, state.best_error)
+    state = FitState(
+        params=params,
+        optimizer=optimizer,
+        best_params=jax.tree.map(better, params, state.best_params),
+        best_error=best_error,
+        stale_epochs=jnp.where(improved.any(), 0, state.stale_epochs + 1),
+        epoch=state.epoch + 1,
+    )
+    return state, {"loss": loss.mean(), "holdout_error": jnp.sort(best_error)[: config.elites].mean()}
+
+
+def _member_epoch(
+    config: EnsembleConfig, params: Params, optimizer: Any, train: tuple[Array, Array], rows: Array
+) -> tuple[Params, Any, Array]:
+    """Train one member on `rows` once; return its parameters, optimizer state and mean loss."""
+    size = min(config.batch_size, len(rows))
+    batches = rows[: len(rows) // size * size].reshape(-1, size)
+    inputs, targets = train
+
+    def loss(params: Params, x: Array, y: Array) -> Array:
+        return negative_log_likelihood(params, x, y, config.weight_decay, config.log_variance_penalty)
+
+    def update(carry: tuple[Params, Any], batch: Array) -> tuple[tuple[Params, Any], Array]:
+        params, optimizer = carry
+        value, gradient = jax.value_and_grad(loss)(params, inputs[batch], targets[batch])
+        updates, optimizer = _optimizer(config).update(gradient, optimizer, params)
+        return (optax.apply_updates(params, updates), optimizer), value
+
+    (params, optimizer), losses = jax.lax.scan(update, (params, optimizer), batches)
+    return params, optimizer, losses.mean()
