@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -18,6 +18,7 @@ from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, Scaling
 from cocoa.decomposition import Observe, in_chunks
+from dynamics.ensemble import Ensemble
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel, forward_data
 from dynamics.report import holdout_report
@@ -119,6 +120,9 @@ class Preparation:
     def state_std(self) -> np.ndarray:
         """Return the standard deviation (O,) of the states; 1 where they do not vary."""
         return moments(self.dataset.observations)[1]
+
+    def _fit_model(self, kind: str, fit: EnsembleFit) -> tuple[Ensemble, History]:
+        return self.store.fit(kind, self._model(kind), lambda: fit, fit)
 
     def _fit(self, cocoa: CocoaConfig, models: Models) -> SeekerFit:
         states, actions = reverse_rollouts(
@@ -230,7 +234,5 @@ def _stack(trees: list[Any]) -> Any:
 
 def _on_device(batch: Batch, observation: Any, next_observation: Any) -> Batch:
     """Return the batch with these observations, everything on the device."""
-    rest: Mapping[str, Any] = {
-        name: jnp.asarray(getattr(batch, name)) for name in ("action", "reward", "terminal")
-    }
-    return Batch(observation=observation, next_observation=next_observation, **rest)
+    rest = (jnp.asarray(x) for x in (batch.action, batch.reward, batch.terminal))
+    return Batch(observation, *rest, next_observation=next_observation)

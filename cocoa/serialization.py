@@ -30,8 +30,8 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
     """
     leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
     arrays = {
-        jax.tree_util.keystr(key_path): np.ascontiguousarray(
-            jax.random.key_data(leaf) if is_key(leaf) else leaf
+        jax.tree_util.keystr(key_path): np.asarray(
+            jax.random.key_data(leaf) if is_key(leaf) else leaf, order="C"
         )
         for key_path, leaf in leaves
     }
