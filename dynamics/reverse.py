@@ -55,7 +55,7 @@ def reverse_rollouts(
 
     A rollout has one direction d, a random row of `direction_actions` (M, A). Each of its steps takes
     a = clip(scale · d + N(0, noise²), -1, 1), draws s ~ p(s | s', a), records (s, a) and goes on from s
-    (COCOA, arXiv 2404.04682, section 4.2).
+    (arXiv 2404.04682, section 4.2).
     """
     starts, directions = np.asarray(starts, np.float32), jnp.asarray(direction_actions)
     size = min(_STARTS_AT_ONCE, len(starts))

@@ -1,0 +1,52 @@
+"""Compositional conservatism for offline reinforcement learning.
+
+    import cocoa
+
+    policy = cocoa.fit(cocoa.IQL(), "hopper-demo", cocoa=True, updates=50_000)
+    action = policy(observation)
+
+Everything in `__all__` is imported from here, when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from algos import REGISTRY, Algorithm, Batch, register
+    from algos.iql import IQL
+    from cocoa.api import fit, resume
+    from cocoa.config import CocoaConfig, Config
+    from cocoa.data import Dataset, load, normalized_score
+    from cocoa.errors import UserError
+    from cocoa.policy import Policy, load_policy
+
+__all__ = [
+    "IQL",
+    "REGISTRY",
+    "Algorithm",
+    "Batch",
+    "CocoaConfig",
+    "Config",
+    "Dataset",
+    "Policy",
+    "UserError",
+    "fit",
+    "load",
+    "load_policy",
+    "normalized_score",
+    "register",
+    "resume",
+]
+
+_MODULES = ("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos", "algos.iql")
+
+
+def __getattr__(name: str) -> Any:
+    """Import one of `__all__`: importing all of it at once would make `train.py --help` slow."""
+    if name in __all__:
+        for module in _MODULES:
+            if hasattr(found := importlib.import_module(module), name):
+                return getattr(found, name)
+    raise AttributeError(f"module 'cocoa' has no attribute {name!r}")

@@ -1,0 +1,330 @@
+"""The composition root: the only place where data, models, algorithm and training are put together."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+import numpy as np
+
+from cocoa.artefacts import History, Store
+from cocoa.config import Config
+from cocoa.data import Dataset, Scaling, load, normalized_score, prepare
+from cocoa.diagnostics import diagnose
+from cocoa.errors import ConfigError, RunError, UserError
+from cocoa.policy import Senses, checkpoint_path, save_senses
+from cocoa.preparation import Prepared, prepare_run
+from cocoa.report.plots import anchor_plot, learning_curve
+from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.training.evaluation import Evaluator
+from cocoa.training.loop import Actor, Training
+from cocoa.training.metrics import MetricsFile, read_metrics
+from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
+from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
+from cocoa.training.summary import summarize, write_summary
+from cocoa.training.wandb_logger import WandbLogger
+from cocoa.transduction import build_networks
+from dynamics.report import format_report
+
+
+def run(config: Config, dataset: Dataset | None = None) -> Path:
+    """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
+
+    Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
+    saved.
+    """
+    path = Path(config.dataset)
+    if dataset is None and path.exists():
+        config = replace(config, dataset=str(path.resolve()))
+    dataset = dataset or load(config.dataset, config.env)
+    config = replace(config, env=config.env or dataset.env)
+    _check_evaluation(config)
+    folder = create_run(config)
+    write_config(folder, config)
+    _execute(config, dataset, folder)
+    return folder
+
+
+def resume(folder: str | Path, dataset: Dataset | None = None) -> Path:
+    """Go on with the run in `folder` from where it was saved last, and return the folder.
+
+    The result is bit for bit that of the run without the break, on the same machine. Raises RunError if the
+    folder is no run, or its dataset has changed.
+    """
+    folder = find_run(folder)
+    config = read_config(folder)
+    dataset = dataset or load(config.dataset, config.env)
+    _execute(config, dataset, folder)
+    return folder
+
+
+def _check_evaluation(config: Config) -> None:
+    if config.env is None and config.eval_episodes:
+        raise ConfigError(
+            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it with "
+            "env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
+        )
+
+
+def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RunError(f"{folder} is being trained by another process.") from error
+    console = Console(folder)
+    with lock, Stopper(console.say) as stopper:
+        experiment = Experiment(config, dataset, folder, console, stopper)
+        try:
+            experiment.train()
+        except Interrupted:
+            experiment.close("interrupted")
+            console.say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
+            raise KeyboardInterrupt from None
+        except BaseException:
+            with contextlib.suppress(UserError):  # of the first error is told, not of those that follow from it
+                experiment.close("failed")
+            raise
+
+
+class Experiment:
+    """One run: its stages, what it writes, and where it stands."""
+
+    def __init__(self, config: Config, dataset: Dataset, folder: Path, console: Console, stopper: Stopper):
+        """Open the run in `folder`, at its last checkpoint if it has one."""
+        self.config = config
+        self.dataset = dataset
+        self.folder = folder
+        self.say = console.say
+        self.stopper = stopper
+        self.checkpoint = checkpoint_path(folder)
+        saved = read_metadata(self.checkpoint) if self.checkpoint.exists() else {}
+        self._check_dataset(saved)
+        self.step = int(saved.get("step", 0))
+        self.seconds: dict[str, float] = json.loads(saved.get("seconds", "{}"))
+        self.metrics = MetricsFile(folder / "metrics.csv", int(saved.get("metrics", 0)))
+        self.wandb = WandbLogger(config, folder, self.say)
+        self.speed = Speedometer()
+
+    def train(self) -> None:
+        """Run all stages to the end."""
+        self.say(f"Run folder: {self.folder}")
+        with self.stage("data"):
+            batch, scaling = prepare(self.dataset, self.config.data)
+        self.say(self._describe_data())
+        store = Store(self.config.cache_dir, Progress(self.say, self.stopper))
+        prepared = prepare_run(self.config, self.dataset, batch, scaling, store, self.stage)
+        if self.step == 0:
+            save_senses(self.folder, Senses(prepared.observe, scaling))
+            with self.stage("diagnostics"):
+                self._report_preparation(prepared)
+        self.stopper.check()
+        self._train(prepared, scaling)
+        summary = self.close("finished")
+        self.say(verdict(summary))
+
+    def close(self, status: str) -> dict[str, Any]:
+        """Write the summary and the plots, and close all files; return the summary."""
+        self.metrics.close()
+        metrics = read_metrics(self.folder / "metrics.csv")
+        shared = None if self.config.cocoa is None else not self.config.cocoa.per_seed
+        summary = summarize(
+            self.config,
+            self.dataset,
+            metrics,
+            status,
+            seconds={name: round(value, 2) for name, value in self.seconds.items()},
+            updates_per_second=self.speed.updates_per_second,
+            extra={"step": self.step, "models_shared_by_seeds": shared},
+        )
+        write_summary(self.folder, summary)
+        if summary["return"] is not None:
+            curve = learning_curve(self.folder, behaviour=_behaviour(summary))
+            self.wandb.image("learning_curve", curve)
+        self.wandb.finish(summary)
+        return summary
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the seconds of a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def _check_dataset(self, saved: Mapping[str, str]) -> None:
+        if saved and saved["dataset_sha256"] != self.dataset.sha256:
+            raise RunError(
+                f"The dataset of {self.folder} has changed since: its SHA-256 is {self.dataset.sha256}, and "
+                f"was {saved['dataset_sha256']}. Put the old file back, or start a new run."
+            )
+
+    def _describe_data(self) -> str:
+        data = self.dataset
+        score = normalized_score(self.config.env or data.name, data.behaviour_return)
+        told = "" if score is None else f" (score {score:.1f})"
+        return (
+            f"Dataset {data.name}: {len(data.rewards):,} transitions, {len(data.complete):,} episodes, mean "
+            f"return {data.behaviour_return:.1f}{told}, environment {self.config.env}"
+        )
+
+    def _report_preparation(self, prepared: Prepared) -> None:
+        """Log how the models were fitted, their errors, and whether the anchors do what they should."""
+        seeds = self.config.seeds if prepared.per_seed else None
+        for stage in prepared.histories[0] if prepared.histories else ():
+            for epoch, values in enumerate(_by_seed([history[stage] for history in prepared.histories]), 1):
+                self.metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
+        if prepared.reports:
+            self._log(0, _stacked(prepared.reports, "dynamics/"), seeds)
+            self.say(format_report(prepared.reports[0]))
+        if not prepared.anchors:
+            return
+        states, env = self.dataset.observations, self.config.env
+        found = [diagnose(jax.jit(anchors), states, prepared.std, env) for anchors in prepared.anchors]
+        self._log(0, _stacked([one.summary() for one in found], ""), seeds)
+        self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
+        anchor_plot(found[0], self.folder / "anchors.png")
+        self.wandb.image("anchors", self.folder / "anchors.png")
+
+    def _train(self, prepared: Prepared, scaling: Scaling) -> None:
+        config = self.config
+        networks = build_networks(config.algo, config.cocoa, prepared.data.action.shape[1])
+        training = Training(
+            config.algo,
+            networks,
+            prepared.data,
+            config.seeds,
+            config.updates,
+            config.batch_size,
+            prepared.per_seed,
+        )
+        actor = Actor(config.algo, prepared.observe, prepared.per_seed)
+        state = training.init()
+        if self.checkpoint.exists():
+            state = load_tree(self.checkpoint, jax.eval_shape(training.init))
+            self.say(f"Going on after update {self.step:,} of {config.updates:,}")
+        evaluator = None
+        if config.eval_episodes and config.env:
+            evaluator = Evaluator(config.env, config.seeds, config.eval_episodes, scaling)
+        bar = TrainingBar(config.updates, self.step)
+        with contextlib.closing(bar), contextlib.closing(evaluator or contextlib.ExitStack()):
+            while self.step < config.updates:
+                state = self._chunk(training, state, bar)
+                if self.step % config.eval_every == 0 or self.step == config.updates:
+                    if evaluator:
+                        self._evaluate(evaluator, actor, state, bar)
+                    self._save(state)
+                if self.stopper.requested:
+                    self._save(state)
+                    self.stopper.check()
+
+    def _chunk(self, training: Training, state: Any, bar: TrainingBar) -> Any:
+        """Train up to the next multiple of `log_every` or `eval_every`, and log what was seen."""
+        config, start = self.config, self.step
+        ends = [start // every * every + every for every in (config.log_every, config.eval_every)]
+        end = min(*ends, config.updates)
+        began = time.monotonic()
+        with self.stage("training"):
+            state, metrics = training.chunk(state, start, end - start)
+            metrics = {f"training/{name}": value for name, value in jax.device_get(metrics).items()}
+        self.step = end
+        self.speed.add(end - start, time.monotonic() - began)
+        self._log(end, metrics, config.seeds)
+        self.wandb.log(end, {"updates_per_second": self.speed.updates_per_second})
+        for name, value in metrics.items():
+            if not np.isfinite(value).all():
+                bad = [seed for seed, x in zip(config.seeds, value, strict=True) if not np.isfinite(x)]
+                self.say(f"Warning: {name} is not finite after update {end:,} in the seeds {bad}.")
+        bar.advance(end - start, metrics)
+        return state
+
+    def _evaluate(self, evaluator: Evaluator, actor: Actor, state: Any, bar: TrainingBar) -> None:
+        with self.stage("evaluation"):
+            returns = evaluator.evaluate(lambda states: actor(state, states), self.step).mean(axis=1)
+        metrics = {"evaluation/return": returns}
+        scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]
+        if None not in scores:
+            metrics["evaluation/score"] = np.asarray(scores, np.float64)
+        self._log(self.step, metrics, self.config.seeds)
+        bar.advance(0, metrics)
+
+    def _log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        self.metrics.write(step, metrics, seeds)
+        self.wandb.log(step, metrics)
+
+    def _save(self, state: Any) -> None:
+        """Write a checkpoint: the state, and what else is needed to go on as if nothing had happened."""
+        with self.stage("checkpoints"):
+            metadata = {
+                "step": str(self.step),
+                "metrics": str(self.metrics.position()),
+                "dataset_sha256": self.dataset.sha256,
+                "seconds": json.dumps(self.seconds),
+            }
+            save_tree(self.checkpoint, state, metadata)
+
+
+class Speedometer:
+    """Updates per second and seed, without the first chunk, which compiles."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[int, float]] = []
+
+    def add(self, updates: int, seconds: float) -> None:
+        """Count a chunk."""
+        self._chunks.append((updates, seconds))
+
+    @property
+    def updates_per_second(self) -> float | None:
+        """None before the first chunk."""
+        counted = self._chunks[1:] or self._chunks
+        seconds = sum(time for _, time in counted)
+        return round(sum(updates for updates, _ in counted) / seconds, 1) if seconds else None
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return how the policy fares against the data that it learned from, in a sentence."""
+    if summary["return"] is None:
+        return "Finished; nothing was evaluated."
+    unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
+    if block is None:
+        unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
+    low, high = block["ci95"] or (block["mean"], block["mean"])
+    word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
+    spread = f" (95 % interval {low:.1f} to {high:.1f})" if block["ci95"] else ""
+    return (
+        f"Finished: the policy's {unit} of {block['mean']:.1f}{spread} {word} the data's mean {unit} of "
+        f"{behaviour:.1f}."
+    )
+
+
+def _behaviour(summary: Mapping[str, Any]) -> float:
+    return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]
+
+
+def _stacked(reports: list[dict[str, float]], prefix: str) -> dict[str, Any]:
+    """Return numbers by name; arrays over seeds if there are several reports."""
+    if len(reports) == 1:
+        return {prefix + name: value for name, value in reports[0].items()}
+    return {prefix + name: np.array([report[name] for report in reports]) for name in reports[0]}
+
+
+def _by_seed(histories: list[History]) -> Iterator[dict[str, Any]]:
+    """Yield each epoch's metrics: numbers, or arrays over seeds, NaN where a seed had stopped before."""
+    if len(histories) == 1:
+        yield from histories[0]
+        return
+    for epoch in range(max(map(len, histories))):
+        names = next(history[epoch] for history in histories if epoch < len(history))
+        yield {
+            name: np.array([h[epoch][name] if epoch < len(h) else np.nan for h in histories])
+            for name in names
+        }
