@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
-from os import PathLike
 from typing import Any
 
 from algos.base import Algorithm
 from cocoa import experiment
 from cocoa.config import CocoaConfig, Config, validate
-from cocoa.data import Dataset, load
+from cocoa.data import Dataset
 from cocoa.policy import Policy, load_policy
 
 
 def fit(
     algorithm: Algorithm,
-    dataset: Dataset | str | PathLike[str],
+    dataset: Dataset | str | os.PathLike[str],
     cocoa: CocoaConfig | bool | None = None,
     *,
     seeds: int | Iterable[int] = (0,),
@@ -32,16 +32,15 @@ def fit(
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
-    if not isinstance(dataset, Dataset):
-        dataset = load(dataset, fields.get("env"))
     wrapped = CocoaConfig() if cocoa is True else cocoa or None
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
-    fields = {"env": dataset.env, **fields}
-    config = Config(algorithm, wrapped, dataset.name, seeds=chosen, wandb=wandb, **fields)
+    arrays = dataset if isinstance(dataset, Dataset) else None
+    name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
+    config = Config(algorithm, wrapped, name, seeds=chosen, wandb=wandb, **fields)
     validate(config)
-    return load_policy(experiment.run(config, dataset))
+    return load_policy(experiment.run(config, arrays))
 
 
-def resume(folder: str | PathLike[str], dataset: Dataset | None = None) -> Policy:
+def resume(folder: str | os.PathLike[str], dataset: Dataset | None = None) -> Policy:
     """Go on with a run that was cut, and return its policy; `dataset` is needed if it was made of arrays."""
     return load_policy(experiment.resume(folder, dataset))

@@ -4,16 +4,16 @@ state, and the difference between the two is one that training has seen.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from cocoa.data.spaces import make_environment
 from cocoa.decomposition import in_chunks
+from cocoa.errors import DataError
 
 MEASURES = {
     "nn_state": "NN(s)",
@@ -125,12 +125,8 @@ def random_policy_states(env: str | None, samples: int, seed: int) -> np.ndarray
     if env is None:
         return None
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # v4 environments, which D4RL's data belong to, are called outdated
-            made = gymnasium.make(env)
-    except (gymnasium.error.Error, ImportError):
+        made = make_environment(env)
+    except DataError:
         return None
     made.reset(seed=seed)
     made.action_space.seed(seed)

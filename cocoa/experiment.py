@@ -68,8 +68,8 @@ def resume(folder: str | Path, dataset: Dataset | None = None) -> Path:
 def _check_evaluation(config: Config) -> None:
     if config.env is None and config.eval_episodes:
         raise ConfigError(
-            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it with "
-            "env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
+            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it "
+            "with env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
         )
 
 
@@ -89,7 +89,9 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
             console.say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
             raise KeyboardInterrupt from None
         except BaseException:
-            with contextlib.suppress(UserError):  # of the first error is told, not of those that follow from it
+            with contextlib.suppress(
+                UserError
+            ):  # of the first error is told, not of those that follow from it
                 experiment.close("failed")
             raise
 
@@ -188,7 +190,7 @@ class Experiment:
         if not prepared.anchors:
             return
         states, env = self.dataset.observations, self.config.env
-        found = [diagnose(jax.jit(anchors), states, prepared.std, env) for anchors in prepared.anchors]
+        found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
         self._log(0, _stacked([one.summary() for one in found], ""), seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
         anchor_plot(found[0], self.folder / "anchors.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -25,16 +26,21 @@ class Spaces:
 
 
 @lru_cache
-def spaces(env: str) -> Spaces:
-    """Make `env` once and return its spaces.
+def _silence_mujoco() -> None:
+    """Keep MuJoCo from writing its warnings to MUJOCO_LOG.TXT in the working directory."""
+    with contextlib.suppress(ImportError):
+        import mujoco
 
-    A component of the action without finite bounds counts as bounded by -1 and 1. Raises DataError where
-    Gymnasium cannot make the environment, or it has no vector-valued observations and actions.
-    """
+        mujoco.set_mju_user_warning(lambda message: None)
+
+
+def make_environment(env: str) -> gymnasium.Env:
+    """Return a new environment. Raises DataError where Gymnasium cannot make it."""
+    _silence_mujoco()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
-            made = gymnasium.make(env, disable_env_checker=True)
+            return gymnasium.make(env, disable_env_checker=True)
     except (gymnasium.error.Error, ImportError) as error:
         near = get_close_matches(env, gymnasium.registry, n=3)
         hint = f" The nearest ids are {', '.join(near)}." if near else ""
@@ -42,6 +48,16 @@ def spaces(env: str) -> Spaces:
             f"Environment {env!r} cannot be made: {error}{hint} Give env= a Gymnasium id such as Hopper-v4, "
             "and install what the environment needs."
         ) from error
+
+
+@lru_cache
+def spaces(env: str) -> Spaces:
+    """Make `env` once and return its spaces.
+
+    A component of the action without finite bounds counts as bounded by -1 and 1. Raises DataError where
+    Gymnasium cannot make the environment, or it has no vector-valued observations and actions.
+    """
+    made = make_environment(env)
     observations, actions = made.observation_space, made.action_space
     made.close()
     if not (isinstance(observations, Box) and isinstance(actions, Box)) or (

@@ -1,0 +1,1 @@
+"""What a run and several runs look like: figures and tables."""

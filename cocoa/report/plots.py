@@ -1,0 +1,93 @@
+"""Figures of a run: PNG files drawn without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import scipy.stats
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from cocoa.diagnostics import Diagnostics
+from cocoa.training.metrics import read_metrics
+
+STATE, ANCHOR, DELTA = "#4c72b0", "#dd8452", "#55a868"
+
+
+def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
+    """Draw the score, or the return without a reference, of the run in `folder`; return the PNG's path.
+
+    `behaviour` is the data's own score or return, drawn as a dashed line.
+    """
+    metrics = read_metrics(folder / "metrics.csv")
+    scored = bool(metrics.seeds("evaluation/score"))
+    steps, values = metrics.values("evaluation/score" if scored else "evaluation/return")
+    figure = Figure(figsize=(6.4, 4), layout="constrained")
+    axes = figure.add_subplot()
+    draw_curve(axes, steps, values, "mean of seeds" if len(values) > 1 else "policy", STATE)
+    if behaviour is not None:
+        axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
+    axes.set_title(" / ".join(folder.parts[-3:]), fontsize=10)
+    finish_curve(axes, "normalized score (%)" if scored else "return")
+    path = folder / "learning_curve.png"
+    figure.savefig(path, dpi=130)
+    return path
+
+
+def draw_curve(axes: Axes, steps: np.ndarray, values: np.ndarray, label: str, color: str) -> None:
+    """Draw the mean of `values` (seeds, T) with its 95 % interval, and each seed as a thin line."""
+    mean = values.mean(axis=0)
+    axes.plot(steps, mean, color=color, linewidth=2, label=label, marker="o", markersize=3)
+    if len(values) > 1:
+        for seed in values:
+            axes.plot(steps, seed, color=color, linewidth=0.6, alpha=0.5)
+        half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values, axis=0)
+        axes.fill_between(steps, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
+
+
+def finish_curve(axes: Axes, label: str) -> None:
+    """Name the axes and set limits that hide nothing."""
+    axes.set_xlabel("updates")
+    axes.set_ylabel(label)
+    axes.set_xlim(left=0)
+    axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 5))
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+
+
+def anchor_plot(diagnostics: Diagnostics, path: Path) -> None:
+    """Draw, for each group of states, distances of states and anchors to the data, and of differences."""
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    groups = list(diagnostics.groups)
+    _boxes(left, diagnostics, {"nn_state": ("state", STATE), "nn_anchor": ("anchor", ANCHOR)})
+    left.set_title("Distance to the nearest data state", fontsize=10)
+    _boxes(right, diagnostics, {"delta": ("|Δ|", STATE), "nn_delta": ("to the nearest training Δ", DELTA)})
+    right.set_title("Difference Δ = state - anchor", fontsize=10)
+    for axes in (left, right):
+        axes.set_xticks(range(len(groups)), [group.replace("-", "\n", 1) for group in groups], fontsize=8)
+        axes.set_ylabel("standard deviations of the data")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", alpha=0.25)
+        axes.legend(frameon=False, loc="upper left")
+    figure.savefig(path, dpi=130)
+
+
+def _boxes(axes: Axes, diagnostics: Diagnostics, measures: dict[str, tuple[str, str]]) -> None:
+    """Draw for each group a box (quartiles, whiskers at 5 % and 95 %) per measure, side by side."""
+    for offset, (measure, (label, color)) in zip((-0.18, 0.18), measures.items(), strict=True):
+        data = [group[measure] for group in diagnostics.groups.values()]
+        boxes = axes.boxplot(
+            data,
+            positions=np.arange(len(data)) + offset,
+            widths=0.3,
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            medianprops={"color": "black"},
+            manage_ticks=False,
+        )
+        for box in boxes["boxes"]:
+            box.set(facecolor=color, alpha=0.8)
+        axes.bar(0, 0, color=color, label=label)

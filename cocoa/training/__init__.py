@@ -1,0 +1,1 @@
+"""Runs any algorithm for a chunk on the device, evaluates, logs, saves."""

@@ -1,0 +1,118 @@
+"""The record of a run: one tidy CSV file, every number with its step and seed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cocoa.errors import RunError
+from cocoa.files import write_error
+
+HEADER = "step,seed,metric,value\n"
+
+
+class MetricsFile:
+    """Appends rows `step,seed,metric,value`; the seed is empty for what belongs to the run as a whole.
+
+    It holds nothing that depends on the clock, so that a resumed run's file equals an uninterrupted one's.
+    """
+
+    def __init__(self, path: Path, position: int = 0):
+        """Open `path` and drop everything behind `position` bytes; 0 starts anew.
+
+        Raises RunError if the file is shorter than that, or cannot be written.
+        """
+        self.path = path
+        try:
+            path.touch()
+            if path.stat().st_size < position:
+                raise RunError(f"{path} is shorter than when its run was saved. Start a new run.")
+            os.truncate(path, position)
+            self._file = path.open("a", encoding="utf-8", newline="")
+        except OSError as error:
+            raise write_error(path, error) from error
+        if position == 0:
+            self._append(HEADER)
+
+    def write(self, step: int, metrics: Mapping[str, Any], seeds: Sequence[int] | None) -> None:
+        """Append numbers, and for each array (seeds,) a row per seed. Raises ValueError for other shapes."""
+        rows = []
+        for name, value in metrics.items():
+            array = np.asarray(value)
+            if array.ndim == 0:
+                rows.append(f"{step},,{name},{_text(array)}\n")
+            elif seeds is not None and array.shape == (len(seeds),):
+                rows += [f"{step},{seed},{name},{_text(x)}\n" for seed, x in zip(seeds, array, strict=True)]
+            else:
+                raise ValueError(f"metric {name} has shape {array.shape}: give a number, or one per seed")
+        self._append("".join(rows))
+
+    def position(self) -> int:
+        """Return how many bytes are safely on the disk: all that were written."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+
+def _text(number: Any) -> str:
+    """Return the shortest decimal number that reads back as the same float."""
+    return str(np.asarray(number)[()])
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a metrics file holds: {(metric, seed): [(step, value), ...]}, seed None for the run as a whole."""
+
+    series: dict[tuple[str, int | None], list[tuple[int, float]]]
+
+    def seeds(self, metric: str) -> list[int]:
+        """Return the seeds that have this metric, in order of appearance."""
+        return [seed for name, seed in self.series if name == metric and seed is not None]
+
+    def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none."""
+        runs = [self.series[metric, seed] for seed in self.seeds(metric)]
+        if not runs:
+            return np.empty(0, int), np.empty((0, 0))
+        steps = np.array([step for step, _ in runs[0]])
+        return steps, np.array([[value for _, value in run] for run in runs])
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing."""
+    series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error}).") from error
+    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
+        if number == 1:
+            continue
+        try:
+            step, seed, metric, value = row
+            entry = int(step), float(value)
+            series.setdefault((metric, int(seed) if seed else None), []).append(entry)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged in line {number}: {','.join(row)!r}.") from error
+    return Metrics(series)

@@ -1,0 +1,108 @@
+"""Folders of runs: made, found, and what stands in them as text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from difflib import get_close_matches
+from itertools import count
+from pathlib import Path
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from tqdm import tqdm
+from yaml import YAMLError
+
+from cocoa.config import Config, from_dict, to_dict
+from cocoa.errors import ConfigError, RunError
+from cocoa.files import atomic_write, write_error
+
+
+def method(config: Config) -> str:
+    """Return the algorithm's name, with +cocoa, and its variant unless it is the published one."""
+    if config.cocoa is None:
+        return config.algo.name
+    variant = config.cocoa.variant
+    return f"{config.algo.name}+cocoa" + ("" if variant == "seek" else f"-{variant}")
+
+
+def create_run(config: Config) -> Path:
+    """Make and return the folder runs_dir/<dataset>/<method>/<name or time>.
+
+    Raises RunError if a run of this name exists or the folder cannot be made, ConfigError for a bad name.
+    """
+    if config.name is not None and (Path(config.name).name != config.name or config.name in ("", "..")):
+        raise ConfigError(
+            f"name={config.name} is not possible: it is to be the name of a folder, not a path."
+        )
+    parent = Path(config.runs_dir).expanduser() / Path(config.dataset).stem / method(config)
+    for folder in _candidates(parent, config.name):
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError as error:
+            if config.name is not None:
+                raise RunError(
+                    f"{folder} exists already. Go on with it by resume={folder}, or choose another name=."
+                ) from error
+        except OSError as error:
+            raise write_error(folder, error) from error
+    raise AssertionError("there is always another candidate")
+
+
+def _candidates(parent: Path, name: str | None) -> Iterator[Path]:
+    """Yield folders to try: two runs that start in the same second get different ones."""
+    if name is not None:
+        yield parent / name
+        return
+    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    yield parent / now
+    yield from (parent / f"{now}-{number}" for number in count(2))
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the full configuration."""
+    text = OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+    atomic_write(folder / "config.yaml", text.encode())
+
+
+def read_config(folder: Path) -> Config:
+    """Return the configuration of a run. Raises RunError if it cannot be read."""
+    path = folder / "config.yaml"
+    try:
+        values = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
+        return from_dict(values)  # type: ignore[arg-type]
+    except (OSError, YAMLError, OmegaConfBaseException, ConfigError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read ({error}). It is damaged, or of another version of this project."
+        ) from error
+
+
+def find_run(path: str | Path) -> Path:
+    """Return the folder of a run. Raises RunError, naming the nearest one, if it is none."""
+    folder = Path(path).expanduser()
+    if (folder / "config.yaml").exists():
+        return folder
+    inside = sorted(str(config.parent) for config in folder.glob("**/config.yaml"))
+    beside = sorted(str(config.parent) for config in folder.parent.glob("*/config.yaml"))
+    near = get_close_matches(str(folder), inside + beside, n=1, cutoff=0.0)
+    hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
+    raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
+
+
+class Console:
+    """Prints to the screen, beside progress bars, and appends to the run's log.txt with the time."""
+
+    def __init__(self, folder: Path):
+        """Open the log of the run in `folder`."""
+        self._path = folder / "log.txt"
+
+    def say(self, text: str) -> None:
+        """Print and log a text."""
+        tqdm.write(text)
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        try:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
+        except OSError as error:
+            raise write_error(self._path, error) from error

@@ -1,0 +1,148 @@
+"""The summary of a run: scores with intervals, and all that is needed to know where they are from."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import scipy.stats
+
+from cocoa.config import Config
+from cocoa.data import Dataset, normalized_score
+from cocoa.errors import RunError
+from cocoa.files import atomic_write
+from cocoa.training.metrics import Metrics
+
+PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
+ROOT = Path(__file__).parents[2]
+
+
+def interval(values: np.ndarray) -> list[float] | None:
+    """Return the 95 % Student-t interval of the mean of `values` (seeds,); None for a single seed."""
+    if len(values) < 2:
+        return None
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values)
+    return [float(values.mean() - half), float(values.mean() + half)]
+
+
+def block(values: np.ndarray) -> dict[str, Any]:
+    """Return mean, 95 % interval over seeds, and the values (seeds,) themselves."""
+    return {"mean": float(values.mean()), "ci95": interval(values), "per_seed": [float(x) for x in values]}
+
+
+def summarize(
+    config: Config,
+    dataset: Dataset,
+    metrics: Metrics,
+    status: str,
+    *,
+    seconds: Mapping[str, float],
+    updates_per_second: float | None,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
+
+    `score` and `return` are of the last evaluation, `score_last10` and `return_last10` the mean of the last
+    ten.
+    """
+    behaviour = dataset.behaviour_return
+    return {
+        "status": status,
+        "dataset": config.dataset,
+        "env": config.env,
+        "algo": config.algo.name,
+        "cocoa": config.cocoa.variant if config.cocoa else None,
+        "name": config.name,
+        "updates": config.updates,
+        "seeds": list(config.seeds),
+        **_evaluations(metrics, "score"),
+        **_evaluations(metrics, "return"),
+        "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
+        "behaviour_return": behaviour,
+        "updates_per_second": updates_per_second,
+        "seconds": dict(seconds),
+        **extra,
+        "dataset_sha256": dataset.sha256,
+        **provenance(),
+    }
+
+
+def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
+    _, values = metrics.values(f"evaluation/{name}")
+    if values.size == 0:
+        return {name: None, f"{name}_last10": None}
+    return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions, the commit of the project if it is a checkout, and the hardware."""
+    return {"versions": _versions(), "git_commit": _commit(), "hardware": _hardware()}
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _commit() -> str | None:
+    """Return the commit, marked if files differ from it; None without git or outside of a checkout."""
+    if not (ROOT / ".git").exists():
+        return None
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _hardware() -> dict[str, Any]:
+    devices = jax.devices()
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "platform": platform.platform(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json; numbers that are not finite become null."""
+    atomic_write(folder / "summary.json", (json.dumps(_finite(summary), indent=2) + "\n").encode())
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary of a run. Raises RunError if it is missing or damaged."""
+    path = folder / "summary.json"
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read ({error}). Finish the run with resume={folder}") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,151 @@
+"""Weights & Biases: one run per seed, grouped; never asked for, never in the way."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+
+from cocoa.config import Config, to_dict
+
+_CONNECT_SECONDS = 3.0
+_INIT_SECONDS = 15.0
+
+
+class WandbLogger:
+    """Sends metrics to W&B, or keeps them offline in the run's folder; a failure never stops the run.
+
+    The mode is `config.wandb`: `off` does not even import wandb, `auto` is online where a key is set and
+    offline else. Online falls back to offline where the server cannot be reached.
+    """
+
+    def __init__(self, config: Config, folder: Path, say: Callable[[str], None]):
+        """Open a W&B run for each seed; `say` tells the user of failures."""
+        self._say = say
+        self._runs: list[Any] = []
+        if config.wandb != "off":
+            self._guard(lambda: self._open(config, folder))
+
+    def log(self, step: int, metrics: Mapping[str, Any]) -> None:
+        """Log numbers, or arrays (seeds,) of them, against the update `step`."""
+
+        def send() -> None:
+            for index, run in enumerate(self._runs):
+                values = {name: _of_seed(value, index) for name, value in metrics.items()}
+                run.log({"update": step, **{k: v for k, v in values.items() if v is not None}})
+
+        self._guard(send)
+
+    def image(self, name: str, path: Path) -> None:
+        """Show the picture at `path` in every run."""
+
+        def send() -> None:
+            import wandb
+
+            for run in self._runs:
+                run.log({name: wandb.Image(str(path))})
+
+        self._guard(send)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Write each seed's scores into its run's summary, and close all."""
+
+        def send() -> None:
+            for index, run in enumerate(self._runs):
+                for name in ("score", "score_last10", "return", "return_last10"):
+                    if summary.get(name):
+                        run.summary[name] = summary[name]["per_seed"][index]
+                run.summary["behaviour_score"] = summary.get("behaviour_score")
+                run.finish(exit_code=0 if summary["status"] == "finished" else 1)
+
+        self._guard(send)
+        self._runs = []
+
+    def _open(self, config: Config, folder: Path) -> None:
+        import wandb
+
+        mode = choose_mode(config.wandb, self._say)
+        method = config.algo.name if config.cocoa is None else f"{config.algo.name}+cocoa"
+        dataset = Path(config.dataset).stem
+        variant = config.cocoa.variant if config.cocoa else "plain"
+        for seed in config.seeds:
+            identity = hashlib.sha256(f"{folder.resolve()} {seed}".encode()).hexdigest()[:16]
+            run = wandb.init(
+                project=config.wandb_project,
+                group=f"{dataset}/{method}/{folder.name}",
+                name=f"{method} {dataset} seed {seed}",
+                id=identity,
+                resume="allow",
+                tags=[dataset, config.algo.name, variant],
+                config={**to_dict(config), "seed": seed, "method": method},
+                dir=str(folder),
+                mode=mode,
+                reinit="create_new",
+                settings=wandb.Settings(
+                    silent=True, console="off", init_timeout=_INIT_SECONDS, x_disable_stats=True
+                ),
+            )
+            run.define_metric("update")
+            run.define_metric("*", step_metric="update")
+            self._runs.append(run)
+        if mode == "offline":
+            self._say(f"W&B is offline; upload this run with: wandb sync {folder}/wandb/offline-*")
+
+    def _guard(self, action: Callable[[], None]) -> None:
+        """Do something with wandb; if it fails, say so and be silent from then on."""
+        try:
+            action()
+        except Exception as error:  # whatever goes wrong there, training goes on
+            self._runs = []
+            self._say(f"W&B failed and is left out from here on: {' '.join(str(error).split())}")
+
+
+def choose_mode(wanted: str, say: Callable[[str], None]) -> str:
+    """Return `online` or `offline` for one of auto, online, offline; no network means offline."""
+    base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    if wanted == "offline" or (wanted == "auto" and not has_key(base)):
+        return "offline"
+    if not has_key(base):
+        say("W&B has no key (wandb login, or WANDB_API_KEY), so this run is kept offline.")
+        return "offline"
+    if not _reachable(base):
+        say(f"W&B at {base} cannot be reached, so this run is kept offline.")
+        return "offline"
+    return "online"
+
+
+def has_key(base: str) -> bool:
+    """Tell whether a W&B key is set in the environment or for the server `base` in the user's netrc."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    import netrc
+
+    try:
+        path = os.environ.get("NETRC")
+        return netrc.netrc(path).authenticators(urlparse(base).hostname or "") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _reachable(base: str) -> bool:
+    url = urlparse(base)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    try:
+        socket.create_connection((url.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+        return True
+    except OSError:
+        return False
+
+
+def _of_seed(value: Any, index: int) -> float | None:
+    """Return a number, or its entry for a seed; None where there is nothing to log."""
+    if value is None:
+        return None
+    array = np.asarray(value)
+    return float(array if array.ndim == 0 else array[index])
