@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -96,11 +96,11 @@ class IQL(Algorithm):
         """Update V, π, Q and the targets, in this order; draws nothing from `key`."""
         target_q = state.critics(batch.observation, batch.action, params=state.target_critics).min(axis=0)
         value, value_metrics = state.value.minimize(self.value_loss, state, batch, target_q)
-        state = state.replace(value=value)
+        state = replace(state, value=value)
         actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, target_q)
         critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch)
         target_critics = polyak(state.target_critics, critics.params, self.target_rate)
-        state = state.replace(actor=actor, critics=critics, target_critics=target_critics)
+        state = replace(state, actor=actor, critics=critics, target_critics=target_critics)
         return state, value_metrics | actor_metrics | critic_metrics
 
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:

@@ -7,7 +7,7 @@ concatenates arrays; another may be substituted without a change to any algorith
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -171,7 +171,7 @@ class Model:
         """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""
         gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
         updates, opt_state = self.optimizer.transformation.update(gradient, self.opt_state, self.params)
-        return self.replace(params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
+        return replace(self, params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
 
 
 def polyak(target: Any, online: Any, rate: float) -> Any:

@@ -43,4 +43,4 @@ def fit(
 
 def resume(folder: str | os.PathLike[str], dataset: Dataset | None = None) -> Policy:
     """Go on with a run that was cut, and return its policy; `dataset` is needed if it was made of arrays."""
-    return load_policy(experiment.resume(folder, dataset))
+    return load_policy(experiment.resume(os.fspath(folder), dataset))

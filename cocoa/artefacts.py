@@ -56,7 +56,7 @@ class Fit(Protocol, Generic[Result]):
 class Watcher(Protocol):
     """Who is told how a stage goes on, and may end it by raising."""
 
-    def say(self, text: str) -> None:
+    def say(self, text: str, /) -> None:
         """Tell the user."""
         ...
 

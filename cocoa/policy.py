@@ -92,7 +92,7 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     observe = _pick(senses.observe, position) if per_seed else senses.observe
     template = jax.eval_shape(lambda: _training(config, observe, observation_dim, action_dim).init())
     state = load_tree(checkpoint_path(run), template)
-    return Policy(config.algo, _pick(state, position), senses.replace(observe=observe), run, seed)
+    return Policy(config.algo, _pick(state, position), Senses(observe, senses.scaling), run, seed)
 
 
 def _senses_path(folder: Path) -> Path:

@@ -67,8 +67,8 @@ class Preparation:
     def models(self) -> Models:
         """Return forward and reverse dynamics, fitted to the transitions whose next state is known."""
         known = self.dataset.next_observed
-        states, actions = self.batch.observation[known], self.batch.action[known]
-        next_states = self.batch.next_observation[known]
+        states, actions = self.dataset.observations[known], np.asarray(self.batch.action)[known]
+        next_states = self.dataset.next_observations[known]
         forward_arrays = forward_data(states, actions, self.dataset.rewards[known], next_states)
         reverse_arrays = reverse_data(states, actions, next_states)
         forward_fit = EnsembleFit(self.config.dynamics, *forward_arrays, self._key("forward"))

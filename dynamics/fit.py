@@ -179,7 +179,8 @@ def _member_epoch(
         params, optimizer = carry
         value, gradient = jax.value_and_grad(loss)(params, inputs[batch], targets[batch])
         updates, optimizer = _optimizer(config).update(gradient, optimizer, params)
-        return (optax.apply_updates(params, updates), optimizer), value
+        moved: Any = optax.apply_updates(params, updates)
+        return (moved, optimizer), value
 
-    (params, optimizer), losses = jax.lax.scan(update, (params, optimizer), batches)
-    return params, optimizer, losses.mean()
+    carry, losses = jax.lax.scan(update, (params, optimizer), batches)
+    return *carry, losses.mean()

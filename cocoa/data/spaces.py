@@ -31,7 +31,7 @@ def _silence_mujoco() -> None:
     with contextlib.suppress(ImportError):
         import mujoco
 
-        mujoco.set_mju_user_warning(lambda message: None)
+        mujoco.set_mju_user_warning(lambda message: None)  # type: ignore[attr-defined]
 
 
 def make_environment(env: str) -> gymnasium.Env:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from numpy.typing import ArrayLike
 
 from algos.base import Algorithm, Array, Batch, Metrics
 from algos.networks import Networks
@@ -142,6 +143,6 @@ class Actor:
         axes = (0, 0 if per_seed else None, 0)
         self._act = jax.jit(jax.vmap(lambda state, see, x: algorithm.act(state, see(x)), in_axes=axes))
 
-    def __call__(self, state: Any, states: Array) -> Array:
+    def __call__(self, state: Any, states: ArrayLike) -> Array:
         """Return actions (seeds, ..., A) in [-1, 1] for states (seeds, ..., O) in the environment's units."""
         return self._act(state, self.observe, states)

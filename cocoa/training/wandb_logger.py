@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import numpy as np
@@ -106,7 +106,7 @@ class WandbLogger:
             self._say(f"W&B failed and is left out from here on: {' '.join(str(error).split())}")
 
 
-def choose_mode(wanted: str, say: Callable[[str], None]) -> str:
+def choose_mode(wanted: str, say: Callable[[str], None]) -> Literal["online", "offline"]:
     """Return `online` or `offline` for one of auto, online, offline; no network means offline."""
     base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     if wanted == "offline" or (wanted == "auto" and not has_key(base)):
