@@ -1,0 +1,313 @@
+"""Whole runs: resumed ones equal uninterrupted ones, the cache is shared, the README's example works."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import cocoa
+from cocoa import experiment
+from cocoa.config import CocoaConfig, Config, SeekerConfig
+from cocoa.data.spaces import make_environment
+from cocoa.errors import ConfigError, RunError
+from cocoa.policy import checkpoint_path
+from cocoa.training.metrics import read_metrics
+from cocoa.training.summary import read_summary
+from dynamics.config import EnsembleConfig
+
+ROOT = Path(__file__).parents[1]
+ENV = "InvertedPendulum-v4"
+MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
+COCOA = CocoaConfig(seeker=SeekerConfig(hidden=(16,), max_epochs=2), encoder_hidden=(8,), hidden=(16,))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A D4RL-format file of 2000 random steps."""
+    env = make_environment(ENV)
+    rng = np.random.default_rng(0)
+    rows = {key: [] for key in ("observations", "actions", "rewards", "terminals", "timeouts")}
+    state, _ = env.reset(seed=0)
+    for _ in range(2000):
+        action = rng.uniform(-1, 1, 1).astype(np.float32)
+        next_state, reward, terminal, timeout, _ = env.step(action)
+        for key, value in zip(rows, (state, action, reward, terminal, timeout), strict=True):
+            rows[key].append(value)
+        state = env.reset()[0] if terminal or timeout else next_state
+    path = tmp_path_factory.mktemp("data") / "pendulum.hdf5"
+    with h5py.File(path, "w") as file:
+        for key, values in rows.items():
+            file[key] = np.asarray(values)
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(recording, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    return Config(
+        algo=cocoa.IQL(hidden=(16,)),
+        cocoa=COCOA,
+        dataset=str(recording),
+        env=ENV,
+        seeds=(3, 7),
+        updates=60,
+        batch_size=32,
+        log_every=10,
+        eval_every=20,
+        eval_episodes=2,
+        dynamics=MODELS,
+        wandb="off",
+        runs_dir=str(folder / "runs"),
+        cache_dir=str(folder / "cache"),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(config):
+    return experiment.run(dataclasses.replace(config, name="whole"))
+
+
+def assert_same_run(folder, other):
+    assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    # The header holds timings; what follows it are the arrays.
+    contents = [checkpoint_path(run).read_bytes() for run in (folder, other)]
+    arrays = [content[8 + int.from_bytes(content[:8], "little") :] for content in contents]
+    assert arrays[0] == arrays[1]
+
+
+def test_a_run_leaves_what_it_should(finished, recording):
+    assert {path.name for path in finished.iterdir()} >= {
+        "config.yaml",
+        "metrics.csv",
+        "summary.json",
+        "log.txt",
+        "learning_curve.png",
+        "anchors.png",
+        "checkpoints",
+    }
+    assert finished.parts[-3:] == ("pendulum", "iql+cocoa", "whole")
+    summary = read_summary(finished)
+    assert summary["status"] == "finished"
+    assert (summary["algo"], summary["cocoa"], summary["seeds"]) == ("iql", "seek", [3, 7])
+    assert summary["models_shared_by_seeds"] is True
+    assert summary["env"] == ENV
+    steps, returns = read_metrics(finished / "metrics.csv").values("evaluation/return")
+    assert steps.tolist() == [20, 40, 60]
+    assert summary["return"]["per_seed"] == returns[:, -1].tolist()
+    assert summary["return_last10"]["mean"] == pytest.approx(returns.mean())
+    assert set(summary["seconds"]) >= {"forward", "reverse", "seeker", "anchors", "training", "evaluation"}
+    assert summary["score"] is None
+    assert "Finished: the policy's return" in (finished / "log.txt").read_text()
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, finished, monkeypatch):
+    """Ctrl-C in the second chunk, then again after the first evaluation."""
+    chunks = []
+    original = experiment.Experiment._chunk
+
+    def chunk(self, *args):
+        chunks.append(self.step)
+        if len(chunks) in (2, 5):
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, *args)
+
+    monkeypatch.setattr(experiment.Experiment, "_chunk", chunk)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(dataclasses.replace(config, name="cut"))
+    folder = finished.parent / "cut"
+    assert read_summary(folder)["status"] == "interrupted"
+    assert "resume=" in (folder / "log.txt").read_text()
+    with pytest.raises(KeyboardInterrupt):
+        experiment.resume(folder)
+    experiment.resume(folder)
+    assert chunks == [0, 10, 20, 30, 40, 50]
+    assert_same_run(folder, finished)
+    assert read_summary(folder)["status"] == "finished"
+
+
+def command(config, cache, *more):
+    return [
+        sys.executable,
+        str(ROOT / "train.py"),
+        "algo=iql",
+        "+cocoa",
+        f"dataset={config.dataset}",
+        f"env={ENV}",
+        "algo.hidden=[16]",
+        "seeds=[3,7]",
+        "updates=60",
+        "batch_size=32",
+        "log_every=10",
+        "eval_every=20",
+        "eval_episodes=2",
+        "dynamics.members=2",
+        "dynamics.elites=2",
+        "dynamics.hidden=[16]",
+        "dynamics.weight_decay=[0,0]",
+        "dynamics.max_epochs=2",
+        "cocoa.seeker.hidden=[16]",
+        "cocoa.seeker.max_epochs=2",
+        "cocoa.encoder_hidden=[8]",
+        "cocoa.hidden=[16]",
+        "wandb=off",
+        f"runs_dir={config.runs_dir}",
+        f"cache_dir={cache}",
+        *more,
+    ]
+
+
+@pytest.fixture(scope="module")
+def subprocess_env(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("compiled")
+    return {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
+
+
+@pytest.mark.parametrize("stage", ["forward: epoch 1", "reverse: epoch 1", "seeker: epoch 1", "10.0/60.0"])
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(stage, config, finished, tmp_path, subprocess_env):
+    name = re.sub(r"\W+", "-", stage)
+    log = tmp_path / "output.txt"
+    with log.open("w") as file:
+        run = subprocess.Popen(
+            command(config, tmp_path / "cache", f"name={name}"), stdout=file, stderr=file, env=subprocess_env
+        )
+        deadline = time.monotonic() + 120
+        while stage not in log.read_text() and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        run.kill()
+        run.wait()
+    assert stage in log.read_text(), log.read_text()
+    folder = finished.parent / name
+    subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], check=True, env=subprocess_env
+    )
+    assert_same_run(folder, finished)
+
+
+def test_two_processes_share_one_cache(config, finished, tmp_path, subprocess_env):
+    runs = [
+        subprocess.Popen(command(config, tmp_path / "cache", f"name=both-{i}"), env=subprocess_env)
+        for i in range(2)
+    ]
+    assert [run.wait(timeout=300) for run in runs] == [0, 0]
+    for i in range(2):
+        assert_same_run(finished.parent / f"both-{i}", finished)
+    names = [path.name.partition("-")[0] for path in (tmp_path / "cache").glob("*.safetensors")]
+    assert sorted(names) == ["anchors", "forward", "reverse", "seeker"]
+
+
+def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(config, finished):
+    cache = Path(config.cache_dir)
+    before = {path: path.stat().st_mtime_ns for path in cache.glob("*.safetensors")}
+    again = dataclasses.replace(config, seeds=(5,), algo=cocoa.IQL(hidden=(16,), expectile=0.9), name="other")
+    experiment.run(again)
+    assert {path: path.stat().st_mtime_ns for path in cache.glob("*.safetensors")} == before
+    damaged = next(cache.glob("seeker-*.safetensors"))
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[: len(content) // 2])
+    experiment.run(dataclasses.replace(config, name="repaired"))
+    assert damaged.read_bytes() == content
+    assert_same_run(finished.parent / "repaired", finished)
+
+
+def test_models_per_seed_differ_and_do_not_depend_on_the_other_seeds(config):
+    separate = dataclasses.replace(COCOA, per_seed=True)
+    both = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, name="per-seed"))
+    one = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, seeds=(7,), name="only-7"))
+    assert read_summary(both)["models_shared_by_seeds"] is False
+    _, errors = read_metrics(both / "metrics.csv").values("dynamics/forward/reward")
+    assert errors[0] != errors[1]
+    observation = np.array([0.01, 0.02, 0.1, -0.1])
+    actions = [cocoa.load_policy(both, 7)(observation), cocoa.load_policy(one)(observation)]
+    np.testing.assert_allclose(*actions, rtol=1e-3)
+    assert cocoa.load_policy(both, 3)(observation) != actions[0]
+
+
+@pytest.mark.parametrize("variant", ["nearest", "random", "self-noise", "zero", None])
+def test_plain_runs_and_controls(variant, config):
+    wrapped = variant and dataclasses.replace(COCOA, variant=variant)
+    data = dataclasses.replace(config.data, observation_normalization=True)
+    run = dataclasses.replace(config, cocoa=wrapped, data=data, updates=20, seeds=(0,), name="control")
+    folder = experiment.run(run)
+    assert folder.parent.name == ("iql" if variant is None else f"iql+cocoa-{variant}")
+    assert read_summary(folder)["cocoa"] == variant
+    assert np.isfinite(cocoa.load_policy(folder)(np.zeros(4))).all()
+
+
+def test_evaluation_repeats_what_the_loaded_policy_does(config, finished):
+    """The returns in the record are those of the policy in the environment, played by hand."""
+    _, returns = read_metrics(finished / "metrics.csv").values("evaluation/return")
+    policy = cocoa.load_policy(finished, seed=7)
+    played = []
+    for episode in range(config.eval_episodes):
+        env = make_environment(ENV)
+        seed = np.random.SeedSequence([7, 60, episode]).generate_state(1)[0]
+        state, _ = env.reset(seed=int(seed))
+        total, done = 0.0, False
+        while not done:
+            state, reward, terminal, timeout, _ = env.step(policy(state))
+            total, done = total + float(reward), terminal or timeout
+        played.append(total)
+    assert returns[1, -1] == pytest.approx(np.mean(played), rel=0.1)
+
+
+def test_mistakes_are_told(config, finished, tmp_path):
+    with pytest.raises(RunError, match="exists already"):
+        experiment.run(dataclasses.replace(config, name="whole"))
+    unknown = dataclasses.replace(cocoa.load(config.dataset, ENV), env=None)
+    with pytest.raises(ConfigError, match="env="):
+        experiment.run(dataclasses.replace(config, env=None), unknown)
+    with pytest.raises(RunError, match=r"no config\.yaml"):
+        experiment.resume(finished.parent / "wohle")
+    with pytest.raises(RunError, match="SHA-256"):
+        experiment.resume(finished, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
+    with pytest.raises(RunError, match="seeds"):
+        cocoa.load_policy(finished, seed=4)
+
+
+def test_an_algorithm_from_the_guide_trains_with_and_without_cocoa(config, subprocess_env, tmp_path):
+    guide = (ROOT / "docs" / "adding-an-algorithm.md").read_text()
+    code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1]
+    script = (
+        f"exec({code!r})\nimport cocoa, sys\n"
+        "for wrapped in (None, True):\n"
+        f"    policy = cocoa.fit(Cloning(), {config.dataset!r}, env={ENV!r}, updates=10, eval_every=10,\n"
+        "        eval_episodes=1, batch_size=8, runs_dir=sys.argv[1],\n"
+        "        cocoa=wrapped and cocoa.CocoaConfig(variant='zero'))\n"
+        "    print(policy([0, 0, 0, 0]).shape)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], env=subprocess_env, capture_output=True, text=True
+    )
+    assert done.stdout.count("(1,)") == 2, done.stderr
+
+
+def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
+    example = re.search(r"```python\n(import cocoa\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    shortened = example.replace(
+        "updates=20_000",
+        "updates=20, eval_every=20, eval_episodes=1, cache_dir='cache', "
+        "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1), ",
+    ).replace("cocoa=True", "cocoa=cocoa.CocoaConfig(seeker=SeekerConfig(max_epochs=1))")
+    assert shortened.count("max_epochs=1") == 2
+    script = (
+        "from dynamics.config import EnsembleConfig\nfrom cocoa.config import SeekerConfig\n"
+        + shortened
+        + "import json\nprint(json.dumps([action.tolist(), again(observation).tolist(), again.seed]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=subprocess_env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    action, other, seed = json.loads(done.stdout.splitlines()[-1])
+    assert len(action) == len(other) == 3
+    assert action != other
+    assert seed == 1
