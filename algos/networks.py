@@ -102,10 +102,71 @@ class GaussianPolicy(nn.Module):
         return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
 
 
+class DeterministicPolicy(nn.Module):
+    """Action tanh(m(s))."""
+
+    encoder: Encoder
+    hidden: tuple[int, ...]
+    action_dim: int
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, observation: Observation) -> Array:
+        """Return actions (..., A) in (-1, 1)."""
+        features = MLP(self.hidden, self.layer_norm)(self.encoder()(observation))
+        return jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
+
+
+class SquashedGaussianPolicy(nn.Module):
+    """Normal distribution N(m(s), σ(s)²) of what a tanh then squashes (SAC)."""
+
+    encoder: Encoder
+    hidden: tuple[int, ...]
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, observation: Observation) -> tuple[Array, Array]:
+        """Return mean and log standard deviation (..., A) before the tanh."""
+        features = MLP(self.hidden)(self.encoder()(observation))
+        mean = nn.Dense(self.action_dim, kernel_init=orthogonal)(features)
+        log_std = nn.Dense(self.action_dim, kernel_init=orthogonal)(features)
+        return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
+
+
+def squashed_sample(
+    distribution: tuple[Array, Array], key: Array, count: int | None = None
+) -> tuple[Array, Array]:
+    """Return actions tanh(u), u ~ N(mean, exp(log_std)²), (..., A) and their log-densities (...).
+
+    `distribution` holds mean and log_std, (..., A) both, as `SquashedGaussianPolicy` returns them.
+    With `count` there is a leading axis of so many draws. By the change of variables
+
+        log π(a) = log N(u) - Σ_j log(1 - tanh(u_j)²)
+
+    where the last term is written as 2 (log 2 - u - softplus(-2u)), which does not overflow.
+    """
+    mean, log_std = distribution
+    shape = mean.shape if count is None else (count, *mean.shape)
+    u = mean + jnp.exp(log_std) * jax.random.normal(key, shape)
+    squash = jnp.sum(2 * (jnp.log(2.0) - u - jax.nn.softplus(-2 * u)), axis=-1)
+    return jnp.tanh(u), gaussian_log_prob(mean, log_std, u) - squash
+
+
 def gaussian_log_prob(mean: Array, log_std: Array, action: Array) -> Array:
     """Return Σ_j log N(a_j; mean_j, exp(log_std_j)²), shape (...)."""
     z = (action - mean) * jnp.exp(-log_std)
     return -0.5 * jnp.sum(z**2 + 2 * log_std + jnp.log(2 * jnp.pi), axis=-1)
+
+
+class Scalar(nn.Module):
+    """A single learned number."""
+
+    start: float
+
+    @nn.compact
+    def __call__(self) -> Array:
+        """Return it, shape ()."""
+        return self.param("value", nn.initializers.constant(self.start), ())
 
 
 @dataclass(frozen=True)
@@ -123,6 +184,14 @@ class Networks:
     def critics(self, count: int = 2, layer_norm: bool = False) -> Critics:
         """Return `count` independent action-value networks."""
         return Critics(self.encoder, self.hidden, count, layer_norm)
+
+    def deterministic_policy(self, layer_norm: bool = False) -> DeterministicPolicy:
+        """Return a policy without noise."""
+        return DeterministicPolicy(self.encoder, self.hidden, self.action_dim, layer_norm)
+
+    def squashed_gaussian_policy(self) -> SquashedGaussianPolicy:
+        """Return SAC's policy."""
+        return SquashedGaussianPolicy(self.encoder, self.hidden, self.action_dim)
 
     def gaussian_policy(self) -> GaussianPolicy:
         """Return a policy with a state-independent standard deviation."""

@@ -1,0 +1,127 @@
+"""Conservative Q-learning (Kumar, Zhou, Tucker, Levine; NeurIPS 2020; arXiv 2006.04779)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algos import sac
+from algos.base import Array, Batch, Metrics, Observation, register
+from algos.networks import Adam, Model, Networks, Scalar, squashed_sample
+
+
+@struct.dataclass
+class State(sac.State):
+    """What CQL learns: what SAC does, and the weight of the penalty if that is learned."""
+
+    log_weight: Model
+
+
+@register("cql")
+@dataclass(frozen=True)
+class CQL(sac.SAC):
+    """CQL(H): SAC whose critics are pushed down on actions outside of the data.
+
+    Adds to each critic's loss
+
+        w (E T log Σ_k exp((Q_i(s, a_k) - log μ_k(a_k)) / T) - E Q_i(s, a))
+
+    The sum runs over 3n actions a_k, an importance-sampled estimate of log ∫ exp Q_i(s, a) da up to
+    the constant log 3n: n each from the uniform distribution, from π(s) and from π(s'), with log-densities log μ_k.
+    They all count as actions in s. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds the
+    bracket, the *gap*, at `lagrange_gap`: L(β) = -β w (gap - lagrange_gap), with the mean gap of the critics.
+    """
+
+    hidden: tuple[int, ...] = (256, 256, 256)
+    """Widths of the hidden layers of actor and critics, behind the encoder."""
+    cosine_schedule: bool = False
+    """Let the policy's step size decay to zero over the training."""
+    deterministic_backup: bool = True
+    """Leave the entropy out of the critics' target."""
+    weight: float = 5.0
+    """w: weight of the penalty."""
+    penalty_temperature: float = 1.0
+    """T of the log-sum-exp."""
+    samples: int = 10
+    """n: actions of each of the three kinds."""
+    lagrange: bool = False
+    """Learn a factor on the weight that holds the gap at `lagrange_gap`."""
+    lagrange_gap: float = 10.0
+    """The gap that is aimed at with `lagrange`."""
+    max_q_backup: bool = False
+    """Bootstrap from the best of n actions of the policy, instead of one."""
+
+    def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
+        """Return fresh networks; targets equal critics."""
+        base = super().init(key, networks, batch, updates)
+        log_weight = Model.create(Scalar(0.0), Adam(self.critic_learning_rate), key)
+        return State(base.actor, base.critics, base.target_critics, base.log_alpha, log_weight)
+
+    def target(self, state: sac.State, batch: Batch, key: Array) -> Array:
+        """Return what the critics regress to, (...)."""
+        if not self.max_q_backup:
+            return super().target(state, batch, key)
+        actions, _ = squashed_sample(state.actor(batch.next_observation), key, self.samples)
+        next_q = self.values(state, batch.next_observation, actions, state.target_critics)
+        best = next_q.min(axis=1).max(axis=0)
+        return batch.reward + self.discount * (1 - batch.terminal) * best
+
+    def values(self, state: sac.State, observation: Observation, actions: Array, params: Any) -> Array:
+        """Return Q_i(s, a_k), shape (k, critics, B), for actions (k, B, A); states are not repeated."""
+        return jax.vmap(lambda action: state.critics(observation, action, params=params))(actions)
+
+    def proposals(self, state: sac.State, batch: Batch, key: Array) -> tuple[Array, Array]:
+        """Return the actions a_k, (3n, B, A), and their log-densities, (3n, B)."""
+        uniform_key, now_key, next_key = jax.random.split(key, 3)
+        shape = (self.samples, *batch.action.shape)
+        uniform = jax.random.uniform(uniform_key, shape, minval=-1.0, maxval=1.0)
+        uniform_log_prob = jnp.full(shape[:-1], -shape[-1] * math.log(2.0))
+        now, now_log_prob = squashed_sample(state.actor(batch.observation), now_key, self.samples)
+        then, then_log_prob = squashed_sample(state.actor(batch.next_observation), next_key, self.samples)
+        log_prob = jnp.concatenate([uniform_log_prob, now_log_prob, then_log_prob])
+        return jnp.concatenate([uniform, now, then]), log_prob
+
+    def gaps(self, params: Any, state: sac.State, batch: Batch, q: Array, key: Array) -> Array:
+        """Return the bracket of the penalty, (critics,), given Q_i(s, a) of the data, (critics, B)."""
+        actions, log_prob = self.proposals(state, batch, key)
+        values = self.values(state, batch.observation, actions, params) - log_prob[:, None]
+        temperature = self.penalty_temperature
+        soft_maximum = temperature * jax.nn.logsumexp(values / temperature, axis=0)
+        return soft_maximum.mean(axis=-1) - q.mean(axis=-1)
+
+    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i) with the penalty."""
+        target_key, gap_key = jax.random.split(key)
+        target = jax.lax.stop_gradient(self.target(state, batch, target_key))
+        q = state.critics(batch.observation, batch.action, params=params)
+        td_loss = jnp.mean((target - q) ** 2, axis=-1).sum()
+        gaps = self.gaps(params, state, batch, q, gap_key)
+        factor = jnp.exp(state.log_weight()) if self.lagrange else 1.0
+        loss = td_loss + self.weight * factor * gaps.sum()
+        metrics = {
+            "critic_loss": loss,
+            "td_loss": td_loss,
+            "gap": gaps.mean(),
+            "q": q.mean(),
+            "q_max": q.max(),
+        }
+        return loss, metrics
+
+    def weight_loss(self, params: Any, state: State, gap: Array) -> tuple[Array, Metrics]:
+        """L(β), given the mean of the gaps; β = exp of the learned number."""
+        factor = jnp.exp(state.log_weight(params=params))
+        loss = -factor * self.weight * (gap - self.lagrange_gap)
+        return loss, {"lagrange_factor": factor}
+
+    def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:  # type: ignore[override]
+        """Update Q, π, α and the targets as SAC does, then β."""
+        state, metrics = super().update(state, batch, key)  # type: ignore[assignment]
+        if not self.lagrange:
+            return state, metrics
+        log_weight, weight_metrics = state.log_weight.minimize(self.weight_loss, state, metrics["gap"])
+        return replace(state, log_weight=log_weight), metrics | weight_metrics

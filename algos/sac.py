@@ -1,0 +1,122 @@
+"""Soft actor-critic (Haarnoja et al. 2018; arXiv 1812.05905): the base of the model-based algorithms."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from algos.networks import Adam, Model, Networks, Scalar, polyak, squashed_sample
+
+
+@struct.dataclass
+class State:
+    """What SAC learns."""
+
+    actor: Model
+    critics: Model
+    target_critics: Any
+    log_alpha: Model
+
+
+@register("sac")
+@dataclass(frozen=True)
+class SAC(Algorithm):
+    """Soft actor-critic with two critics and a temperature α that holds the entropy at a target H̄.
+
+    With ã' ~ π(s') and ã ~ π(s), one update minimises in this order
+
+        L(Q_i) = E (r + γ (1 - terminal) (min_i Q̄_i(s', ã') - [α log π(ã' | s')]) - Q_i(s, a))²
+        L(π)   = E (α log π(ã | s) - min_i Q_i(s, ã))
+        L(α)   = -E log α (log π(ã | s) + H̄)
+
+    and then moves Q̄ towards Q. The entropy term in brackets is left out by `deterministic_backup`.
+    """
+
+    actor_learning_rate: float = 1e-4
+    """Adam's step size of the policy, and of α."""
+    critic_learning_rate: float = 3e-4
+    """Adam's step size of the critics."""
+    cosine_schedule: bool = True
+    """Let the policy's step size decay to zero over the training."""
+    target_rate: float = 0.005
+    """Share of the critics that enters their targets with each update."""
+    auto_alpha: bool = True
+    """Learn the temperature; else it stays at `initial_alpha`."""
+    initial_alpha: float = 1.0
+    """Temperature at the start."""
+    target_entropy_per_dimension: float = -1.0
+    """H̄ divided by the number of the action's dimensions."""
+    deterministic_backup: bool = False
+    """Leave the entropy out of the critics' target."""
+
+    def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
+        """Return fresh networks; targets equal critics."""
+        actor_key, critics_key, alpha_key = jax.random.split(key, 3)
+        decay = updates if self.cosine_schedule else None
+        actor = Model.create(
+            networks.squashed_gaussian_policy(),
+            Adam(self.actor_learning_rate, decay),
+            actor_key,
+            batch.observation,
+        )
+        optimizer = Adam(self.critic_learning_rate)
+        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        start = Scalar(math.log(self.initial_alpha))
+        log_alpha = Model.create(start, Adam(self.actor_learning_rate), alpha_key)
+        return State(actor, critics, critics.params, log_alpha)
+
+    def target(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return what the critics regress to, (...)."""
+        next_action, log_prob = squashed_sample(state.actor(batch.next_observation), key)
+        next_q = state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
+        if not self.deterministic_backup:
+            next_q -= jnp.exp(state.log_alpha()) * log_prob
+        return batch.reward + self.discount * (1 - batch.terminal) * next_q
+
+    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i)."""
+        target = jax.lax.stop_gradient(self.target(state, batch, key))
+        q = state.critics(batch.observation, batch.action, params=params)
+        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
+        return loss, {"critic_loss": loss, "q": q.mean()}
+
+    def actor_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        """L(π); the metrics hold the entropy, which L(α) needs."""
+        action, log_prob = squashed_sample(state.actor(batch.observation, params=params), key)
+        q = state.critics(batch.observation, action).min(axis=0)
+        loss = jnp.mean(jnp.exp(state.log_alpha()) * log_prob - q)
+        return loss, {"actor_loss": loss, "entropy": -log_prob.mean()}
+
+    def alpha_loss(self, params: Any, state: State, entropy: Array, action_dim: int) -> tuple[Array, Metrics]:
+        """L(α)."""
+        log_alpha = state.log_alpha(params=params)
+        loss = log_alpha * (entropy - self.target_entropy_per_dimension * action_dim)
+        return loss, {"alpha": jnp.exp(log_alpha)}
+
+    def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+        """Update Q, π, α and the targets, in this order."""
+        critic_key, actor_key = jax.random.split(key)
+        critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch, critic_key)
+        state = replace(state, critics=critics)
+        actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, actor_key)
+        metrics = critic_metrics | actor_metrics
+        log_alpha = state.log_alpha
+        if self.auto_alpha:
+            action_dim = batch.action.shape[-1]
+            log_alpha, alpha_metrics = log_alpha.minimize(
+                self.alpha_loss, state, metrics["entropy"], action_dim
+            )
+            metrics |= alpha_metrics
+        target_critics = polyak(state.target_critics, critics.params, self.target_rate)
+        return replace(state, actor=actor, target_critics=target_critics, log_alpha=log_alpha), metrics
+
+    def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
+        """Return the squashed mean, or with `key` a sample."""
+        distribution = state.actor(observation)
+        return jnp.tanh(distribution[0]) if key is None else squashed_sample(distribution, key)[0]

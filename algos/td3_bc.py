@@ -1,0 +1,109 @@
+"""TD3+BC (Fujimoto, Gu; NeurIPS 2021; arXiv 2106.06860)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from algos.networks import Adam, Model, Networks, polyak
+
+
+@struct.dataclass
+class State:
+    """What TD3+BC learns."""
+
+    actor: Model
+    critics: Model
+    target_actor: Any
+    target_critics: Any
+    step: Array
+    actor_metrics: Metrics
+    """Of the last update of the policy, which not every step has."""
+
+
+@register("td3_bc")
+@dataclass(frozen=True)
+class TD3BC(Algorithm):
+    """TD3 with behaviour cloning.
+
+    With targets Q̄, π̄ and smoothed next actions ã = clip(π̄(s') + clip(N(0, σ²), -c, c), -1, 1),
+
+        L(Q_i) = E (r + γ (1 - terminal) min_i Q̄_i(s', ã) - Q_i(s, a))²
+        L(π)   = -λ E Q_1(s, π(s)) + E |π(s) - a|² / A,   λ = α / E|Q_1(s, π(s))|
+
+    λ passes no gradient. π and all targets move with every `policy_delay`-th update of Q. The paper
+    standardises observations: `data.observation_normalization=true`.
+    """
+
+    alpha: float = 2.5
+    """α: weight of the value against cloning."""
+    policy_noise: float = 0.2
+    """σ: standard deviation of the noise on the target's actions."""
+    noise_clip: float = 0.5
+    """c: bound of that noise."""
+    policy_delay: int = 2
+    """Updates of the critics per update of policy and targets."""
+    learning_rate: float = 3e-4
+    """Adam's step size of all networks."""
+    target_rate: float = 0.005
+    """Share of the networks that enters their targets."""
+
+    def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
+        """Return fresh networks; targets equal them."""
+        actor_key, critics_key = jax.random.split(key)
+        optimizer = Adam(self.learning_rate)
+        actor = Model.create(networks.deterministic_policy(), optimizer, actor_key, batch.observation)
+        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        nothing = {name: jnp.float32(0) for name in ("actor_loss", "cloning_loss", "q_policy")}
+        return State(actor, critics, actor.params, critics.params, jnp.int32(0), nothing)
+
+    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i)."""
+        noise = self.policy_noise * jax.random.normal(key, batch.action.shape)
+        noise = jnp.clip(noise, -self.noise_clip, self.noise_clip)
+        next_action = state.actor(batch.next_observation, params=state.target_actor) + noise
+        next_action = jnp.clip(next_action, -1.0, 1.0)
+        next_q = state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
+        target = batch.reward + self.discount * (1 - batch.terminal) * next_q
+        q = state.critics(batch.observation, batch.action, params=params)
+        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
+        return loss, {"critic_loss": loss, "q": q.mean()}
+
+    def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
+        """L(π)."""
+        action = state.actor(batch.observation, params=params)
+        q = state.critics(batch.observation, action)[0]
+        weight = self.alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
+        cloning = jnp.mean((action - batch.action) ** 2)
+        loss = -weight * q.mean() + cloning
+        return loss, {"actor_loss": loss, "cloning_loss": cloning, "q_policy": q.mean()}
+
+    def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
+        """Update Q, and in every `policy_delay`-th call π and the targets."""
+        critics, metrics = state.critics.minimize(self.critic_loss, state, batch, key)
+        state = replace(state, critics=critics, step=state.step + 1)
+        due = state.step % self.policy_delay == 0
+        state = jax.lax.cond(due, lambda: self._update_policy(state, batch), lambda: state)
+        return state, metrics | state.actor_metrics
+
+    def _update_policy(self, state: State, batch: Batch) -> State:
+        actor, metrics = state.actor.minimize(self.actor_loss, state, batch)
+        return replace(
+            state,
+            actor=actor,
+            target_actor=polyak(state.target_actor, actor.params, self.target_rate),
+            target_critics=polyak(state.target_critics, state.critics.params, self.target_rate),
+            actor_metrics=metrics,
+        )
+
+    def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
+        """Return the policy's action; with `key` with the target's noise."""
+        action = state.actor(observation)
+        if key is None:
+            return action
+        return jnp.clip(action + self.policy_noise * jax.random.normal(key, action.shape), -1.0, 1.0)
