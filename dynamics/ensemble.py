@@ -77,7 +77,7 @@ class Ensemble:
     target_mean: Array
     """(T,)"""
     target_std: Array
-    """(T,)"""
+    """(T,), 0 for a constant target"""
 
     @property
     def size(self) -> int:

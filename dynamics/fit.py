@@ -38,6 +38,9 @@ class EnsembleFit:
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
     fill a last batch is left out. Training ends after `max_epochs`, or after `patience` epochs in which no
     member's holdout error fell by the share `min_improvement`; each member goes back to its best epoch.
+
+    Which rows are held out depends on their number alone, not on the key: models of the same transitions
+    have the same held-out rows, so that they can be tested together on rows that none of them has seen.
     """
 
     def __init__(self, config: EnsembleConfig, inputs: ArrayLike, targets: ArrayLike, key: Array):
@@ -53,7 +56,7 @@ class EnsembleFit:
         self.config = config
         self.key = key
         holdout = max(1, min(int(config.holdout_fraction * len(x)), config.max_holdout))
-        order = np.random.default_rng(_host_seed(key)).permutation(len(x))
+        order = np.random.default_rng(0).permutation(len(x))
         self.holdout: np.ndarray = np.sort(order[:holdout])
         """Numbers of the rows kept for validation."""
         train = np.sort(order[holdout:])
@@ -73,8 +76,16 @@ class EnsembleFit:
         return FitState(params, optimizer, best_params, best_error, jnp.int32(0), jnp.int32(0))
 
     def epoch(self, state: FitState) -> tuple[FitState, dict[str, float]]:
-        """Return the state after one more epoch and its losses; `state` is used up."""
+        """Return the state after one more epoch and its losses; `state` is used up.
+
+        Raises ValueError if too few members for the elites have ever had a finite holdout error.
+        """
         state, metrics = _epoch(self.config, state, self.train_data, self.holdout_data, self.key)
+        if not np.isfinite(metrics["holdout_error"]):
+            raise ValueError(
+                f"the ensemble diverged in epoch {int(state.epoch)}: less than {self.config.elites} of its "
+                f"members have a finite holdout error. Lower learning_rate ({self.config.learning_rate})."
+            )
         return state, {name: float(value) for name, value in metrics.items()}
 
     def finished(self, state: FitState) -> bool:
@@ -89,7 +100,9 @@ class EnsembleFit:
         """Return the members with the lowest holdout errors, as they were in their best epochs."""
         elites = jnp.argsort(state.best_error)[: self.config.elites]
         params = jax.tree.map(lambda x: x[elites], state.best_params)
-        moments = (*self.input_moments, *self.target_moments)
+        (input_mean, input_std), (target_mean, target_std) = self.input_moments, self.target_moments
+        # A constant target keeps the deviation 0: it is predicted exactly and without noise.
+        moments = (input_mean, _divisor(input_std), target_mean, target_std)
         return Ensemble(params, *(jnp.asarray(moment) for moment in moments))
 
 
@@ -105,17 +118,17 @@ def _checked(rows: ArrayLike, name: str) -> np.ndarray:
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (d,); 1 in place of no deviation."""
+    """Return mean and standard deviation (d,); 0 for a column that counts as constant."""
     mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 1.0, std).astype(np.float32)
+    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 0.0, std).astype(np.float32)
+
+
+def _divisor(std: np.ndarray) -> np.ndarray:
+    return np.where(std > 0, std, np.float32(1))
 
 
 def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return (rows - moments[0]) / moments[1]
-
-
-def _host_seed(key: Array) -> list[int]:
-    return np.asarray(jax.random.key_data(key)).tolist()
+    return (rows - moments[0]) / _divisor(moments[1])
 
 
 def _optimizer(config: EnsembleConfig) -> optax.GradientTransformation:

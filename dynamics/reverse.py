@@ -56,17 +56,37 @@ def reverse_rollouts(
     A rollout has one direction d, a random row of `direction_actions` (M, A). Each of its steps takes
     a = clip(scale · d + N(0, noise²), -1, 1), draws s ~ p(s | s', a), records (s, a) and goes on from s
     (arXiv 2404.04682, section 4.2).
+
+    Raises ValueError for shapes that do not fit the model, no rows, or numbers that are not finite.
     """
-    starts, directions = np.asarray(starts, np.float32), jnp.asarray(direction_actions)
+    states_dim = len(model.ensemble.target_mean)
+    actions_dim = len(model.ensemble.input_mean) - states_dim
+    starts = _checked(starts, states_dim, "starts")
+    directions = jnp.asarray(_checked(direction_actions, actions_dim, "direction_actions"))
     size = min(_STARTS_AT_ONCE, len(starts))
-    states, actions = [], []
+    states = np.empty((len(starts) * length, states_dim), np.float32)
+    actions = np.empty((len(starts) * length, actions_dim), np.float32)
     for chunk, first in enumerate(range(0, len(starts), size)):
         rows = starts[first : first + size]
         padded = np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])
         walk = _walk(model, padded, directions, jax.random.fold_in(key, chunk), length, scale, noise)
+        place = slice(first * length, (first + len(rows)) * length)
         for collected, part in zip((states, actions), walk, strict=True):
-            collected.append(np.asarray(part)[:, : len(rows)].reshape(-1, part.shape[-1]))
-    return np.concatenate(states), np.concatenate(actions)
+            collected[place] = np.asarray(part)[:, : len(rows)].reshape(-1, part.shape[-1])
+    return states, actions
+
+
+def _checked(rows: ArrayLike, width: int, name: str) -> np.ndarray:
+    """Return finite float32 rows (N, width), at least one."""
+    rows = np.asarray(rows, np.float32)
+    if rows.ndim != 2 or rows.shape[1] != width or len(rows) == 0:
+        raise ValueError(
+            f"{name} must have the shape (rows, {width}) with at least one row, not {rows.shape}"
+        )
+    if not np.isfinite(rows).all():
+        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
+        raise ValueError(f"{name} are not finite in row {row}")
+    return rows
 
 
 @partial(jax.jit, static_argnums=4)

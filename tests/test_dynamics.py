@@ -16,7 +16,7 @@ from dynamics.report import format_report, holdout_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 
 SMALL = EnsembleConfig(
-    members=3, elites=2, hidden=(32, 32), weight_decay=(0.0, 0.0, 0.0), batch_size=64, max_epochs=30
+    members=3, elites=2, hidden=(32, 32), weight_decay=(0.0, 0.0, 0.0), batch_size=64, max_epochs=15
 )
 TRANSITION = np.array([[0.9, 0.2], [-0.1, 0.8]])
 CONTROL = np.array([[0.5], [0.3]])
@@ -72,7 +72,8 @@ def test_reverse_model_finds_the_inverse(models):
 
 def test_report_tells_errors_in_physical_units(models, system):
     s, a, r, s_next = (x[:500] for x in system)
-    report = holdout_report(*models, s, a, r, s_next)
+    forward, reverse = models
+    report = holdout_report(forward, reverse, s, a, r, s_next)
     ahead, reward = models[0].mean_step(s, a)
     for i in range(2):
         expected = np.sqrt(np.mean((np.asarray(ahead)[:, i] - s_next[:, i]) ** 2))
@@ -92,9 +93,9 @@ def test_loss_equals_its_derivation():
     params["max_log_variance"] = jnp.array([0.1, -0.4])
     params["min_log_variance"] = jnp.array([-1.0, -2.0])
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(7, 3)), rng.normal(size=(7, 2))
+    x, y = jnp.asarray(rng.normal(size=(7, 3))), jnp.asarray(rng.normal(size=(7, 2)))
     decay, penalty = (0.1, 0.2, 0.3), 0.05
-    h = x
+    h = np.asarray(x, np.float64)
     for i, layer in enumerate(params["layers"]):
         h = h @ np.asarray(layer["kernel"], np.float64) + np.asarray(layer["bias"])
         h = h if i == 2 else h / (1 + np.exp(-h))
@@ -164,6 +165,51 @@ def test_holdout_is_kept_out_of_training():
     assert not set(train_rows) & set(fit.holdout.tolist())
 
 
+def test_models_of_the_same_transitions_share_their_held_out_rows():
+    """Else a report of one on the other's rows would tell its error on training data."""
+    x = np.zeros((500, 1), np.float32)
+    forward, reverse = (EnsembleFit(SMALL, x, x, jax.random.key(i)) for i in range(2))
+    np.testing.assert_array_equal(forward.holdout, reverse.holdout)
+    np.testing.assert_array_equal(np.unique(forward.holdout), forward.holdout)
+
+
+def test_members_train_on_different_bootstraps_of_the_training_rows():
+    """A linear member without noise of its own settles at the mean of its bootstrap, which we can compute."""
+    targets = np.random.default_rng(0).normal(size=(100, 1)).astype(np.float32)
+    config = EnsembleConfig(
+        members=3, elites=3, hidden=(), weight_decay=(0.0,), batch_size=80, patience=1000, max_epochs=1000
+    )
+    config = dataclasses.replace(config, learning_rate=1e-2, min_improvement=0.0)
+    fit = EnsembleFit(config, np.zeros((100, 1)), targets, jax.random.key(0))
+    state = fit.init()
+    for _ in range(400):
+        state, _ = fit.epoch(state)
+    learned = np.asarray(state.params["layers"][0]["bias"])[:, 0]
+    train = np.asarray(fit.train_data[1])[:, 0]
+    bootstrap_key = jax.random.split(jax.random.fold_in(fit.key, 1))[0]
+    rows = [jax.random.randint(jax.random.fold_in(bootstrap_key, i), (80,), 0, 80) for i in range(3)]
+    np.testing.assert_allclose(learned, [train[r].mean() for r in rows], atol=0.02)
+    assert np.ptp(learned) > 0.06
+    assert 0.5 < len(np.unique(rows[0])) / 80 < 0.75  # 1 - 1/e of the rows are expected
+
+
+def test_constant_targets_are_predicted_exactly(system):
+    s, a, _, s_next = system
+    config = dataclasses.replace(SMALL, max_epochs=2)
+    fit = EnsembleFit(config, *forward_data(s, a, np.full(len(s), 0.3), s_next), jax.random.key(0))
+    model = ForwardModel(fit.result(train(fit)))
+    next_state, reward = model.step(jnp.asarray(s[:50]), jnp.asarray(a[:50]), jax.random.key(1))
+    np.testing.assert_array_equal(reward, np.full(50, 0.3, np.float32))
+    assert np.isfinite(next_state).all()
+
+
+def test_a_diverged_fit_is_an_error(system):
+    s, a, r, s_next = system
+    config = dataclasses.replace(SMALL, learning_rate=1e3)
+    with pytest.raises(ValueError, match="Lower learning_rate"):
+        train(EnsembleFit(config, *forward_data(s, a, r, s_next), jax.random.key(0)))
+
+
 @pytest.mark.parametrize(
     ("inputs", "targets", "words"),
     [
@@ -178,7 +224,7 @@ def test_bad_arrays_are_refused(inputs, targets, words):
         EnsembleFit(SMALL, inputs, targets, jax.random.key(0))
 
 
-def constant_ensemble(values, std=0.0):
+def constant_ensemble(values):
     """Members without hidden layers whose outputs are constants: which member spoke can be read off."""
     members = [
         {
@@ -195,7 +241,7 @@ def constant_ensemble(values, std=0.0):
 def test_each_row_is_sampled_from_one_member_all_equally_often():
     ensemble = constant_ensemble([1.0, 2.0, 3.0, 4.0, 5.0])
     keys = jax.random.split(jax.random.key(0), 400)
-    draws = jax.vmap(lambda key: ensemble.sample(jnp.zeros((7, 3)), key))(keys)
+    draws = jax.jit(jax.vmap(lambda key: ensemble.sample(jnp.zeros((7, 3)), key)))(keys)
     chosen = np.rint(np.asarray(draws[..., 0])).astype(int)
     np.testing.assert_allclose(draws[..., 1], -chosen, atol=1e-3)
     counts = np.stack([(chosen == v).sum(0) for v in range(1, 6)])
@@ -228,3 +274,72 @@ def test_chunks_of_rollouts_do_not_lose_rows(monkeypatch):
     starts = np.arange(80, dtype=np.float32).reshape(40, 2)
     states, _ = reverse_rollouts(model, starts, np.zeros((3, 1)), jax.random.key(0), 1, 1.0, 0.0)
     np.testing.assert_allclose(states, starts + np.array([0.5, -0.5]), atol=1e-3)
+
+
+def linear_model(change, std=1.0):
+    """A reverse model with s = s' + [s', a] @ change and next to no noise: 2 states, 1 action."""
+    params = {
+        "layers": [{"kernel": jnp.hstack([change, jnp.zeros((3, 2))])[None], "bias": jnp.zeros((1, 4))}],
+        "min_log_variance": jnp.full((1, 2), -40.0),
+        "max_log_variance": jnp.full((1, 2), -30.0),
+    }
+    return ReverseModel(Ensemble(params, jnp.zeros(3), jnp.ones(3), jnp.zeros(2), jnp.full(2, std)))
+
+
+def test_rollouts_of_a_linear_model_equal_their_recursion():
+    """Each recorded state follows from the one before it and from the very action recorded with it."""
+    rng = np.random.default_rng(0)
+    change = rng.normal(size=(3, 2)).astype(np.float32) / 2
+    starts = rng.normal(size=(37, 2)).astype(np.float32)
+    directions = rng.uniform(-1, 1, (20, 1)).astype(np.float32)
+    recorded = reverse_rollouts(linear_model(change), starts, directions, jax.random.key(0), 4, 0.8, 0.3)
+    states, actions = (x.reshape(4, 37, -1) for x in recorded)
+    assert np.abs(actions).max() <= 1
+    before = starts
+    for state, action in zip(states, actions, strict=True):
+        before = before + np.concatenate([before, action], axis=1) @ change
+        np.testing.assert_allclose(state, before, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("starts", "directions", "words"),
+    [
+        (np.zeros((0, 2)), np.zeros((3, 1)), "starts .* at least one row"),
+        (np.zeros(4), np.zeros((3, 1)), "starts must have the shape"),
+        (np.zeros((4, 2)), np.zeros((0, 1)), "direction_actions .* at least one row"),
+        (np.zeros((4, 2)), np.zeros((3, 2)), "direction_actions must have the shape"),
+        (np.array([[0, 0], [0, np.nan]]), np.zeros((3, 1)), "starts are not finite in row 1"),
+    ],
+)
+def test_rollouts_refuse_bad_arrays(starts, directions, words):
+    with pytest.raises(ValueError, match=words):
+        reverse_rollouts(linear_model(jnp.zeros((3, 2))), starts, directions, jax.random.key(0), 2, 1.0, 0.1)
+
+
+@jax.jit
+def predictions(models, s, a, key):
+    forward, reverse = models
+    means = forward.mean_step(s, a), reverse.mean_step(s, a)
+    return *means, forward.step(s, a, key), reverse.step(s, a, key)
+
+
+def test_models_of_several_seeds_can_be_stacked(models, system):
+    s, a = jnp.asarray(system[0][:12]), jnp.asarray(system[1][:12])
+    seeds = models, jax.tree.map(lambda x: 1.01 * x, models)
+    keys = jax.random.split(jax.random.key(0), 2)
+    stacked = jax.tree.map(lambda *x: jnp.stack(x), *seeds)
+    together = jax.jit(jax.vmap(predictions, (0, None, None, 0)))(stacked, s, a, keys)
+    alone = [predictions(model, s, a, key) for model, key in zip(seeds, keys, strict=True)]
+    expected = jax.tree.map(lambda *x: jnp.stack(x), *alone)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, atol=1e-4), together, expected)
+
+
+@pytest.mark.parametrize("axes", [(), (12,), (3, 4)])
+def test_models_take_any_leading_axes(models, system, axes):
+    count = int(np.prod(axes))
+    s, a = jnp.asarray(system[0][:count]), jnp.asarray(system[1][:count])
+    flat = predictions(models, s, a, jax.random.key(0))
+    shaped = predictions(models, s.reshape(*axes, 2), a.reshape(*axes, 1), jax.random.key(0))
+    for x, y in zip(jax.tree.leaves(shaped), jax.tree.leaves(flat), strict=True):
+        assert x.shape == (*axes, *y.shape[1:])
+        np.testing.assert_allclose(x.reshape(y.shape), y, atol=1e-5)
