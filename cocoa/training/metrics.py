@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -64,8 +62,11 @@ class MetricsFile:
         return self.path.stat().st_size
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file. Raises RunError if what was written last does not fit on the disk."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise write_error(self.path, error) from error
 
     def _append(self, text: str) -> None:
         try:
@@ -91,28 +92,34 @@ class Metrics:
         return [seed for name, seed in self.series if name == metric and seed is not None]
 
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none."""
-        runs = [self.series[metric, seed] for seed in self.seeds(metric)]
+        """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none.
+
+        Steps at which a seed has no value are left out: a run may have been killed amid its rows.
+        """
+        runs = [dict(self.series[metric, seed]) for seed in self.seeds(metric)]
         if not runs:
             return np.empty(0, int), np.empty((0, 0))
-        steps = np.array([step for step, _ in runs[0]])
-        return steps, np.array([[value for _, value in run] for run in runs])
+        steps = [step for step in runs[0] if all(step in run for run in runs)]
+        return np.array(steps, int), np.array([[run[step] for step in steps] for run in runs])
 
 
 def read_metrics(path: Path) -> Metrics:
-    """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing."""
+    """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing.
+
+    A last line without an end is left out: it is still being written, or its run was killed.
+    """
     series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
     try:
-        text = path.read_text(encoding="utf-8")
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
     except (OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path} cannot be read ({error}).") from error
-    for number, row in enumerate(csv.reader(io.StringIO(text)), start=1):
-        if number == 1:
-            continue
+    if not lines or lines[0] + "\n" != HEADER:
+        raise RunError(f"{path} is damaged in line 1, which must be {HEADER.strip()!r}.")
+    for number, line in enumerate(lines[1:], start=2):
         try:
-            step, seed, metric, value = row
+            step, seed, metric, value = line.split(",")
             entry = int(step), float(value)
             series.setdefault((metric, int(seed) if seed else None), []).append(entry)
         except ValueError as error:
-            raise RunError(f"{path} is damaged in line {number}: {','.join(row)!r}.") from error
+            raise RunError(f"{path} is damaged in line {number}: {line[:80]!r}.") from error
     return Metrics(series)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import time
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -66,13 +69,19 @@ def write_config(folder: Path, config: Config) -> None:
     atomic_write(folder / "config.yaml", text.encode())
 
 
+_UNREADABLE = (
+    *(OSError, YAMLError, OmegaConfBaseException, ConfigError),
+    *(AttributeError, KeyError, TypeError, ValueError),  # YAML of another shape than a configuration's
+)
+
+
 def read_config(folder: Path) -> Config:
     """Return the configuration of a run. Raises RunError if it cannot be read."""
     path = folder / "config.yaml"
     try:
         values = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
         return from_dict(values)  # type: ignore[arg-type]
-    except (OSError, YAMLError, OmegaConfBaseException, ConfigError, KeyError, TypeError) as error:
+    except _UNREADABLE as error:
         raise RunError(
             f"{path} cannot be read ({error}). It is damaged, or of another version of this project."
         ) from error
@@ -81,11 +90,12 @@ def read_config(folder: Path) -> Config:
 def find_run(path: str | Path) -> Path:
     """Return the folder of a run. Raises RunError, naming the nearest one, if it is none."""
     folder = Path(path).expanduser()
-    if (folder / "config.yaml").exists():
+    if os.path.isfile(folder / "config.yaml"):
         return folder
-    inside = sorted(str(config.parent) for config in folder.glob("**/config.yaml"))
-    beside = sorted(str(config.parent) for config in folder.parent.glob("*/config.yaml"))
-    near = get_close_matches(str(folder), inside + beside, n=1, cutoff=0.0)
+    above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
+    depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
+    runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
+    near = get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
     raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
 
@@ -99,10 +109,18 @@ class Console:
 
     def say(self, text: str) -> None:
         """Print and log a text."""
-        tqdm.write(text)
+        _show(text)
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
         except OSError as error:
             raise write_error(self._path, error) from error
+
+
+def _show(text: str) -> None:
+    """Print beside progress bars; a screen that is gone, or lacks a character, stops no training."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    with contextlib.suppress(OSError, ValueError):
+        tqdm.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()

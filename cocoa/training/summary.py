@@ -63,6 +63,7 @@ def summarize(
         "name": config.name,
         "updates": config.updates,
         "seeds": list(config.seeds),
+        "evaluations": len(metrics.values("evaluation/return")[0]),
         **_evaluations(metrics, "score"),
         **_evaluations(metrics, "return"),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
@@ -113,6 +114,7 @@ def _hardware() -> dict[str, Any]:
     return {
         "cpu": _cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": _memory_gb(),
         "platform": platform.platform(),
         "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
     }
@@ -126,6 +128,13 @@ def _cpu_model() -> str:
         return platform.processor()
 
 
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return None
+
+
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json; numbers that are not finite become null."""
     atomic_write(folder / "summary.json", (json.dumps(_finite(summary), indent=2) + "\n").encode())
@@ -135,14 +144,17 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Return the summary of a run. Raises RunError if it is missing or damaged."""
     path = folder / "summary.json"
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(summary, dict):
+            raise ValueError("it holds no summary")
     except (OSError, ValueError) as error:
         raise RunError(f"{path} cannot be read ({error}). Finish the run with resume={folder}") from error
+    return summary
 
 
 def _finite(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,212 @@
+"""Run folders: where they are made, that configurations come back exactly, and what is printed and logged."""
+
+import dataclasses
+import os
+import re
+import select
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from algos import REGISTRY
+from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
+from cocoa.errors import ConfigError, RunError
+from cocoa.training.runs import Console, create_run, find_run, method, read_config, write_config
+from dynamics.config import EnsembleConfig
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def config(tmp_path):
+    return Config(algo=REGISTRY["iql"](), runs_dir=str(tmp_path / "runs"))
+
+
+@pytest.mark.parametrize("variant", [None, *ANCHOR_VARIANTS])
+def test_the_folder_names_dataset_and_method(config, variant):
+    cocoa = variant and CocoaConfig(variant=variant)
+    folder = create_run(dataclasses.replace(config, cocoa=cocoa, dataset="/data/my.file.hdf5", name="first"))
+    expected = {None: "iql", "seek": "iql+cocoa"}.get(variant, f"iql+cocoa-{variant}")
+    assert folder == Path(config.runs_dir) / "my.file" / expected / "first"
+    assert folder.is_dir()
+    assert method(dataclasses.replace(config, cocoa=cocoa)) == expected
+
+
+def test_without_a_name_the_time_is_it(config):
+    before = time.time()
+    folder = create_run(config)
+    assert folder.parent == Path(config.runs_dir) / "hopper-demo" / "iql"
+    made = time.mktime(time.strptime(folder.name, "%Y-%m-%d_%H-%M-%S"))
+    assert int(before) <= made <= time.time()
+
+
+def test_runs_of_the_same_second_get_folders_of_their_own(config):
+    with ThreadPoolExecutor(8) as pool:
+        folders = list(pool.map(lambda _: create_run(config), range(24)))
+    assert len(set(folders)) == 24
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", folder.name) for folder in folders)
+
+
+def test_an_explicit_name_is_taken_once(config):
+    named = dataclasses.replace(config, name="mine")
+    folder = create_run(named)
+    with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
+        create_run(named)
+
+
+@pytest.mark.parametrize("name", ["a/b", "/a", "a/", "..", ".", "", "../a"])
+def test_a_name_is_no_path(config, name):
+    with pytest.raises(ConfigError, match="name="):
+        create_run(dataclasses.replace(config, name=name))
+    assert not Path(config.runs_dir).exists()
+
+
+def test_where_no_folder_can_be_made(config, tmp_path):
+    (tmp_path / "file").touch()
+    for place in ("file", "file/below"):
+        with pytest.raises(RunError, match="cannot be written"):
+            create_run(dataclasses.replace(config, runs_dir=str(tmp_path / place)))
+
+
+@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_configurations_come_back_exactly(tmp_path, name, wrapped):
+    algorithm = REGISTRY[name](hidden=(7, 5, 3), discount=1 / 3)
+    cocoa = CocoaConfig(variant="nearest", seeker=SeekerConfig(learning_rate=1e-7)) if wrapped else None
+    config = Config(
+        algo=algorithm,
+        cocoa=cocoa,
+        dataset="/tmp/ä: b/#1.hdf5",
+        seeds=(3, 7),
+        name="1e3",
+        data=DataConfig(reward_normalization="minus_one", observation_normalization=True),
+        dynamics=EnsembleConfig(hidden=(9,), weight_decay=(1e-5, 0.0)),
+    )
+    write_config(tmp_path, config)
+    assert read_config(tmp_path) == config
+
+
+@pytest.mark.parametrize("name", ["null", "on", "12:30:45", "2026-11-24", "007", "0x10", ".inf", "${x}", "'"])
+def test_names_that_yaml_reads_otherwise_stay_strings(config, tmp_path, name):
+    write_config(tmp_path, dataclasses.replace(config, name=name))
+    assert read_config(tmp_path).name == name
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"hello",
+        b"- a\n",
+        b"\xff\xfe",
+        b"\0" * 100,
+        b"a: b: c",
+        b"algo: iql",
+        b"algo: [1]",
+        b"algo: {name: nothing}",
+        b"algo: {name: iql, bogus: 1}",
+        b"algo: {name: iql, expectile: 7}",
+        b"algo: {name: iql}\nseeds: 3",
+        b"algo: {name: iql}\nname: ${x",
+        b"algo: {name: iql}\nbogus: 1",
+    ],
+)
+def test_a_damaged_configuration_is_told(tmp_path, content):
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(RunError, match=r"config\.yaml cannot be read"):
+        read_config(tmp_path)
+
+
+def test_a_missing_configuration_is_told(tmp_path):
+    with pytest.raises(RunError, match=r"config\.yaml cannot be read"):
+        read_config(tmp_path)
+
+
+def test_find_run(config):
+    folders = []
+    for dataset in ("hopper-demo", "walker"):
+        for name in ("first", "second"):
+            folders.append(create_run(dataclasses.replace(config, dataset=dataset, name=name)))
+            write_config(folders[-1], config)
+    runs = Path(config.runs_dir)
+    assert find_run(folders[0]) == folders[0]
+    assert find_run(str(folders[1])) == folders[1]
+    typing_errors = {
+        runs / "hopper-demo" / "iql" / "frist": folders[0],
+        runs / "hoper-demo" / "iql" / "second": folders[1],
+        runs / "walker" / "igl" / "second": folders[3],
+        runs.parent / "rums" / "walker" / "iql" / "first": folders[2],
+        folders[2] / "checkpoints": folders[2],
+        runs / "walker" / "iql": folders[2],
+    }
+    for wrong, meant in typing_errors.items():
+        with pytest.raises(RunError, match=re.escape(f"Did you mean {meant}?")):
+            find_run(wrong)
+
+
+def test_find_run_where_there_is_none(tmp_path, monkeypatch):
+    """Files called config.yaml that lie elsewhere are not offered as runs."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "none", tmp_path / "file" / "x", tmp_path / ("long" * 100)):
+        with pytest.raises(RunError, match=r"it has no config\.yaml"):
+            find_run(path)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "config.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(RunError, match="Runs are in runs/"):
+        find_run("runs/hopper-demo/iql/first")
+
+
+def test_the_console_prints_and_logs(tmp_path, capsys):
+    console = Console(tmp_path)
+    console.say("two\nlines")
+    Console(tmp_path).say("of Δ")
+    assert capsys.readouterr().out == "two\nlines\nof Δ\n"
+    lines = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert [line[20:] for line in lines] == ["two", "lines", "of Δ"]
+    assert all(time.strptime(line[:19], "%Y-%m-%d %H:%M:%S") for line in lines)
+
+
+SAY = (
+    "import sys\nfrom pathlib import Path\nfrom cocoa.training.runs import Console\n"
+    "console = Console(Path(sys.argv[1]))\n"
+    "console.say('first Δ')\n"
+    "sys.stdin.readline()\n"
+    "console.say('second ' + 'x' * 100_000)\n"
+    "console.say('third')\n"
+)
+
+
+def start_saying(folder, **environment):
+    kept = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    return subprocess.Popen(
+        [sys.executable, "-c", SAY, str(folder)],
+        env={**kept, "PYTHONPATH": str(ROOT), **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+
+
+def test_what_is_said_shows_at_once_and_a_closed_pipe_stops_nothing(tmp_path):
+    process = start_saying(tmp_path)
+    assert select.select([process.stdout], [], [], 60)[0]  # it waits for input: nothing else flushes
+    assert process.stdout.readline().decode() == "first Δ\n"
+    process.stdout.close()
+    process.stdin.write(b"\n")
+    process.stdin.close()
+    process.wait(timeout=60)
+    said = (tmp_path / "log.txt").read_text(encoding="utf-8").splitlines()
+    assert [line.split()[2] for line in said] == ["first", "second", "third"]
+
+
+def test_a_screen_without_greek_stops_nothing(tmp_path):
+    process = start_saying(tmp_path, PYTHONIOENCODING="ascii")
+    output, _ = process.communicate(b"\n", timeout=60)
+    assert process.returncode == 0
+    assert output.startswith(b"first ?\n")
+    assert output.endswith(b"third\n")
+    assert "first Δ" in (tmp_path / "log.txt").read_text(encoding="utf-8")
