@@ -128,6 +128,17 @@ def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path):
     jax.tree.map(np.testing.assert_array_equal, again.result(state), expected)
 
 
+def test_each_epoch_has_its_own_order(system):
+    s, a, r, s_next = system
+    fit = EnsembleFit(SMALL, *forward_data(s, a, r, s_next), jax.random.key(0))
+    first, again, later = (
+        fit.epoch(dataclasses.replace(fit.init(), epoch=jnp.int32(i)))[0] for i in (0, 0, 1)
+    )
+    jax.tree.map(np.testing.assert_array_equal, first.params, again.params)
+    kernels = [state.params["layers"][0]["kernel"] for state in (first, later)]
+    assert not np.array_equal(*kernels)
+
+
 def test_members_return_to_their_best_epoch_and_the_best_become_elites(system):
     s, a, r, s_next = system
     fit = EnsembleFit(
