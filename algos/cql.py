@@ -31,10 +31,10 @@ class CQL(sac.SAC):
 
         w (E T log Σ_k exp((Q_i(s, a_k) - log μ_k(a_k)) / T) - E Q_i(s, a))
 
-    The sum runs over 3n actions a_k, an importance-sampled estimate of log ∫ exp Q_i(s, a) da up to
-    the constant log 3n: n each from the uniform distribution, from π(s) and from π(s'), with log-densities log μ_k.
-    They all count as actions in s. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds the
-    bracket, the *gap*, at `lagrange_gap`: L(β) = -β w (gap - lagrange_gap), with the mean gap of the critics.
+    The sum runs over 3n actions a_k, an importance-sampled estimate of log ∫ exp Q_i(s, a) da up to the
+    constant log 3n: n each from the uniform distribution, from π(s) and from π(s'), all taken as actions in
+    s, with log-densities log μ_k. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds the
+    bracket, the *gap*, at `lagrange_gap`: L(β) = -β w (gap - lagrange_gap), with the critics' mean gap.
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)

@@ -297,7 +297,7 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
     shortened = example.replace(
         "updates=20_000",
         "updates=20, eval_every=20, eval_episodes=1, cache_dir='cache', "
-        "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1), ",
+        "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1)",
     ).replace("cocoa=True", "cocoa=cocoa.CocoaConfig(seeker=SeekerConfig(max_epochs=1))")
     assert shortened.count("max_epochs=1") == 2
     script = (
