@@ -28,7 +28,7 @@ from cocoa.training.loop import Actor, Training
 from cocoa.training.metrics import MetricsFile, read_metrics
 from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
 from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
-from cocoa.training.summary import summarize, write_summary
+from cocoa.training.summary import read_summary, summarize, write_summary
 from cocoa.training.wandb_logger import WandbLogger
 from cocoa.transduction import build_networks
 from dynamics.report import format_report
@@ -60,6 +60,9 @@ def resume(folder: str | Path, dataset: Dataset | None = None) -> Path:
     """
     folder = find_run(folder)
     config = read_config(folder)
+    if (folder / "summary.json").exists() and read_summary(folder)["status"] == "finished":
+        Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
+        return folder
     dataset = dataset or load(config.dataset, config.env)
     _execute(config, dataset, folder)
     return folder
@@ -121,6 +124,7 @@ class Experiment:
         with self.stage("data"):
             batch, scaling = prepare(self.dataset, self.config.data)
         self.say(self._describe_data())
+        self.summarize("running")
         store = Store(self.config.cache_dir, Progress(self.say, self.stopper))
         prepared = prepare_run(self.config, self.dataset, batch, scaling, store, self.stage)
         if self.step == 0:
@@ -132,9 +136,8 @@ class Experiment:
         summary = self.close("finished")
         self.say(verdict(summary))
 
-    def close(self, status: str) -> dict[str, Any]:
-        """Write the summary and the plots, and close all files; return the summary."""
-        self.metrics.close()
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Write and return the summary of what is known by now."""
         metrics = read_metrics(self.folder / "metrics.csv")
         shared = None if self.config.cocoa is None else not self.config.cocoa.per_seed
         summary = summarize(
@@ -147,6 +150,12 @@ class Experiment:
             extra={"step": self.step, "models_shared_by_seeds": shared},
         )
         write_summary(self.folder, summary)
+        return summary
+
+    def close(self, status: str) -> dict[str, Any]:
+        """Write the summary and the plots, and close all files; return the summary."""
+        self.metrics.close()
+        summary = self.summarize(status)
         if summary["return"] is not None:
             curve = learning_curve(self.folder, behaviour=_behaviour(summary))
             self.wandb.image("learning_curve", curve)
@@ -224,6 +233,7 @@ class Experiment:
                     if evaluator:
                         self._evaluate(evaluator, actor, state, bar)
                     self._save(state)
+                    self.summarize("running")
                 if self.stopper.requested:
                     self._save(state)
                     self.stopper.check()

@@ -94,11 +94,11 @@ def test_seeds_as_a_number_and_home_folder():
 
 def test_command_line_over_preset_over_defaults():
     config, presets = compose(["dataset=hopper-demo", "eval_every=700", "+cocoa"])
-    assert (config.updates, config.eval_every, config.batch_size) == (50_000, 700, 256)
+    assert (config.updates, config.eval_every, config.batch_size) == (40_000, 700, 256)
     assert config.cocoa is not None
     assert config.cocoa.seeker.max_epochs < SeekerConfig().max_epochs
     demo, iql = presets
-    assert demo.settings["updates"] == 50_000
+    assert demo.settings["updates"] == 40_000
     assert "eval_every" not in demo.settings
     assert "ten minutes" in demo.source
     assert iql.settings == {"data.reward_normalization": "return_range"}
@@ -239,7 +239,7 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
     printed = capsys.readouterr().out
     values = OmegaConf.to_container(OmegaConf.create(printed))
     assert from_dict(values) == configure("algo=iql", "+cocoa=zero", "seeds=2")  # type: ignore[arg-type]
-    assert "# Preset hopper-demo: updates=50000" in printed
+    assert "# Preset hopper-demo: updates=40000" in printed
 
 
 def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.CaptureFixture[str]):

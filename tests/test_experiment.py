@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -269,8 +270,10 @@ def test_mistakes_are_told(config, finished, tmp_path):
         experiment.run(dataclasses.replace(config, env=None), unknown)
     with pytest.raises(RunError, match=r"no config\.yaml"):
         experiment.resume(finished.parent / "wohle")
+    copy = shutil.copytree(finished, tmp_path / "copy")
+    (copy / "summary.json").unlink()
     with pytest.raises(RunError, match="SHA-256"):
-        experiment.resume(finished, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
+        experiment.resume(copy, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
     with pytest.raises(RunError, match="seeds"):
         cocoa.load_policy(finished, seed=4)
 

@@ -1,0 +1,93 @@
+"""Tables and figures over runs, from folders that the real writers made."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from algos.iql import IQL
+from cocoa.config import CocoaConfig, Config
+from cocoa.data import Dataset
+from cocoa.diagnostics import Diagnostics
+from cocoa.report.__main__ import main
+from cocoa.report.plots import anchor_plot, learning_curve
+from cocoa.report.statistics import bootstrap_interval, iqm
+from cocoa.training.metrics import MetricsFile, read_metrics
+from cocoa.training.runs import create_run, write_config
+from cocoa.training.summary import summarize, write_summary
+
+SCORES = {
+    False: np.array([[10.0, 30.0], [20.0, 50.0], [15.0, 40.0], [5.0, 90.0]]),
+    True: np.array([[20.0, 60.0]]),
+}
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A plain run of four seeds, one with COCOA of one seed, two evaluations each; and an unfinished one."""
+    data = np.zeros((3, 11), np.float32)
+    dataset = Dataset.from_arrays(
+        observations=data, actions=data[:, :3], rewards=data[:, 0] + 100, terminals=[0, 0, 1], env="Hopper-v4"
+    )
+    for wrapped, scores in SCORES.items():
+        config = Config(
+            algo=IQL(),
+            cocoa=CocoaConfig() if wrapped else None,
+            env="Hopper-v4",
+            seeds=tuple(range(len(scores))),
+            updates=100,
+            runs_dir=str(tmp_path / "runs"),
+        )
+        folder = create_run(config)
+        write_config(folder, config)
+        metrics = MetricsFile(folder / "metrics.csv")
+        for step, values in zip((50, 100), scores.T, strict=True):
+            metrics.write(step, {"evaluation/score": values, "evaluation/return": 30 * values}, config.seeds)
+        metrics.close()
+        record = read_metrics(folder / "metrics.csv")
+        summary = summarize(
+            config, dataset, record, "finished", seconds={}, updates_per_second=100.0, extra={}
+        )
+        write_summary(folder, summary)
+    unfinished = dataclasses.replace(config, name="unfinished")
+    write_config(create_run(unfinished), unfinished)
+    return tmp_path / "runs"
+
+
+def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
+    assert main([str(runs), "--out", str(tmp_path / "figures")]) == 0
+    printed = capsys.readouterr()
+    rows = [line for line in printed.out.splitlines() if line.startswith("| hopper-demo")]
+    assert len(rows) == 2
+    plain = next(row for row in rows if "| iql |" in row)
+    last = SCORES[False][:, -1]
+    low, high = bootstrap_interval(last)
+    assert (
+        f"| 4 | {scipy.stats.trim_mean(last, 0.25):.1f} [{low:.1f}, {high:.1f}] | {last.mean():.1f} |"
+        in plain
+    )
+    assert "| iql+cocoa | 100 | 1 | 60.0 | 60.0 | 40.0 |" in rows[1 - rows.index(plain)]
+    assert "unfinished" in printed.err
+    assert (tmp_path / "figures" / "hopper-demo.png").stat().st_size > 10_000
+
+
+def test_nothing_to_report_is_an_error(tmp_path, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "no finished run" in capsys.readouterr().err
+
+
+def test_figures_of_a_run_are_drawn(runs, tmp_path):
+    folder = next(runs.glob("*/iql/*"))
+    assert learning_curve(folder, behaviour=11.4).read_bytes().startswith(b"\x89PNG")
+    rng = np.random.default_rng(0)
+    measures = {name: rng.random(50) for name in ("nn_state", "nn_anchor", "delta", "nn_delta")}
+    anchor_plot(Diagnostics({"data": measures, "perturbed-0.3": measures}), tmp_path / "anchors.png")
+    assert (tmp_path / "anchors.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_interquartile_mean_ignores_outliers():
+    assert iqm(np.array([-1000.0, 1.0, 3.0, 1000.0])) == 2.0
+    assert bootstrap_interval(np.array([1.0])) is None
+    low, high = bootstrap_interval(np.random.default_rng(0).normal(5, 1, 200))
+    assert 4.7 < low < 5 < high < 5.3

@@ -1,0 +1,103 @@
+"""Weights & Biases: real offline runs read back, and every way in which it could stand in the way."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from algos.iql import IQL
+from cocoa.config import CocoaConfig, Config
+from cocoa.training.wandb_logger import WandbLogger, choose_mode, has_key
+
+CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
+
+
+@pytest.fixture(autouse=True)
+def no_account(monkeypatch, tmp_path):
+    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+def records(folder):
+    """The records of each offline run below `folder`, by seed."""
+    found = {}
+    for path in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
+        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        rows = [json.loads(line) for line in printed.splitlines()]
+        run = next(row["run"] for row in rows if row["type"] == "run")
+        found[run["config"]["update"]["seed"]] = run, printed
+    return found
+
+
+def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
+    said = []
+    folder = tmp_path / "hopper-demo" / "iql+cocoa" / "logged"
+    folder.mkdir(parents=True)
+    logger = WandbLogger(CONFIG, folder, said.append)
+    logger.log(10, {"training/loss": np.array([1.25, 2.5]), "shared": 7.0, "unknown": None})
+    scores = {"per_seed": [31.5, 42.5]}
+    logger.finish({"status": "finished", "score": scores, "behaviour_score": 11.0, "return": None})
+    assert "wandb sync" in said[0]
+    found = records(folder)
+    assert set(found) == {3, 7}
+    runs = [run for run, _ in found.values()]
+    assert {run["project"] for run in runs} == {"cocoa"}
+    assert runs[0]["run_group"] == runs[1]["run_group"]
+    assert runs[0]["run_id"] != runs[1]["run_id"]
+    config = runs[0]["config"]["update"]
+    assert config["algo"]["name"] == "iql"
+    assert config["cocoa"]["horizon"] == 1
+    assert config["method"] == "iql+cocoa"
+    for seed, loss, score, other in ((3, "1.25", "31.5", "42.5"), (7, "2.5", "42.5", "31.5")):
+        printed = found[seed][1]
+        assert loss in printed
+        assert score in printed
+        assert other not in printed
+
+
+def test_off_does_not_import_wandb(tmp_path):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\nfrom cocoa.config import Config\n"
+        "from cocoa.training.wandb_logger import WandbLogger\n"
+        "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
+        "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"
+        "assert 'wandb' not in sys.modules"
+    )
+    root = Path(__file__).parents[1]
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, check=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_mode_follows_key_and_network(monkeypatch, tmp_path):
+    said = []
+    assert choose_mode("auto", said.append) == "offline"
+    assert choose_mode("offline", said.append) == "offline"
+    assert said == []
+    assert choose_mode("online", said.append) == "offline"
+    assert "no key" in said[0]
+    (tmp_path / "netrc").write_text("machine api.wandb.ai\n login user\n password secret\n")
+    assert has_key("https://api.wandb.ai")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    start = time.monotonic()
+    assert choose_mode("auto", said.append) == "offline"
+    assert time.monotonic() - start < 10
+    assert "cannot be reached" in said[1]
+
+
+def test_a_failure_is_told_once_and_never_raised(tmp_path):
+    said = []
+    (tmp_path / "wandb").write_text("a file where wandb wants its folder")
+    logger = WandbLogger(dataclasses.replace(CONFIG, wandb="offline"), tmp_path / "wandb", said.append)
+    logger.log(1, {"wrong": np.ones((5, 5))})
+    logger.log(2, {"a": 1.0})
+    logger.image("nothing", tmp_path / "missing.png")
+    logger.finish({"status": "failed"})
+    assert len([text for text in said if "W&B failed" in text]) <= 1
