@@ -53,3 +53,12 @@ def critics(params, observation, action):
 
 def policy_mean(params, observation):
     return np.tanh(dense(params["Dense_0"], mlp(params["MLP_0"], encode(params, observation, None))))
+
+
+def deterministic_action(params, observation):
+    return policy_mean(params, observation)
+
+
+def squashed_distribution(params, observation):
+    features = mlp(params["MLP_0"], encode(params, observation, None))
+    return dense(params["Dense_0"], features), np.clip(dense(params["Dense_1"], features), -5, 2)

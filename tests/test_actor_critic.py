@@ -1,0 +1,210 @@
+"""Losses of TD3+BC, SAC and CQL against derivations in NumPy float64."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import oracle
+import pytest
+import scipy.integrate
+import scipy.special
+import scipy.stats
+from conftest import ACTION_DIM, make_batch, make_networks, scatter
+
+from algos.bc import BC
+from algos.cql import CQL
+from algos.networks import squashed_sample
+from algos.sac import SAC
+from algos.td3_bc import TD3BC
+
+KEY = jax.random.key(5)
+
+
+def setting(algorithm, with_cocoa, models, targets=()):
+    batch = make_batch(with_cocoa)
+    state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
+    state = scatter(state, models, targets)
+    return state, batch, oracle.to_numpy(state), oracle.to_numpy(batch)
+
+
+def log_density(action, mean, log_std):
+    """Of tanh(u) with normal u, by the change of variables."""
+    u = np.arctanh(action)
+    return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) - np.log(1 - action**2), axis=-1)
+
+
+def test_squashed_density_integrates_to_one_and_belongs_to_the_draws():
+    mean, log_std = jnp.array([0.4]), jnp.array([-0.3])
+    total, _ = scipy.integrate.quad(lambda a: np.exp(log_density(np.array([a]), mean, log_std)), -1, 1)
+    assert total == pytest.approx(1, abs=1e-4)
+    draws, log_prob = squashed_sample((mean, log_std), KEY, 5000)
+    inside = np.abs(draws[:, 0]) < 0.99
+    np.testing.assert_allclose(
+        log_prob[inside], log_density(np.asarray(draws, np.float64)[inside], mean, log_std), atol=2e-3
+    )
+    expected, _ = scipy.integrate.quad(lambda a: a * np.exp(log_density(np.array([a]), mean, log_std)), -1, 1)
+    assert float(draws.mean()) == pytest.approx(expected, abs=0.03)
+
+
+def test_bc(with_cocoa):
+    algorithm, batch = BC(), make_batch(with_cocoa)
+    state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
+    expected = oracle.deterministic_action(oracle.to_numpy(state).params, oracle.to_numpy(batch).observation)
+    loss, _ = algorithm.actor_loss(state.params, state, batch)
+    np.testing.assert_allclose(loss, np.mean((expected - batch.action) ** 2), rtol=1e-4)
+
+
+def test_td3_bc_losses(with_cocoa):
+    algorithm = TD3BC(discount=0.9, alpha=2.0, policy_noise=0.4, noise_clip=0.3)
+    models, targets = ("actor", "critics"), ("target_actor", "target_critics")
+    state, batch, s, b = setting(algorithm, with_cocoa, models, targets)
+    noise = np.clip(0.4 * np.asarray(jax.random.normal(KEY, batch.action.shape)), -0.3, 0.3)
+    next_action = np.clip(oracle.deterministic_action(s.target_actor, b.next_observation) + noise, -1, 1)
+    next_q = oracle.critics(s.target_critics, b.next_observation, next_action).min(0)
+    target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_q)
+    q = oracle.critics(s.critics.params, b.observation, b.action)
+    loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
+    np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-4)
+    action = oracle.deterministic_action(s.actor.params, b.observation)
+    q_policy = oracle.critics(s.critics.params, b.observation, action)[0]
+    weight = 2.0 / np.abs(q_policy).mean()
+    expected = -weight * q_policy.mean() + np.mean((action - b.action) ** 2)
+    np.testing.assert_allclose(algorithm.actor_loss(state.actor.params, state, batch)[0], expected, rtol=1e-3)
+    assert_slope(
+        lambda params: algorithm.actor_loss(params, state, batch)[0],
+        state.actor.params,
+        # λ is a constant here: no gradient passes it.
+        lambda params: actor_loss_with(params, weight, s, b),
+    )
+
+
+def actor_loss_with(params, weight, s, b):
+    action = oracle.deterministic_action(params, b.observation)
+    q = oracle.critics(s.critics.params, b.observation, action)[0]
+    return -weight * q.mean() + np.mean((action - b.action) ** 2)
+
+
+def assert_slope(loss, params, derived):
+    """Compare the gradient along a random direction with a difference quotient of the derivation."""
+    rng = np.random.default_rng(0)
+    numbers = oracle.to_numpy(params)
+    direction = jax.tree.map(lambda x: rng.normal(size=x.shape), numbers)
+    gradient = jax.grad(loss)(params)
+    product = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(np.asarray(g) * d), gradient, direction)))
+    ends = [derived(jax.tree.map(lambda p, d, h=h: p + h * d, numbers, direction)) for h in (1e-6, -1e-6)]
+    np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-6, rtol=5e-3, atol=1e-3)
+
+
+def test_td3_bc_moves_policy_and_targets_in_every_second_update(with_cocoa):
+    algorithm = TD3BC(learning_rate=0.01, target_rate=0.1)
+    state, batch, _, _ = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_actor",))
+    update = jax.jit(algorithm.update)
+    first, _ = update(state, batch, KEY)
+    jax.tree.map(np.testing.assert_array_equal, first.actor.params, state.actor.params)
+    jax.tree.map(np.testing.assert_array_equal, first.target_critics, state.target_critics)
+    second, _ = update(first, batch, KEY)
+    mixed = jax.tree.map(lambda t, o: 0.9 * t + 0.1 * o, first.target_actor, second.actor.params)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), second.target_actor, mixed)
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), second.actor.params, first.actor.params)
+    assert max(jax.tree.leaves(moved)) == pytest.approx(0.01, rel=0.01)
+
+
+@pytest.mark.parametrize("deterministic_backup", [False, True])
+def test_sac_losses(deterministic_backup, with_cocoa):
+    algorithm = SAC(discount=0.9, initial_alpha=0.3, deterministic_backup=deterministic_backup)
+    state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
+    noise = np.asarray(jax.random.normal(KEY, batch.action.shape), np.float64)
+
+    def sample(observation):
+        mean, log_std = oracle.squashed_distribution(s.actor.params, observation)
+        u = mean + np.exp(log_std) * noise
+        log_prob = scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) + 2 * (np.logaddexp(u, -u) - np.log(2))
+        return np.tanh(u), log_prob.sum(-1)
+
+    next_action, next_log_prob = sample(b.next_observation)
+    soft = 0 if deterministic_backup else 0.3 * next_log_prob
+    next_q = oracle.critics(s.target_critics, b.next_observation, next_action).min(0) - soft
+    target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_q)
+    q = oracle.critics(s.critics.params, b.observation, b.action)
+    loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
+    np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-3)
+    action, log_prob = sample(b.observation)
+    q_policy = oracle.critics(s.critics.params, b.observation, action).min(0)
+    loss, metrics = algorithm.actor_loss(state.actor.params, state, batch, KEY)
+    np.testing.assert_allclose(loss, np.mean(0.3 * log_prob - q_policy), rtol=1e-3)
+    np.testing.assert_allclose(metrics["entropy"], -log_prob.mean(), rtol=1e-3)
+    loss, _ = algorithm.alpha_loss(state.log_alpha.params, state, metrics["entropy"], ACTION_DIM)
+    np.testing.assert_allclose(loss, -np.log(0.3) * np.mean(log_prob - ACTION_DIM), rtol=1e-3)
+
+
+def test_temperature_finds_the_target_entropy():
+    """With flat values only the temperature holds the entropy up: it settles at the target."""
+    algorithm = SAC(actor_learning_rate=0.01, cosine_schedule=False, target_entropy_per_dimension=-0.5)
+    batch = make_batch(False)
+    batch = dataclasses.replace(batch, reward=5 * batch.action[:, 0], terminal=jnp.ones_like(batch.terminal))
+    state = algorithm.init(jax.random.key(0), make_networks(False), batch, 100)
+
+    def step(index, carry):
+        state, _ = carry
+        state, metrics = algorithm.update(state, batch, jax.random.fold_in(KEY, index))
+        return state, metrics["entropy"]
+
+    _, entropy = jax.jit(lambda s: jax.lax.fori_loop(0, 3000, step, (s, jnp.float32(0))))(state)
+    assert float(entropy) == pytest.approx(-0.5 * ACTION_DIM, abs=0.35)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_cql_loss(temperature, with_cocoa):
+    algorithm = CQL(discount=0.9, samples=3, weight=2.0, penalty_temperature=temperature)
+    state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
+    target_key, gap_key = jax.random.split(KEY)
+    actions, _ = algorithm.proposals(state, batch, gap_key)
+    assert actions.shape == (9, 64, ACTION_DIM)
+    actions = np.clip(np.asarray(actions, np.float64), -1 + 1e-7, 1 - 1e-7)
+    densities = [np.full((3, 64), -ACTION_DIM * np.log(2))]
+    for rows, observation in ((actions[3:6], b.observation), (actions[6:], b.next_observation)):
+        mean, log_std = oracle.squashed_distribution(s.actor.params, observation)
+        densities.append(log_density(rows, mean, log_std))
+    densities = np.concatenate(densities)
+    target = np.asarray(algorithm.target(state, batch, target_key), np.float64)
+    q = oracle.critics(s.critics.params, b.observation, b.action)
+    expected, gaps = 0.0, []
+    for i, q_i in enumerate(q):
+        values = np.stack([oracle.critics(s.critics.params, b.observation, a)[i] for a in actions])
+        soft = temperature * scipy.special.logsumexp((values - densities) / temperature, axis=0)
+        gaps.append(soft.mean() - q_i.mean())
+        expected += np.mean((target - q_i) ** 2) + 2.0 * gaps[-1]
+    loss, metrics = algorithm.critic_loss(state.critics.params, state, batch, KEY)
+    np.testing.assert_allclose(loss, expected, rtol=5e-3)
+    np.testing.assert_allclose(metrics["gap"], np.mean(gaps), rtol=1e-2)
+
+
+def test_cql_estimates_the_integral_over_actions():
+    """With one-dimensional actions, against brute force: log ∫ exp Q(s, a) da + log 3n."""
+    algorithm, networks = CQL(samples=3000), make_networks(False)
+    networks = dataclasses.replace(networks, action_dim=1)
+    batch = dataclasses.replace(make_batch(False, size=4), action=jnp.zeros((4, 1)))
+    state = algorithm.init(jax.random.key(0), networks, batch, 100)
+    grid = jnp.linspace(-1, 1, 2001)[:, None, None] * jnp.ones((1, 4, 1))
+    values = algorithm.values(state, batch.observation, grid, state.critics.params)
+    integral = scipy.special.logsumexp(np.asarray(values, np.float64), axis=0) + np.log(2 / 2001)
+    gap = algorithm.gaps(state.critics.params, state, batch, jnp.zeros((2, 4)), KEY)
+    np.testing.assert_allclose(gap - np.log(9000), integral.mean(-1), atol=0.1)
+
+
+def test_cql_options(with_cocoa):
+    """The learned weight grows while the gap is above its target; the best of n bootstraps higher."""
+    batch = make_batch(with_cocoa)
+    for gap, grows in ((-100.0, True), (100.0, False)):
+        algorithm = CQL(samples=2, lagrange=True, lagrange_gap=gap)
+        state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
+        after, _ = algorithm.weight_loss(state.log_weight.params, state, jnp.float32(0))
+        slope = jax.grad(lambda p, a=algorithm, s=state: a.weight_loss(p, s, jnp.float32(0))[0])(
+            state.log_weight.params
+        )
+        assert (float(slope["value"]) < 0) == grows
+        assert np.isfinite(after)
+    plain, best = CQL(samples=20), CQL(samples=20, max_q_backup=True)
+    state = plain.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
+    assert (best.target(state, batch, KEY) - plain.target(state, batch, KEY)).mean() > 0
