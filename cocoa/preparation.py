@@ -18,6 +18,7 @@ from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, Scaling
 from cocoa.decomposition import Observe, in_chunks
+from cocoa.errors import DataError
 from dynamics.ensemble import Ensemble
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel, forward_data
@@ -122,7 +123,10 @@ class Preparation:
         return moments(self.dataset.observations)[1]
 
     def _fit_model(self, kind: str, fit: EnsembleFit) -> tuple[Ensemble, History]:
-        return self.store.fit(kind, self._model(kind), lambda: fit, fit)
+        try:
+            return self.store.fit(kind, self._model(kind), lambda: fit, fit)
+        except ValueError as error:  # of dynamics/, which knows no errors of ours
+            raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}") from error
 
     def _fit(self, cocoa: CocoaConfig, models: Models) -> SeekerFit:
         states, actions = reverse_rollouts(

@@ -87,7 +87,9 @@ class Training:
         def one(key: Array) -> Any:
             return self.algorithm.init(jax.random.fold_in(key, 0), self.networks, example, self.updates)
 
-        return jax.jit(jax.vmap(one))(self.keys)
+        # Not jitted as a whole: that would compile every layer's initialisation anew.
+        states = [one(key) for key in self.keys]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
     def chunk(self, state: Any, start: int, length: int) -> tuple[Any, Metrics]:
         """Return the state after the updates start, ..., start + length - 1 and metrics averaged over them.
