@@ -157,6 +157,39 @@ def test_wrong_shapes_are_refused(tmp_path):
     assert (tmp_path / "metrics.csv").read_text() == HEADER
 
 
+@pytest.mark.parametrize("value", ["0.5", b"1", None, 1 + 2j, ["a", "b"], [None, 1.0], np.datetime64("2026")])
+def test_what_is_no_number_is_refused(tmp_path, value):
+    file = MetricsFile(tmp_path / "metrics.csv")
+    with pytest.raises(ValueError, match=r"metric loss is .*give a number"):
+        file.write(0, {"first": 1.0, "loss": value}, SEEDS)
+    file.close()
+    assert (tmp_path / "metrics.csv").read_text() == HEADER
+
+
+@pytest.mark.parametrize("name", ["a,b", "a\nb", "a\rb"])
+def test_names_that_would_not_read_back_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="in its name"):
+        MetricsFile(tmp_path / "metrics.csv").write(0, {name: 1.0}, None)
+
+
+def test_numbers_of_all_types_read_back(tmp_path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path)
+    values = {
+        "truth": True,
+        "truths": np.array([True, False]),
+        "half": jnp.bfloat16(0.5),
+        "whole": np.uint8(7),
+    }
+    file.write(1, values, SEEDS)
+    file.close()
+    found = read_metrics(path)
+    assert found.series["truth", None] == [(1, 1.0)]
+    assert found.values("truths")[1].tolist() == [[1.0], [0.0]]
+    assert found.series["half", None] == [(1, 0.5)]
+    assert found.series["whole", None] == [(1, 7.0)]
+
+
 def test_a_disk_that_is_full_is_told_and_what_was_saved_goes_on(tmp_path):
     """Also by close, which tries once more; then the file is cut back to what was saved."""
     script = (

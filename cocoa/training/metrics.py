@@ -14,6 +14,8 @@ from cocoa.errors import RunError
 from cocoa.files import write_error
 
 HEADER = "step,seed,metric,value\n"
+_NO_NUMBERS = "OSUcmM"
+"""Kinds of NumPy's types: objects, bytes, text, complex numbers, times."""
 
 
 class MetricsFile:
@@ -40,10 +42,20 @@ class MetricsFile:
             self._append(HEADER)
 
     def write(self, step: int, metrics: Mapping[str, Any], seeds: Sequence[int] | None) -> None:
-        """Append numbers, and for each array (seeds,) a row per seed. Raises ValueError for other shapes."""
+        """Append numbers, and for each array (seeds,) a row per seed; true counts as 1.
+
+        Raises ValueError for anything that could not be read back: another shape, no number, a name with a
+        comma or an end of line.
+        """
         rows = []
         for name, value in metrics.items():
             array = np.asarray(value)
+            if array.dtype == bool:
+                array = array.astype(int)
+            if array.dtype.kind in _NO_NUMBERS:
+                raise ValueError(f"metric {name} is {value!r:.80}: give a number, or one per seed")
+            if any(mark in name for mark in ",\r\n"):
+                raise ValueError(f"metric {name!r} has a comma or an end of line in its name")
             if array.ndim == 0:
                 rows.append(f"{step},,{name},{_text(array)}\n")
             elif seeds is not None and array.shape == (len(seeds),):
