@@ -72,6 +72,23 @@ def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert (tmp_path / "figures" / "hopper-demo.png").stat().st_size > 10_000
 
 
+def test_what_is_inside_of_a_run_is_no_run(runs, tmp_path, capsys):
+    inside = next(runs.glob("*/iql/*")) / "wandb" / "run-1" / "files"
+    inside.mkdir(parents=True)
+    (inside / "config.yaml").write_text("wandb_version: 1\n")
+    main([str(runs), "--out", str(tmp_path)])
+    assert capsys.readouterr().err.count("Left out") == 1
+
+
+def test_a_summary_without_a_status_is_of_no_finished_run(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    (folder / "summary.json").write_text("{}")
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert f"Left out, not finished: {folder}" in printed.err
+    assert "| iql |" not in printed.out
+
+
 def test_nothing_to_report_is_an_error(tmp_path, capsys):
     assert main([str(tmp_path)]) == 2
     assert "no finished run" in capsys.readouterr().err
@@ -89,5 +106,10 @@ def test_figures_of_a_run_are_drawn(runs, tmp_path):
 def test_interquartile_mean_ignores_outliers():
     assert iqm(np.array([-1000.0, 1.0, 3.0, 1000.0])) == 2.0
     assert bootstrap_interval(np.array([1.0])) is None
+    assert bootstrap_interval(np.array([2.0, 2.0, 2.0, 9.0]), np.median)[0] == 2.0
+    values = np.random.default_rng(1).normal(5, 1, 200)
+    half = scipy.stats.t.ppf(0.975, 199) * scipy.stats.sem(values)
+    mean = values.mean()
+    assert bootstrap_interval(values, np.mean) == pytest.approx((mean - half, mean + half), abs=0.03)
     low, high = bootstrap_interval(np.random.default_rng(0).normal(5, 1, 200))
     assert 4.7 < low < 5 < high < 5.3

@@ -1,18 +1,23 @@
 """Weights & Biases: real offline runs read back, and every way in which it could stand in the way."""
 
+import contextlib
 import dataclasses
 import json
+import socket
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlparse
 
 import numpy as np
 import pytest
 
 from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config
-from cocoa.training.wandb_logger import WandbLogger, choose_mode, has_key
+from cocoa.training.wandb_logger import WandbLogger, choose_mode, has_key, server
 
 CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
 
@@ -67,7 +72,8 @@ def test_off_does_not_import_wandb(tmp_path):
         "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\nfrom cocoa.config import Config\n"
         "from cocoa.training.wandb_logger import WandbLogger\n"
         "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
-        "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"
+        "logger.log(1, {'a': 1.0})\nlogger.image('curve', Path('curve.png'))\n"
+        "logger.finish({'status': 'finished'})\n"
         "assert 'wandb' not in sys.modules"
     )
     root = Path(__file__).parents[1]
@@ -100,4 +106,74 @@ def test_a_failure_is_told_once_and_never_raised(tmp_path):
     logger.log(2, {"a": 1.0})
     logger.image("nothing", tmp_path / "missing.png")
     logger.finish({"status": "failed"})
-    assert len([text for text in said if "W&B failed" in text]) <= 1
+    assert len([text for text in said if "W&B failed" in text]) == 1
+
+
+@pytest.mark.parametrize("host", ["api.wandb.ai", "own"])
+def test_a_key_from_wandb_login_is_found(tmp_path, host):
+    base = server()
+    machine = urlparse(base).netloc if host == "own" else host
+    (tmp_path / "netrc").write_text(f"machine {machine}\n login user\n password {'0' * 40}\n")
+    assert has_key(base)
+    assert not has_key("https://elsewhere.example")
+
+
+def test_a_broken_installation_is_told_once(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # what makes `import wandb` fail
+    said = []
+    logger = WandbLogger(CONFIG, tmp_path, said.append)
+    logger.log(1, {"a": 1.0})
+    logger.image("curve", tmp_path / "curve.png")
+    logger.finish({"status": "finished"})
+    assert len(said) == 1
+
+
+@contextlib.contextmanager
+def silent_server():
+    """The URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+@contextlib.contextmanager
+def refusing_server():
+    """The URL of a server that knows no key."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(401)
+            self.end_headers()
+
+        do_POST = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+UNREACHABLE = contextlib.nullcontext("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [(UNREACHABLE, "cannot be reached"), (silent_server(), "cannot be reached"), (refusing_server(), "401")],
+    ids=["unreachable", "silent", "refusing"],
+)
+def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason):
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    said = []
+    with server as url:
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        start = time.monotonic()
+        logger = WandbLogger(dataclasses.replace(CONFIG, wandb="online"), tmp_path, said.append)
+        assert time.monotonic() - start < 12
+        logger.log(10, {"training/loss": np.array([1.25, 2.5])})
+        logger.finish({"status": "finished"})
+    assert set(records(tmp_path)) == {3, 7}
+    assert reason in said[0]
+    assert "wandb sync" in said[1]
+    assert len(said) == 2

@@ -68,13 +68,15 @@ def main(arguments: list[str] | None = None) -> int:
 def find_finished(folders: list[Path]) -> tuple[list[Run], list[Path]]:
     """Return the finished runs at or below `folders`, and the folders of the others."""
     runs, unfinished = [], []
-    for config in sorted({path for folder in folders for path in folder.glob("**/config.yaml")}):
-        folder = config.parent
+    found = {path.parent for folder in folders for path in folder.glob("**/config.yaml")}
+    for folder in sorted(found):
+        if not found.isdisjoint(folder.parents):  # inside of a run: W&B has a config.yaml of its own
+            continue
         try:
             summary = read_summary(folder)
         except RunError:
-            summary = {"status": "running"}
-        if summary["status"] == "finished" and summary["return"] is not None:
+            summary = {}
+        if summary.get("status") == "finished" and summary.get("return") is not None:
             runs.append(Run(folder, read_config(folder), summary))
         else:
             unfinished.append(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import scipy.stats
 
@@ -13,11 +15,16 @@ def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
     return scipy.stats.trim_mean(values, 0.25, axis=axis)
 
 
-def bootstrap_interval(values: np.ndarray) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of the IQM of `values` (n,); None for less than two."""
+def bootstrap_interval(
+    values: np.ndarray, statistic: Callable[..., np.ndarray] = iqm
+) -> tuple[float, float] | None:
+    """Return the 95 % percentile bootstrap interval of `statistic` of `values` (n,); None for less than two.
+
+    `statistic` takes an array and its axis, as NumPy's do.
+    """
     if len(values) < 2:
         return None
     found = scipy.stats.bootstrap(
-        (values,), iqm, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
+        (values,), statistic, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
     )
     return float(found.confidence_interval.low), float(found.confidence_interval.high)

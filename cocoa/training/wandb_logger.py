@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
-import socket
+import ssl
 from collections.abc import Callable, Mapping
+from functools import partial
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError, URLError
 from urllib.parse import urlparse
+from urllib.request import urlopen
 
 import numpy as np
 
 from cocoa.config import Config, to_dict
 
+_CLOUD, _FORMER_CLOUD = "api.forge.coreweave.com", "api.wandb.ai"  # a key for the former opens the other
 _CONNECT_SECONDS = 3.0
-_INIT_SECONDS = 15.0
+_INIT_SECONDS = 6.0
 
 
 class WandbLogger:
     """Sends metrics to W&B, or keeps them offline in the run's folder; a failure never stops the run.
 
     The mode is `config.wandb`: `off` does not even import wandb, `auto` is online where a key is set and
-    offline else. Online falls back to offline where the server cannot be reached.
+    offline else. Online falls back to offline where the server cannot be reached or refuses.
     """
 
     def __init__(self, config: Config, folder: Path, say: Callable[[str], None]):
@@ -40,7 +45,8 @@ class WandbLogger:
                 values = {name: _of_seed(value, index) for name, value in metrics.items()}
                 run.log({"update": step, **{k: v for k, v in values.items() if v is not None}})
 
-        self._guard(send)
+        if self._runs:
+            self._guard(send)
 
     def image(self, name: str, path: Path) -> None:
         """Show the picture at `path` in every run."""
@@ -51,7 +57,8 @@ class WandbLogger:
             for run in self._runs:
                 run.log({name: wandb.Image(str(path))})
 
-        self._guard(send)
+        if self._runs:  # else nothing imports wandb
+            self._guard(send)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write each seed's scores into its run's summary, and close all."""
@@ -64,7 +71,8 @@ class WandbLogger:
                 run.summary["behaviour_score"] = summary.get("behaviour_score")
                 run.finish(exit_code=0 if summary["status"] == "finished" else 1)
 
-        self._guard(send)
+        if self._runs:
+            self._guard(send)
         self._runs = []
 
     def _open(self, config: Config, folder: Path) -> None:
@@ -76,21 +84,32 @@ class WandbLogger:
         variant = config.cocoa.variant if config.cocoa else "plain"
         for seed in config.seeds:
             identity = hashlib.sha256(f"{folder.resolve()} {seed}".encode()).hexdigest()[:16]
-            run = wandb.init(
+            init = partial(
+                wandb.init,
                 project=config.wandb_project,
                 group=f"{dataset}/{method}/{folder.name}",
                 name=f"{method} {dataset} seed {seed}",
-                id=identity,
                 resume="allow",
                 tags=[dataset, config.algo.name, variant],
                 config={**to_dict(config), "seed": seed, "method": method},
                 dir=str(folder),
-                mode=mode,
                 reinit="create_new",
                 settings=wandb.Settings(
-                    silent=True, console="off", init_timeout=_INIT_SECONDS, x_disable_stats=True
+                    base_url=server(),
+                    silent=True,
+                    console="off",
+                    init_timeout=_INIT_SECONDS,
+                    x_disable_stats=True,
                 ),
             )
+            try:
+                run = init(id=identity, mode=mode)
+            except Exception as error:
+                if mode == "offline":
+                    raise
+                self._say(f"W&B refuses, so this run is kept offline: {_line(error)}")
+                mode = "offline"
+                run = init(id=f"{identity}-offline", mode=mode)  # wandb keeps the refused id to itself
             run.define_metric("update")
             run.define_metric("*", step_metric="update")
             self._runs.append(run)
@@ -103,13 +122,15 @@ class WandbLogger:
             action()
         except Exception as error:  # whatever goes wrong there, training goes on
             self._runs = []
-            self._say(f"W&B failed and is left out from here on: {' '.join(str(error).split())}")
+            self._say(f"W&B failed and is left out from here on: {_line(error)}")
 
 
 def choose_mode(wanted: str, say: Callable[[str], None]) -> Literal["online", "offline"]:
     """Return `online` or `offline` for one of auto, online, offline; no network means offline."""
-    base = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    if wanted == "offline" or (wanted == "auto" and not has_key(base)):
+    if wanted == "offline":
+        return "offline"
+    base = server()
+    if wanted == "auto" and not has_key(base):
         return "offline"
     if not has_key(base):
         say("W&B has no key (wandb login, or WANDB_API_KEY), so this run is kept offline.")
@@ -120,6 +141,15 @@ def choose_mode(wanted: str, say: Callable[[str], None]) -> Literal["online", "o
     return "online"
 
 
+def server() -> str:
+    """Return the URL of W&B's server: $WANDB_BASE_URL, else that of wandb's settings, else its default."""
+    import wandb
+
+    known = wandb.setup(wandb.Settings(silent=True)).settings.base_url  # silent: its login prints otherwise
+    given = os.environ.get("WANDB_BASE_URL")  # wandb keeps the one it saw first
+    return wandb.Settings(base_url=given).base_url if given else known
+
+
 def has_key(base: str) -> bool:
     """Tell whether a W&B key is set in the environment or for the server `base` in the user's netrc."""
     if os.environ.get("WANDB_API_KEY"):
@@ -128,19 +158,28 @@ def has_key(base: str) -> bool:
 
     try:
         path = os.environ.get("NETRC")
-        return netrc.netrc(path).authenticators(urlparse(base).hostname or "") is not None
+        known = netrc.netrc(path).hosts
     except (OSError, netrc.NetrcParseError):
         return False
+    host = urlparse(base).netloc
+    return host in known or (host == _CLOUD and _FORMER_CLOUD in known)
 
 
 def _reachable(base: str) -> bool:
-    url = urlparse(base)
-    port = url.port or (443 if url.scheme == "https" else 80)
+    """Tell whether anything answers at `base`, through the user's proxy if there is one."""
     try:
-        socket.create_connection((url.hostname or "", port), timeout=_CONNECT_SECONDS).close()
+        urlopen(base, timeout=_CONNECT_SECONDS).close()
         return True
-    except OSError:
+    except HTTPError:
+        return True
+    except URLError as error:  # wandb brings its own certificates: whether it trusts the server, it must say
+        return isinstance(error.reason, ssl.SSLError)
+    except (OSError, HTTPException):
         return False
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _of_seed(value: Any, index: int) -> float | None:
