@@ -88,7 +88,7 @@ class Training:
             return self.algorithm.init(jax.random.fold_in(key, 0), self.networks, example, self.updates)
 
         # Not jitted as a whole: that would compile every layer's initialisation anew.
-        states = [one(key) for key in self.keys]
+        states = [one(self.keys[seed]) for seed in range(len(self.keys))]
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
     def chunk(self, state: Any, start: int, length: int) -> tuple[Any, Metrics]:
