@@ -75,13 +75,9 @@ class Preparation:
         forward_fit = EnsembleFit(self.config.dynamics, *forward_arrays, self._key("forward"))
         reverse_fit = EnsembleFit(self.config.dynamics, *reverse_arrays, self._key("reverse"))
         with self.stage("forward"):
-            forward, forward_history = self.store.fit(
-                "forward", self._model("forward"), lambda: forward_fit, forward_fit
-            )
+            forward, forward_history = self._fit_model("forward", forward_fit)
         with self.stage("reverse"):
-            reverse, reverse_history = self.store.fit(
-                "reverse", self._model("reverse"), lambda: reverse_fit, reverse_fit
-            )
+            reverse, reverse_history = self._fit_model("reverse", reverse_fit)
         rows = forward_fit.holdout
         held_out = (states[rows], actions[rows], self.dataset.rewards[known][rows], next_states[rows])
         models = ForwardModel(forward), ReverseModel(reverse)
@@ -99,7 +95,7 @@ class Preparation:
         alike = SeekerFit(cocoa.seeker, self.batch.observation[:2], self.batch.action[:2], self.key)
         with self.stage("seeker"):
             seeker, history = self.store.fit(
-                "seeker", self._seeker(cocoa), lambda: self._fit(cocoa, models), alike
+                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa, models), alike
             )
         ingredients = replace(ingredients, forward=models.forward, seeker=seeker)
         return build_anchors(cocoa, ingredients), models, history
@@ -128,7 +124,7 @@ class Preparation:
         except ValueError as error:  # of dynamics/, which knows no errors of ours
             raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}") from error
 
-    def _fit(self, cocoa: CocoaConfig, models: Models) -> SeekerFit:
+    def _fit_seeker(self, cocoa: CocoaConfig, models: Models) -> SeekerFit:
         states, actions = reverse_rollouts(
             models.reverse,
             self.batch.next_observation[self.dataset.next_observed],

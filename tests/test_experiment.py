@@ -226,7 +226,7 @@ def test_models_per_seed_differ_and_do_not_depend_on_the_other_seeds(config):
     both = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, name="per-seed"))
     one = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, seeds=(7,), name="only-7"))
     assert read_summary(both)["models_shared_by_seeds"] is False
-    _, errors = read_metrics(both / "metrics.csv").values("dynamics/forward/reward")
+    _, errors = read_metrics(both / "metrics.csv").values("dynamics/forward/relative")
     assert errors[0] != errors[1]
     observation = np.array([0.01, 0.02, 0.1, -0.1])
     actions = [cocoa.load_policy(both, 7)(observation), cocoa.load_policy(one)(observation)]

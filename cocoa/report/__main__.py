@@ -5,20 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from cocoa.config import Config
+from cocoa.config import Config, to_dict
 from cocoa.errors import RunError, UserError
+from cocoa.files import write_error
 from cocoa.report.plots import draw_curve, finish_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import read_metrics
 from cocoa.training.runs import method, read_config
 from cocoa.training.summary import read_summary
+
+_NOT_THE_EXPERIMENT = {
+    *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),
+    *("log_every", "wandb", "wandb_project"),
+}
+"""Fields in which runs may differ and their seeds are still samples of the same thing."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +40,47 @@ class Run:
     summary: dict
 
     @property
-    def group(self) -> tuple[str, str, int]:
-        """What must agree for seeds to be pooled: dataset, method, updates."""
-        return Path(self.config.dataset).stem, method(self.config), self.config.updates
+    def place(self) -> tuple[str, str]:
+        """Dataset and method: what stands in the path."""
+        return Path(self.config.dataset).stem, method(self.config)
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
+        fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
+        return {"dataset": self.summary["dataset_sha256"][:8], **dict(_flat(fields))}
 
     @property
     def unit(self) -> str:
         """Whether there are normalized scores, or only returns."""
         return "return" if self.summary["score"] is None else "score"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs of equal settings; `label` is their method, and what tells it from its likes on the dataset."""
+
+    label: str
+    runs: list[Run]
+
+    @property
+    def seeds(self) -> dict[int, tuple[Run, int]]:
+        """The run that each seed is taken from, the last if there are several, and its position there."""
+        return {seed: (run, i) for run in self.runs for i, seed in enumerate(run.config.seeds)}
+
+    def scores(self, key: str) -> np.ndarray:
+        """Return an entry of the summaries, one number per seed."""
+        return np.array([run.summary[key]["per_seed"][i] for run, i in self.seeds.values()])
+
+    def curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the updates (T,) at which all seeds were evaluated, and the scores or returns (seeds, T)."""
+        record = {run.folder: read_metrics(run.folder / "metrics.csv") for run in self.runs}
+        curves = [
+            dict(record[run.folder].series[f"evaluation/{run.unit}", seed])
+            for seed, (run, _) in self.seeds.items()
+        ]
+        steps = sorted(set.intersection(*map(set, curves)))
+        return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -47,22 +90,38 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path(), help="where figures go (default: here)")
     options = parser.parse_args(arguments)
     try:
-        runs, unfinished = find_finished(options.folders)
+        report(options.folders, options.out)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def report(folders: list[Path], out: Path) -> None:
+    """Print the table of the finished runs at or below `folders`, and write a figure per dataset to `out`.
+
+    Raises RunError if there is no such run, one is damaged, or a figure cannot be written.
+    """
+    runs, unfinished = find_finished(folders)
     for folder in unfinished:
         print(f"Left out, not finished: {folder}", file=sys.stderr)
     if not runs:
-        print(f"Error: no finished run below {', '.join(map(str, options.folders))}.", file=sys.stderr)
-        return 2
-    print(table(runs))
-    options.out.mkdir(parents=True, exist_ok=True)
-    for dataset in sorted({run.group[0] for run in runs}):
-        path = options.out / f"{dataset}.png"
-        draw([run for run in runs if run.group[0] == dataset], path)
+        raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
+    groups = grouped(runs)
+    for group in groups:
+        if repeats := sum(len(run.config.seeds) for run in group.runs) - len(group.seeds):
+            print(
+                f"Left out, {repeats} repeats of seeds that another run has: {group.label}", file=sys.stderr
+            )
+    print(table(groups))
+    for dataset in sorted({run.place[0] for run in runs}):
+        path = out / f"{dataset}.png"
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            draw([group for group in groups if group.runs[0].place[0] == dataset], path)
+        except OSError as error:
+            raise write_error(path, error) from error
         print(f"\n![{dataset}]({path})")
-    return 0
 
 
 def find_finished(folders: list[Path]) -> tuple[list[Run], list[Path]]:
@@ -83,48 +142,64 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], list[Path]]:
     return runs, unfinished
 
 
-def grouped(runs: list[Run]) -> dict[tuple[str, str, int], list[Run]]:
-    """Return the runs whose seeds are pooled, by dataset, method and updates."""
-    groups = defaultdict(list)
-    for run in runs:
-        groups[run.group].append(run)
-    return dict(sorted(groups.items()))
+def grouped(runs: list[Run]) -> list[Group]:
+    """Return the runs in groups whose seeds may be pooled, ordered by dataset and method."""
+    groups: dict[tuple[str, str], list[list[Run]]] = defaultdict(list)
+    for run in sorted(runs, key=lambda run: (run.place, run.config.updates)):
+        likes = groups[run.place]
+        same = next((group for group in likes if group[0].settings == run.settings), None)
+        likes.append([run]) if same is None else same.append(run)
+    return [Group(_label(members, likes), members) for likes in groups.values() for members in likes]
 
 
-def table(runs: list[Run]) -> str:
+def _label(members: list[Run], likes: list[list[Run]]) -> str:
+    """Return the method with the settings that tell these runs from the others of dataset and method."""
+    own, others = members[0].settings, [group[0].settings for group in likes]
+    telling = [
+        f"{name}={value}"
+        for name, value in own.items()
+        if name != "updates" and any(other.get(name) != value for other in others)
+    ]
+    return " ".join([members[0].place[1], *telling])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def table(groups: list[Group]) -> str:
     """Return a Markdown table: IQM over seeds with its 95 % bootstrap interval, last and mean of last ten."""
     lines = [
         "| dataset | method | updates | seeds | last: IQM | last: mean | last 10: IQM | data |",
         "|" + "---|" * 8,
     ]
-    for (dataset, name, updates), members in grouped(runs).items():
-        unit = members[0].unit
-        last, last10 = (
-            np.concatenate([run.summary[key]["per_seed"] for run in members])
-            for key in (unit, f"{unit}_last10")
+    for group in groups:
+        run = group.runs[0]
+        last, last10 = group.scores(run.unit), group.scores(f"{run.unit}_last10")
+        cells = (
+            *(run.place[0], group.label, f"{run.config.updates:,}", len(last)),
+            *(_iqm(last), f"{last.mean():.1f}", _iqm(last10), f"{run.summary[f'behaviour_{run.unit}']:.1f}"),
         )
-        behaviour = members[0].summary[f"behaviour_{unit}"]
-        cells = (dataset, name, f"{updates:,}", len(last), _iqm(last), f"{last.mean():.1f}", _iqm(last10))
-        lines.append(f"| {' | '.join(map(str, cells))} | {behaviour:.1f} |")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
-def draw(runs: list[Run], path: Path) -> None:
-    """Draw the curves of all methods on one dataset; seeds of equal method and updates are pooled."""
+def draw(groups: list[Group], path: Path) -> None:
+    """Draw the curves of all groups on one dataset."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
     colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for color, (group, members) in zip(colors * 9, grouped(runs).items(), strict=False):
-        curves = [
-            read_metrics(run.folder / "metrics.csv").values(f"evaluation/{run.unit}") for run in members
-        ]
-        steps = curves[0][0]
-        values = np.concatenate([values for other, values in curves if np.array_equal(other, steps)])
-        draw_curve(axes, steps, values, group[1], color)
-    unit = runs[0].unit
-    axes.axhline(runs[0].summary[f"behaviour_{unit}"], color="0.3", linestyle="--", linewidth=1, label="data")
-    axes.set_title(runs[0].group[0], fontsize=10)
-    finish_curve(axes, "normalized score (%)" if unit == "score" else "return")
+    for color, group in zip(colors * 9, groups, strict=False):
+        draw_curve(axes, *group.curve(), group.label, color, each_seed=len(groups) == 1)
+    run = groups[0].runs[0]
+    behaviour = run.summary[f"behaviour_{run.unit}"]
+    axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
+    axes.set_title(run.place[0], fontsize=10)
+    finish_curve(axes, "normalized score (%)" if run.unit == "score" else "return")
     figure.savefig(path, dpi=130)
 
 

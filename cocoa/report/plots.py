@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import scipy.stats
@@ -13,6 +14,7 @@ from cocoa.diagnostics import Diagnostics
 from cocoa.training.metrics import read_metrics
 
 STATE, ANCHOR, DELTA = "#4c72b0", "#dd8452", "#55a868"
+_MOST_MARKERS = 30
 
 
 def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
@@ -35,19 +37,28 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     return path
 
 
-def draw_curve(axes: Axes, steps: np.ndarray, values: np.ndarray, label: str, color: str) -> None:
-    """Draw the mean of `values` (seeds, T) with its 95 % interval, and each seed as a thin line."""
+def draw_curve(
+    axes: Axes, steps: np.ndarray, values: np.ndarray, label: str, color: Any, *, each_seed: bool = True
+) -> None:
+    """Draw the mean of `values` (seeds, T) with its 95 % interval, and each seed as a thin line if wanted."""
+    marker = "o" if len(steps) <= _MOST_MARKERS else None
+    axes.plot(steps, values.mean(axis=0), color=color, linewidth=2, label=label, marker=marker, markersize=3)
+    if len(values) < 2:
+        return
+    for seed in values if each_seed else ():
+        axes.plot(steps, seed, color=color, linewidth=0.6, alpha=0.5)
     mean = values.mean(axis=0)
-    axes.plot(steps, mean, color=color, linewidth=2, label=label, marker="o", markersize=3)
-    if len(values) > 1:
-        for seed in values:
-            axes.plot(steps, seed, color=color, linewidth=0.6, alpha=0.5)
-        half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values, axis=0)
-        axes.fill_between(steps, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
+    half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values, axis=0)
+    axes.fill_between(steps, mean - half, mean + half, color=color, alpha=0.15, linewidth=0)
 
 
 def finish_curve(axes: Axes, label: str) -> None:
-    """Name the axes and set limits that hide nothing."""
+    """Name the axes and fit them to the lines: the interval of two seeds may be far wider than the plot."""
+    heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
+    heights = heights[np.isfinite(heights)]
+    if heights.size:
+        margin = 0.15 * np.ptp(heights) or 1.0
+        axes.set_ylim(heights.min() - margin, heights.max() + margin)
     axes.set_xlabel("updates")
     axes.set_ylabel(label)
     axes.set_xlim(left=0)
