@@ -10,9 +10,8 @@ from dynamics.forward import ForwardModel
 from dynamics.reverse import ReverseModel
 
 
-def holdout_report(
-    forward: ForwardModel,
-    reverse: ReverseModel,
+def forward_report(
+    model: ForwardModel,
     observations: np.ndarray,
     actions: np.ndarray,
     rewards: np.ndarray,
@@ -20,44 +19,57 @@ def holdout_report(
 ) -> dict[str, float]:
     """Return root mean squared errors of each output on held-out transitions, (N, ...) each.
 
-    `forward/observation_i` and `forward/reward`; `reverse/observation_i`; `round_trip/observation_i` of
-    reverse(forward(s, a)) against s; and for each of the three the root mean square over dimensions in
-    standard deviations of the state, `.../relative`.
+    Names are `forward/observation_i`, `forward/reward`, and `forward/relative` for the root mean square over
+    the state's dimensions, each in its standard deviations.
+    """
+    ahead, reward = jax.jit(ForwardModel.mean_step)(model, jnp.asarray(observations), jnp.asarray(actions))
+    errors = np.asarray(reward, np.float64) - rewards
+    report = _errors("forward", ahead, next_observations, observations)
+    return report | {"forward/reward": float(np.sqrt((errors**2).mean()))}
+
+
+def reverse_report(
+    forward: ForwardModel,
+    reverse: ReverseModel,
+    observations: np.ndarray,
+    actions: np.ndarray,
+    rewards: np.ndarray,
+    next_observations: np.ndarray,
+) -> dict[str, float]:
+    """Return the same of the reverse model, as `reverse/...`, and of their round trip, as `round_trip/...`.
+
+    The round trip is reverse(forward(s, a), a) against s.
     """
 
     def predict(
         forward: ForwardModel, reverse: ReverseModel, s: jax.Array, a: jax.Array, s_next: jax.Array
-    ) -> tuple[jax.Array, ...]:
-        ahead, reward = forward.mean_step(s, a)
-        return ahead, reward, reverse.mean_step(s_next, a), reverse.mean_step(ahead, a)
+    ) -> tuple[jax.Array, jax.Array]:
+        return reverse.mean_step(s_next, a), reverse.mean_step(forward.mean_step(s, a)[0], a)
 
-    s, a, s_next = (jnp.asarray(x) for x in (observations, actions, next_observations))
-    ahead, reward, behind, back = jax.jit(predict)(forward, reverse, s, a, s_next)
+    rows = (jnp.asarray(x) for x in (observations, actions, next_observations))
+    behind, back = jax.jit(predict)(forward, reverse, *rows)
+    report = _errors("reverse", behind, observations, observations)
+    return report | _errors("round_trip", back, observations, observations)
+
+
+def _errors(name: str, predicted: jax.Array, truth: np.ndarray, observations: np.ndarray) -> dict[str, float]:
+    errors = np.asarray(predicted, np.float64) - truth
     std = observations.std(axis=0)
-    scale = np.where(std > 0, std, 1.0)
-    report = {}
-    for name, predicted, truth in (
-        ("forward", ahead, next_observations),
-        ("reverse", behind, observations),
-        ("round_trip", back, observations),
-    ):
-        errors = np.asarray(predicted, np.float64) - truth
-        rmse = np.sqrt((errors**2).mean(axis=0))
-        report |= {f"{name}/observation_{i}": float(value) for i, value in enumerate(rmse)}
-        report[f"{name}/relative"] = float(np.sqrt(((errors / scale) ** 2).mean()))
-    reward_errors = np.asarray(reward, np.float64) - rewards
-    return report | {"forward/reward": float(np.sqrt((reward_errors**2).mean()))}
+    relative = errors / np.where(std > 0, std, 1.0)
+    rmse = np.sqrt((errors**2).mean(axis=0))
+    report = {f"{name}/observation_{i}": float(value) for i, value in enumerate(rmse)}
+    return report | {f"{name}/relative": float(np.sqrt((relative**2).mean()))}
 
 
 def format_report(report: dict[str, float]) -> str:
-    """Return a report as a table, a row for each dimension of the state."""
-    names = ("forward", "reverse", "round_trip")
-    lines = [f"{'held-out RMSE':>16} {'forward':>10} {'reverse':>10} {'round trip':>10}"]
+    """Return a report as a table: a row for each output, a column for each model that there is."""
+    columns = {"forward": "forward", "reverse": "reverse", "round_trip": "round trip"}
+    columns = {name: title for name, title in columns.items() if f"{name}/relative" in report}
     dimensions = sum(name.startswith("forward/observation_") for name in report)
-    for i in range(dimensions):
-        cells = " ".join(f"{report[f'{name}/observation_{i}']:10.4g}" for name in names)
-        lines.append(f"{f'observation {i}':>16} {cells}")
-    lines.append(f"{'reward':>16} {report['forward/reward']:10.4g}")
-    cells = " ".join(f"{report[f'{name}/relative']:10.4g}" for name in names)
-    lines.append(f"{'in deviations':>16} {cells}")
+    rows = {f"observation_{i}": f"observation {i}" for i in range(dimensions)}
+    rows |= {"reward": "reward", "relative": "in deviations"}
+    lines = [" ".join([f"{'held-out RMSE':>16}", *(f"{title:>10}" for title in columns.values())])]
+    for row, title in rows.items():
+        cells = [f"{report[key]:10.4g}" if (key := f"{name}/{row}") in report else "" for name in columns]
+        lines.append(" ".join([f"{title:>16}", *cells]).rstrip())
     return "\n".join(lines)

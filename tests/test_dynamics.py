@@ -12,7 +12,7 @@ from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel, forward_data
-from dynamics.report import format_report, holdout_report
+from dynamics.report import format_report, forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 
 SMALL = EnsembleConfig(
@@ -73,7 +73,9 @@ def test_reverse_model_finds_the_inverse(models):
 def test_report_tells_errors_in_physical_units(models, system):
     s, a, r, s_next = (x[:500] for x in system)
     forward, reverse = models
-    report = holdout_report(forward, reverse, s, a, r, s_next)
+    report = forward_report(forward, s, a, r, s_next)
+    assert "reverse" not in format_report(report)
+    report |= reverse_report(forward, reverse, s, a, r, s_next)
     ahead, reward = models[0].mean_step(s, a)
     for i in range(2):
         expected = np.sqrt(np.mean((np.asarray(ahead)[:, i] - s_next[:, i]) ** 2))
