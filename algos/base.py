@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import jax
+import jax.numpy as jnp
 from flax import struct
 
 Array = jax.Array
@@ -20,6 +21,8 @@ Metrics = dict[str, Array]
 """Scalars to log, by name."""
 State = Any
 """Everything an algorithm learns or counts: a pytree of arrays."""
+Act = Callable[[Observation, Array], Array]
+"""A stochastic policy: from observations and a key to actions in [-1, 1]."""
 
 
 @struct.dataclass
@@ -38,6 +41,70 @@ class Batch:
     next_observation: Observation
 
 
+@struct.dataclass
+class NextActionBatch(Batch):
+    """Transitions with what the behaviour did next."""
+
+    next_action: Array
+    """(..., action_dim); zeros where it is not known."""
+    next_action_known: Array
+    """(...), 1.0 or 0.0."""
+
+
+@struct.dataclass
+class World:
+    """The environment as far as it was learned, for algorithms that imagine."""
+
+    model: Any
+    """A `dynamics.forward.ForwardModel`."""
+    observe: Any
+    """Maps states (..., O), in the environment's units, to observations; its `state` is the inverse."""
+    terminated: Any
+    """Maps states, actions and next states to bool (...)."""
+    reward_scale: Array
+    reward_shift: Array
+
+    def state(self, observation: Observation) -> Array:
+        """Return the states (..., O) that observations are of."""
+        return self.observe.state(observation)
+
+    def reward(self, reward: Array) -> Array:
+        """Return the model's rewards on the scale of the data that algorithms see."""
+        return self.reward_scale * reward + self.reward_shift
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where batches come from: here uniformly from the data. Others keep a buffer beside the data."""
+
+    every: int | None = None
+    """Updates between two calls of `refresh`; None: it is never called."""
+    rounds: int = 0
+    """How many calls of `refresh` the buffer depends on."""
+
+    def init(self, data: Batch) -> Any:
+        """Return the buffer before the first update, given an example of the data, leaves (N, ...)."""
+        return ()
+
+    def refresh(self, buffer: Any, number: Array, act: Act, data: Batch, world: World, key: Array) -> Any:
+        """Return the buffer after its `number`-th renewal, with the present policy `act`."""
+        raise NotImplementedError
+
+    def draw(self, buffer: Any, data: Batch, world: World | None, key: Array, size: int) -> Batch:
+        """Return a batch of `size` transitions."""
+        rows = jax.random.randint(key, (size,), 0, len(data.reward))
+        return jax.tree.map(lambda x: x[rows], data)
+
+    def metrics(self, buffer: Any, number: Array) -> Metrics:
+        """Return what is to be logged of the buffer's `number`-th renewal."""
+        return {}
+
+
+def concatenate(*batches: Any) -> Any:
+    """Return pytrees of equal structure as one, joined along their leading axes."""
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batches)
+
+
 @dataclass(frozen=True)
 class Algorithm:
     """Base of all algorithms: hyperparameters as fields, behaviour as pure functions.
@@ -47,11 +114,20 @@ class Algorithm:
     """
 
     name: ClassVar[str]
+    members: ClassVar[int] = 0
+    """How many members the model of the source's `World` must have at least; 0: the source needs no world."""
+    next_actions: ClassVar[bool] = False
+    """Whether batches are to be `NextActionBatch`es."""
 
     discount: float = 0.99
     """Discount per step, γ."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
+
+    @property
+    def source(self) -> Source:
+        """Where the batches come from."""
+        return Source()
 
     def init(self, key: Array, networks: Any, batch: Batch, updates: int) -> State:
         """Return the state before the first update.

@@ -92,7 +92,11 @@ class CQL(sac.SAC):
         values = self.values(state, batch.observation, actions, params) - log_prob[:, None]
         temperature = self.penalty_temperature
         soft_maximum = temperature * jax.nn.logsumexp(values / temperature, axis=0)
-        return soft_maximum.mean(axis=-1) - q.mean(axis=-1)
+        return soft_maximum.mean(axis=-1) - self.data_values(batch, q)
+
+    def data_values(self, batch: Batch, q: Array) -> Array:
+        """Return E Q_i(s, a) of the data, (critics,), of values (critics, B)."""
+        return q.mean(axis=-1)
 
     def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """Σ_i L(Q_i) with the penalty."""

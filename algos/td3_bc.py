@@ -52,24 +52,35 @@ class TD3BC(Algorithm):
     """Adam's step size of all networks."""
     target_rate: float = 0.005
     """Share of the networks that enters their targets."""
+    critic_layer_norm: bool = False
+    """LayerNorm behind the hidden layers of the critics."""
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""
         actor_key, critics_key = jax.random.split(key)
         optimizer = Adam(self.learning_rate)
+        values = networks.critics(layer_norm=self.critic_layer_norm)
         actor = Model.create(networks.deterministic_policy(), optimizer, actor_key, batch.observation)
-        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        critics = Model.create(values, optimizer, critics_key, batch.observation, batch.action)
         nothing = {name: jnp.float32(0) for name in ("actor_loss", "cloning_loss", "q_policy")}
         return State(actor, critics, actor.params, critics.params, jnp.int32(0), nothing)
 
-    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
-        """Σ_i L(Q_i)."""
+    def next_action(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return the smoothed next action ã, (..., A)."""
         noise = self.policy_noise * jax.random.normal(key, batch.action.shape)
         noise = jnp.clip(noise, -self.noise_clip, self.noise_clip)
         next_action = state.actor(batch.next_observation, params=state.target_actor) + noise
-        next_action = jnp.clip(next_action, -1.0, 1.0)
-        next_q = state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
-        target = batch.reward + self.discount * (1 - batch.terminal) * next_q
+        return jnp.clip(next_action, -1.0, 1.0)
+
+    def next_value(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return min_i Q̄_i(s', ã), (...)."""
+        next_action = self.next_action(state, batch, key)
+        return state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
+
+    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i)."""
+        next_value = self.next_value(state, batch, key)
+        target = batch.reward + self.discount * (1 - batch.terminal) * next_value
         q = state.critics(batch.observation, batch.action, params=params)
         loss = jnp.mean((target - q) ** 2, axis=-1).sum()
         return loss, {"critic_loss": loss, "q": q.mean()}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import struct
 from numpy.typing import ArrayLike
 
-from algos.base import Algorithm, Array, Batch, Metrics
+from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
 from cocoa.decomposition import Observe
 
@@ -42,6 +45,24 @@ def over_seeds(function: Any, mapped: tuple[Any, ...], shared: tuple[Any, ...]) 
     return jax.vmap(function, in_axes=axes)(*mapped, *shared)
 
 
+@struct.dataclass
+class TrainState:
+    """Everything that changes while a training goes on; leaves have a leading axis of seeds."""
+
+    learner: Any
+    """The algorithm's state."""
+    snapshots: Any
+    """The learner at each of the last renewals of the buffer, leaves (seeds, rounds, ...). They are saved in
+    place of the buffer, which is far larger and is made of them anew."""
+    buffer: Any
+    """What the source of batches keeps beside the data."""
+
+    @property
+    def saved(self) -> TrainState:
+        """What is to be saved, from which `Training.restore` makes the whole."""
+        return replace(self, buffer=())
+
+
 class Training:
     """An algorithm on a dataset, for several seeds at once.
 
@@ -59,81 +80,161 @@ class Training:
         updates: int,
         batch_size: int,
         per_seed: bool = False,
+        world: World | None = None,
     ):
-        """Prepare a training of `updates` updates on `data`.
+        """Prepare a training of `updates` updates on `data`; a model-based algorithm needs a `world`.
 
         `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading
-        axis of seeds.
+        axis of seeds, and so has all of `world`.
         """
         self.algorithm = algorithm
+        self.source = algorithm.source
         self.networks = networks
         self.updates = updates
         self.batch_size = batch_size
-        self.observations = (data.observation, data.next_observation)
-        self.rest = (data.action, data.reward, data.terminal)
-        self.per_seed = per_seed
         self.keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-        self._chunk = jax.jit(
-            self._chunk_of_all_seeds, donate_argnums=0, compiler_options=dict(compiler_options())
-        )
+        varied = {"observations": (data.observation, data.next_observation), "world": world}
+        common = {"rest": replace(data, observation=None, next_observation=None)}
+        self.mapped, self.shared = (varied, common) if per_seed else ({}, {**varied, **common})
+        options = dict(compiler_options())
+        self._chunk = jax.jit(self._chunk_of_all_seeds, donate_argnums=0, compiler_options=options)
+        self._refresh = jax.jit(self._refresh_of_all_seeds, donate_argnums=0, compiler_options=options)
 
-    def init(self) -> Any:
-        """Return the state before the first update, leaves (seeds, ...)."""
-        first = (lambda x: x[0, :1]) if self.per_seed else (lambda x: x[:1])
-        observations = jax.tree.map(first, self.observations)
-        rest = jax.tree.map(lambda x: x[:1], self.rest)
-        example = _batch(observations, rest)
+    def init(self) -> TrainState:
+        """Return the state before the first update."""
+        example = jax.tree.map(lambda x: x[:1], self._data())
 
         def one(key: Array) -> Any:
             return self.algorithm.init(jax.random.fold_in(key, 0), self.networks, example, self.updates)
 
         # Not jitted as a whole: that would compile every layer's initialisation anew.
         states = [one(self.keys[seed]) for seed in range(len(self.keys))]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        learner = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        rounds = self.source.rounds
+        snapshots = jax.tree.map(lambda x: jnp.stack([x] * rounds, axis=1), learner) if rounds else ()
+        return TrainState(learner, snapshots, self._empty_buffer())
 
-    def chunk(self, state: Any, start: int, length: int) -> tuple[Any, Metrics]:
+    def restore(self, saved: TrainState, step: int) -> TrainState:
+        """Return the state before the update `step`, of which `TrainState.saved` was kept."""
+        state = replace(saved, buffer=self._empty_buffer())
+        if every := self.source.every:
+            done = -(-step // every)
+            for number in range(max(0, done - self.source.rounds), done):
+                state = self._renewed(state, number)
+        return state
+
+    def chunk(self, state: TrainState, start: int, length: int) -> tuple[TrainState, Metrics]:
         """Return the state after the updates start, ..., start + length - 1 and metrics averaged over them.
 
         Leaves of both have a leading axis of seeds. `state` is donated: it cannot be used again. Every length
         runs the same compiled program.
         """
-        return self._chunk(state, self.observations, self.rest, self.keys, start, length)
+        parts: list[tuple[int, Metrics]] = []
+        every, rounds = self.source.every or start + length, self.source.rounds
+        while length:
+            number = start // every
+            if rounds and start % every == 0:
+                state = self._renewed(_noted(state, number % rounds), number)
+            steps = min(length, (number + 1) * every - start)
+            arguments = (state.buffer, number, self.mapped, self.shared, self.keys, start, steps)
+            learner, metrics = self._chunk(state.learner, *arguments)
+            state = replace(state, learner=learner)
+            parts.append((steps, metrics))
+            start, length = start + steps, length - steps
+        return state, _mean(parts)
+
+    def _renewed(self, state: TrainState, number: int) -> TrainState:
+        """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
+        learner = jax.tree.map(lambda x: x[:, number % self.source.rounds], state.snapshots)
+        buffer = self._refresh(state.buffer, learner, number, self.mapped, self.shared, self.keys)
+        return replace(state, buffer=buffer)
+
+    def _data(self) -> Batch:
+        """Return the data as the first seed sees it."""
+        return _given(jax.tree.map(lambda x: x[0], self.mapped), self.shared)[0]
+
+    def _empty_buffer(self) -> Any:
+        shapes = jax.eval_shape(self.source.init, self._data())
+        return jax.tree.map(lambda x: jnp.zeros((len(self.keys), *x.shape), x.dtype), shapes)
+
+    def _refresh_of_all_seeds(
+        self, buffer: Any, learner: Any, number: Array, mapped: Any, shared: Any, keys: Array
+    ) -> Any:
+        def one(buffer: Any, learner: Any, key: Array, mapped: Any, shared: Any, number: Array) -> Any:
+            data, world = _given(mapped, shared)
+            key = jax.random.fold_in(jax.random.fold_in(key, 2), number)
+            act = partial(self.algorithm.act, learner)
+            return self.source.refresh(buffer, number, act, data, world, key)
+
+        return over_seeds(one, (buffer, learner, keys, mapped), (shared, number))
 
     def _chunk_of_all_seeds(
-        self, state: Any, observations: Any, rest: Any, keys: Array, start: Array, length: Array
+        self,
+        learner: Any,
+        buffer: Any,
+        number: Array,
+        mapped: Any,
+        shared: Any,
+        keys: Array,
+        start: Array,
+        length: Array,
     ) -> tuple[Any, Metrics]:
-        if self.per_seed:
-            return over_seeds(self._chunk_of_one_seed, (state, keys, observations), (rest, start, length))
-
-        def one(state: Any, key: Array, *shared: Any) -> tuple[Any, Metrics]:
-            return self._chunk_of_one_seed(state, key, observations, *shared)
-
-        return over_seeds(one, (state, keys), (rest, start, length))
+        return over_seeds(
+            self._chunk_of_one_seed, (learner, buffer, keys, mapped), (shared, number, start, length)
+        )
 
     def _chunk_of_one_seed(
-        self, state: Any, key: Array, observations: Any, rest: Any, start: Array, length: Array
+        self,
+        learner: Any,
+        buffer: Any,
+        key: Array,
+        mapped: Any,
+        shared: Any,
+        number: Array,
+        start: Array,
+        length: Array,
     ) -> tuple[Any, Metrics]:
-        data = _batch(observations, rest)
+        data, world = _given(mapped, shared)
         updates_key = jax.random.fold_in(key, 1)
 
-        def update(state: Any, step: Array) -> tuple[Any, Metrics]:
-            rows_key, update_key = jax.random.split(jax.random.fold_in(updates_key, step))
-            rows = jax.random.randint(rows_key, (self.batch_size,), 0, len(data.reward))
-            return self.algorithm.update(state, jax.tree.map(lambda x: x[rows], data), update_key)
+        def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
+            draw_key, update_key = jax.random.split(jax.random.fold_in(updates_key, step))
+            batch = self.source.draw(buffer, data, world, draw_key, self.batch_size)
+            return self.algorithm.update(learner, batch, update_key)
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
-            state, totals = carry
-            state, metrics = update(state, start + index)
-            return state, jax.tree.map(jnp.add, totals, metrics)
+            learner, totals = carry
+            learner, metrics = update(learner, start + index)
+            return learner, jax.tree.map(jnp.add, totals, metrics)
 
-        shapes = jax.eval_shape(update, state, start)[1]
+        shapes = jax.eval_shape(update, learner, start)[1]
         totals = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        state, totals = jax.lax.fori_loop(0, length, body, (state, totals))
-        return state, jax.tree.map(lambda total: total / length, totals)
+        learner, totals = jax.lax.fori_loop(0, length, body, (learner, totals))
+        metrics = jax.tree.map(lambda total: total / length, totals)
+        return learner, metrics | self.source.metrics(buffer, number)
 
 
-def _batch(observations: tuple[Any, Any], rest: tuple[Array, Array, Array]) -> Batch:
-    return Batch(observations[0], *rest, next_observation=observations[1])
+def _noted(state: TrainState, slot: int) -> TrainState:
+    """Return the state with its learner among the snapshots."""
+    snapshots = jax.tree.map(lambda old, new: old.at[:, slot].set(new), state.snapshots, state.learner)
+    return replace(state, snapshots=snapshots)
+
+
+def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
+    """Return the means of metrics over parts of so many updates each."""
+    if len(parts) == 1:
+        return parts[0][1]
+    total = sum(steps for steps, _ in parts)
+    shares = jnp.array([steps / total for steps, _ in parts])
+    return {name: jnp.tensordot(shares, jnp.stack([m[name] for _, m in parts]), 1) for name in parts[0][1]}
+
+
+def _given(mapped: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[Batch, Any]:
+    """Return the data and the world of a seed."""
+    parts = {**mapped, **shared}
+    observation, next_observation = parts["observations"]
+    data = replace(parts["rest"], observation=observation, next_observation=next_observation)
+    return data, parts["world"]
 
 
 class Actor:
@@ -143,8 +244,8 @@ class Actor:
         """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds."""
         self.observe = observe
         axes = (0, 0 if per_seed else None, 0)
-        self._act = jax.jit(jax.vmap(lambda state, see, x: algorithm.act(state, see(x)), in_axes=axes))
+        self._act = jax.jit(jax.vmap(lambda learner, see, x: algorithm.act(learner, see(x)), in_axes=axes))
 
-    def __call__(self, state: Any, states: ArrayLike) -> Array:
+    def __call__(self, learner: Any, states: ArrayLike) -> Array:
         """Return actions (seeds, ..., A) in [-1, 1] for states (seeds, ..., O) in the environment's units."""
-        return self._act(state, self.observe, states)
+        return self._act(learner, self.observe, states)

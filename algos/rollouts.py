@@ -1,0 +1,189 @@
+"""Batches that mix data with what a learned model imagines (MBPO, Janner et al., NeurIPS 2019)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from algos.base import Act, Array, Batch, Metrics, Source, World, concatenate
+from dynamics.penalties import PENALTIES
+
+TERMINATIONS = ("auto", "known", "never", "learned")
+_ROWS_AT_ONCE = 8192  # keeps the activations of all members in the cache
+
+
+@struct.dataclass
+class MixedBatch(Batch):
+    """Transitions of the data, then imagined ones; `real` (B,) tells them apart."""
+
+    real: Array
+
+
+@struct.dataclass
+class Buffer:
+    """What was imagined in the last rounds."""
+
+    rows: Batch
+    """Leaves (rounds, capacity, ...)."""
+    counts: Array
+    """(rounds,): how many rows, from the front, each round has."""
+    metrics: Metrics
+    """(rounds,) each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollouts(Source):
+    """Model rollouts from states of the data under the policy, renewed every `every` updates.
+
+    A rollout goes on until a step is terminal or `length` steps are done; nothing is kept of what would come
+    after a terminal. Each step is drawn from a random member of the model; its reward is lowered by `weight`
+    times the `penalty` (see `dynamics.penalties`). The last `rounds` rounds are kept.
+    """
+
+    length: int
+    starts: int
+    real_ratio: float
+    penalty: str = "none"
+    weight: float = 0.0
+
+    @property
+    def capacity(self) -> int:
+        """How many transitions a round can have."""
+        return self.starts * self.length
+
+    def init(self, data: Batch) -> Buffer:
+        """Return an empty buffer for transitions as in `data`, leaves (N, ...)."""
+        rows = jax.tree.map(lambda x: jnp.zeros((self.rounds, self.capacity, *x.shape[1:]), x.dtype), data)
+        nothing = {
+            name: jnp.zeros(self.rounds) for name in ("rollout_reward", "rollout_penalty", "rollout_steps")
+        }
+        return Buffer(rows, jnp.zeros(self.rounds, jnp.int32), nothing)
+
+    def refresh(
+        self, buffer: Buffer, number: Array, act: Act, data: Batch, world: World, key: Array
+    ) -> Buffer:
+        """Return the buffer with round `number`, imagined under the policy `act`, in place of the oldest."""
+        rows, count, metrics = self.imagine(act, data, world, key)
+        slot = number % self.rounds
+        return Buffer(
+            rows=jax.tree.map(lambda old, new: old.at[slot].set(new), buffer.rows, rows),
+            counts=buffer.counts.at[slot].set(count),
+            metrics={name: old.at[slot].set(metrics[name]) for name, old in buffer.metrics.items()},
+        )
+
+    def imagine(self, act: Act, data: Batch, world: World, key: Array) -> tuple[Batch, Array, Metrics]:
+        """Return transitions (capacity, ...), of which only the first `count` are there, and `count`."""
+        blocks = self._blocks()
+        starts_key, steps_key = jax.random.split(key)
+        starts = jax.random.randint(starts_key, (blocks, self.starts // blocks), 0, len(data.reward))
+
+        def block(args: tuple[Array, Array]) -> Any:
+            rows, block_key = args
+            observation = jax.tree.map(lambda x: x[rows], data.observation)
+            carry = (world.state(observation), observation, jnp.ones(len(rows), bool))
+            keys = jax.random.split(block_key, self.length)
+            return jax.lax.scan(lambda carry, key: self._step(carry, act, world, key), carry, keys)[1]
+
+        rows, present, penalty = jax.lax.map(block, (starts, jax.random.split(steps_key, blocks)))
+        rows, present, penalty = jax.tree.map(
+            lambda x: x.reshape(self.capacity, *x.shape[3:]), (rows, present, penalty)
+        )
+        order = jnp.argsort(~present, stable=True)
+        count = present.sum()
+        metrics = {
+            "rollout_reward": jnp.sum(jnp.where(present, rows.reward, 0)) / count,
+            "rollout_penalty": jnp.sum(jnp.where(present, penalty, 0)) / count,
+            "rollout_steps": count / self.starts,
+        }
+        return jax.tree.map(lambda x: x[order], rows), count, metrics
+
+    def _blocks(self) -> int:
+        """Return into how many equal parts the starts are divided: one if they cannot be, within reason."""
+        most = max(1, 8 * self.starts // _ROWS_AT_ONCE)
+        divisors = [n for n in range(1, most + 1) if self.starts % n == 0]
+        return next((n for n in divisors if self.starts // n <= _ROWS_AT_ONCE), 1)
+
+    def _step(self, carry: Any, act: Act, world: World, key: Array) -> tuple[Any, Any]:
+        """Imagine a step from states (B, O); the third of `carry` tells which rollouts still go on."""
+        state, observation, running = carry
+        action_key, member_key, noise_key = jax.random.split(key, 3)
+        action = act(observation, action_key)
+        mean, std = world.model.distribution(state, action)
+        member = jax.random.randint(member_key, (len(state),), 0, len(mean))
+        rows = jnp.arange(len(state))
+        drawn = mean[member, rows]
+        drawn += std[member, rows] * jax.random.normal(noise_key, drawn.shape)
+        next_state, reward = drawn[:, :-1], world.reward(drawn[:, -1])
+        penalty = PENALTIES[self.penalty](mean, std)
+        terminal = world.terminated(state, action, next_state)
+        reward = reward - self.weight * penalty
+        # A member that has left the range of numbers says nothing of what comes next.
+        running &= jnp.isfinite(mean + std).all(axis=(0, -1)) & jnp.isfinite(reward)
+        next_observation = world.observe(next_state)
+        step = Batch(observation, action, reward, terminal.astype(jnp.float32), next_observation)
+        return (next_state, next_observation, running & ~terminal), (step, running, penalty)
+
+    def draw(self, buffer: Buffer, data: Batch, world: World, key: Array, size: int) -> MixedBatch:
+        """Return `round(size · real_ratio)` transitions of the data and `size` in all."""
+        real_key, imagined_key = jax.random.split(key)
+        real = round(size * self.real_ratio)
+        real_rows = jax.random.randint(real_key, (real,), 0, len(data.reward))
+        ends = jnp.cumsum(buffer.counts)
+        places = jax.random.randint(imagined_key, (size - real,), 0, ends[-1])
+        rounds = jnp.searchsorted(ends, places, side="right")
+        places = places - (ends - buffer.counts)[rounds]
+        mixed = concatenate(
+            jax.tree.map(lambda x: x[real_rows], data),
+            jax.tree.map(lambda x: x[rounds, places], buffer.rows),
+        )
+        return MixedBatch(**vars(mixed), real=jnp.arange(size) < real)
+
+    def metrics(self, buffer: Buffer, number: Array) -> Metrics:
+        """Return what is to be logged of round `number`."""
+        return {name: values[number % self.rounds] for name, values in buffer.metrics.items()}
+
+
+@dataclass(frozen=True)
+class ModelBased:
+    """Fields of algorithms that learn from model rollouts, too; to be mixed into an `Algorithm`."""
+
+    members: ClassVar[int] = 1
+
+    rollout_length: int = 5
+    """Steps of a model rollout."""
+    rollout_starts: int = 50_000
+    """Rollouts per round, each from a random state of the data."""
+    rollout_every: int = 1000
+    """Updates between two rounds of rollouts."""
+    rollout_rounds: int = 5
+    """Rounds that are kept."""
+    real_ratio: float = 0.05
+    """Share of the data in each batch; the rest is imagined."""
+    termination: str = "auto"
+    """When rollouts end: known (the environment's rule), never, learned (from the data), or auto: known where
+    it is, never where the data have no terminals."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        for name in ("rollout_length", "rollout_starts", "rollout_every", "rollout_rounds"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        if not 0 <= self.real_ratio < 1:
+            raise ValueError(f"real_ratio={self.real_ratio} must be at least 0 and less than 1")
+        if self.termination not in TERMINATIONS:
+            raise ValueError(f"termination={self.termination} must be one of {', '.join(TERMINATIONS)}")
+
+    @property
+    def source(self) -> Rollouts:
+        """Rollouts without a penalty."""
+        return Rollouts(
+            every=self.rollout_every,
+            rounds=self.rollout_rounds,
+            length=self.rollout_length,
+            starts=self.rollout_starts,
+            real_ratio=self.real_ratio,
+        )
