@@ -26,6 +26,8 @@ class DataConfig:
     minus_one: subtract 1 (IQL and CQL, AntMaze)."""
     observation_normalization: bool = False
     """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
+    top_episodes: float = 1.0
+    """Share of the episodes, those with the highest returns, that is trained on: 0.1 makes BC 10 % BC."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,9 @@ class CocoaConfig:
     """Inner dimension e of the bilinear form, feature_i = sum_e f_ie g_ie."""
     hidden: tuple[int, ...] = (100, 100)
     """Widths of the backbone behind the encoder; replaces `algo.hidden`."""
+    amortised: bool = False
+    """Replace the map to anchors by one network distilled from it: cheaper wherever anchors are found while
+    training goes on (MOPO, MOBILE, evaluation), and not exact; the run reports the error."""
     per_seed: bool = False
     """Train dynamics and seeker once per seed, instead of once for all seeds of the run."""
     candidates: int = 256
@@ -155,6 +160,10 @@ def validate(config: Config) -> None:
         raise ConfigError(
             "seeds must be a number of seeds or a list of different ones: seeds=4, seeds=[3,7]."
         )
+    if not 0 < config.data.top_episodes <= 1:
+        raise ConfigError(
+            f"data.top_episodes={config.data.top_episodes} is not possible: it must be above 0 and at most 1."
+        )
     if not 0 <= config.algo.discount <= 1:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
@@ -163,10 +172,15 @@ def validate(config: Config) -> None:
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
         if number < least:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
-    _validate_ensemble(config.dynamics)
+    _validate_ensemble(config.dynamics, max(1, config.algo.members))
 
 
-def _validate_ensemble(config: EnsembleConfig) -> None:
+def _validate_ensemble(config: EnsembleConfig, least_elites: int) -> None:
+    if config.elites < least_elites:
+        raise ConfigError(
+            f"dynamics.elites={config.elites} is not possible: at least {least_elites} are needed, to be "
+            "compared with each other."
+        )
     if config.elites > config.members:
         raise ConfigError(
             f"dynamics.elites={config.elites} is not possible: there are {config.members} members "

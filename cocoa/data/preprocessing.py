@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from flax import struct
 
-from algos.base import Batch
+from algos.base import Batch, NextActionBatch
 from cocoa.config import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
 from cocoa.errors import ConfigError, DataError
 
 _STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite
+_PER_ROW = (
+    *("observations", "actions", "rewards", "terminals"),
+    *("next_observations", "next_observed", "episodes"),
+)
 
 
 @struct.dataclass
@@ -48,11 +53,12 @@ def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
     normalisation.
     """
     scaling = _scaling(dataset, config)
+    scale, shift = reward_map(dataset, config.reward_normalization)
     actions = (dataset.actions - scaling.action_center) / scaling.action_half_range
     fields: dict[str, Any] = {
         "observation": dataset.observations,
         "action": np.clip(actions, -1.0, 1.0, out=actions),  # validation lets rounding errors through
-        "reward": _normalized_rewards(dataset, config.reward_normalization),
+        "reward": dataset.rewards * np.float32(scale) + np.float32(shift),
         "terminal": dataset.terminals.astype(np.float32),
         "next_observation": dataset.next_observations,
     }
@@ -78,12 +84,12 @@ def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
     )
 
 
-def _normalized_rewards(dataset: Dataset, normalization: str) -> np.ndarray:
-    """Return the rewards (N,), transformed: see `DataConfig.reward_normalization`."""
+def reward_map(dataset: Dataset, normalization: str) -> tuple[float, float]:
+    """Return scale and shift of the rewards: see `DataConfig.reward_normalization`."""
     if normalization == "none":
-        return dataset.rewards
+        return 1.0, 0.0
     if normalization == "minus_one":
-        return dataset.rewards - np.float32(1)
+        return 1.0, -1.0
     if normalization != "return_range":
         raise ConfigError(
             f"data.reward_normalization is {normalization!r}; "
@@ -96,4 +102,35 @@ def _normalized_rewards(dataset: Dataset, normalization: str) -> np.ndarray:
             f"Dataset {dataset.name}: all {len(returns)} complete episodes return {returns[0]:g}, so rewards "
             "cannot be scaled by the range of returns. Set data.reward_normalization=none or minus_one."
         )
-    return dataset.rewards * np.float32(1000.0 / spread)
+    return float(1000.0 / spread), 0.0
+
+
+def with_next_actions(batch: Batch, dataset: Dataset) -> NextActionBatch:
+    """Return the transitions of `dataset`, as `prepare` gave them, with the actions that followed on them."""
+    follows = np.append((dataset.next_observations[:-1] == dataset.observations[1:]).all(axis=1), False)
+    follows[:-1] &= dataset.episodes[:-1] == dataset.episodes[1:]
+    following = np.roll(np.asarray(batch.action), -1, axis=0)
+    return NextActionBatch(
+        **vars(batch),
+        next_action=np.where(follows[:, None], following, np.float32(0)),  # type: ignore[arg-type]
+        next_action_known=follows.astype(np.float32),  # type: ignore[arg-type]
+    )
+
+
+def best_episodes(dataset: Dataset, share: float) -> Dataset:
+    """Return the share of the episodes with the highest returns, at least one, in the same order."""
+    if share == 1:
+        return dataset
+    count = max(1, int(share * len(dataset.episode_returns) + 1e-6))  # 0.57 x 100 is less than 57
+    best = np.sort(np.argsort(-dataset.episode_returns, kind="stable")[:count])
+    kept = np.isin(dataset.episodes, best)
+    if not kept.any():
+        raise DataError(
+            f"Dataset {dataset.name}: none of the {count} best episodes has a whole transition. Set a larger "
+            "data.top_episodes."
+        )
+    rows = {name: getattr(dataset, name)[kept] for name in _PER_ROW}
+    rows["episodes"] = np.searchsorted(best, rows["episodes"]).astype(np.int32)
+    return replace(
+        dataset, **rows, complete=dataset.complete[best], episode_returns=dataset.episode_returns[best]
+    )

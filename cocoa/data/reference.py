@@ -120,6 +120,11 @@ D4RL: dict[str, Task] = _locomotion() | _adroit() | _antmaze() | _maze2d() | _ki
 """Every dataset of D4RL that is found by name."""
 
 
+def family_of(env: str) -> str:
+    """Return a Gymnasium id without its version."""
+    return re.sub(r"-v\d+$", "", env)
+
+
 def normalized_score(env: str | None, episode_return: float) -> float | None:
     """Return D4RL's normalized score in percent: 100 (return - random) / (expert - random).
 
@@ -128,7 +133,7 @@ def normalized_score(env: str | None, episode_return: float) -> float | None:
     """
     if env is None:
         return None
-    family = D4RL[env].family if env in D4RL else re.sub(r"-v\d+$", "", env)
+    family = D4RL[env].family if env in D4RL else family_of(env)
     if family not in REFERENCE_RETURNS:
         return None
     low, high = REFERENCE_RETURNS[family]
