@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from algos import REGISTRY, Algorithm, Batch, register
+    from algos.bc import BC
+    from algos.combo import COMBO
+    from algos.cql import CQL
     from algos.iql import IQL
+    from algos.mobile import MOBILE
+    from algos.mopo import MOPO
+    from algos.rebrac import ReBRAC
+    from algos.sac import SAC
+    from algos.td3_bc import TD3BC
     from cocoa.api import fit, resume
     from cocoa.config import CocoaConfig, Config
     from cocoa.data import Dataset, load, normalized_score
@@ -23,14 +31,22 @@ if TYPE_CHECKING:
     from cocoa.policy import Policy, load_policy
 
 __all__ = [
+    "BC",
+    "COMBO",
+    "CQL",
     "IQL",
+    "MOBILE",
+    "MOPO",
     "REGISTRY",
+    "SAC",
+    "TD3BC",
     "Algorithm",
     "Batch",
     "CocoaConfig",
     "Config",
     "Dataset",
     "Policy",
+    "ReBRAC",
     "UserError",
     "fit",
     "load",
@@ -40,7 +56,10 @@ __all__ = [
     "resume",
 ]
 
-_MODULES = ("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos", "algos.iql")
+_MODULES = (
+    *("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos"),
+    *(f"algos.{name}" for name in ("bc", "combo", "cql", "iql", "mobile", "mopo", "rebrac", "sac", "td3_bc")),
+)
 
 
 def __getattr__(name: str) -> Any:

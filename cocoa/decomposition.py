@@ -46,6 +46,12 @@ class Observe:
             return (state - self.mean) / self.std
         return Decomposition((anchor - self.mean) / self.std, (state - anchor) / self.std)
 
+    def state(self, observation: jax.Array | Decomposition) -> jax.Array:
+        """Return the state (..., O) that `observation` is of: the inverse of a call."""
+        if isinstance(observation, Decomposition):
+            observation = observation.anchor + observation.delta
+        return observation * self.std + self.mean
+
 
 def in_chunks(function: Callable[[jax.Array], Any], rows: jax.Array, size: int = 16384) -> Any:
     """Apply `function` to (N, ...) rows by chunks of at most `size`, so that memory stays bounded."""

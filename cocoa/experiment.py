@@ -15,8 +15,17 @@ import jax
 import numpy as np
 
 from cocoa.artefacts import History, Store
+from cocoa.compilation import keep_compilations
 from cocoa.config import Config
-from cocoa.data import Dataset, Scaling, load, normalized_score, prepare
+from cocoa.data import (
+    Dataset,
+    Scaling,
+    best_episodes,
+    load,
+    normalized_score,
+    prepare,
+    with_next_actions,
+)
 from cocoa.diagnostics import diagnose
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.policy import Senses, checkpoint_path, save_senses
@@ -24,7 +33,7 @@ from cocoa.preparation import Prepared, prepare_run
 from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.evaluation import Evaluator
-from cocoa.training.loop import Actor, Training
+from cocoa.training.loop import Actor, Training, TrainState
 from cocoa.training.metrics import MetricsFile, read_metrics
 from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
 from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
@@ -105,7 +114,7 @@ class Experiment:
     def __init__(self, config: Config, dataset: Dataset, folder: Path, console: Console, stopper: Stopper):
         """Open the run in `folder`, at its last checkpoint if it has one."""
         self.config = config
-        self.dataset = dataset
+        self.dataset = best_episodes(dataset, config.data.top_episodes)
         self.folder = folder
         self.say = console.say
         self.stopper = stopper
@@ -123,9 +132,12 @@ class Experiment:
         self.say(f"Run folder: {self.folder}")
         with self.stage("data"):
             batch, scaling = prepare(self.dataset, self.config.data)
+            if self.config.algo.next_actions:
+                batch = with_next_actions(batch, self.dataset)
         self.say(self._describe_data())
         self.summarize("running")
         store = Store(self.config.cache_dir, Progress(self.say, self.stopper))
+        keep_compilations(store.root / "compiled")
         prepared = prepare_run(self.config, self.dataset, batch, scaling, store, self.stage)
         if self.step == 0:
             save_senses(self.folder, Senses(prepared.observe, scaling))
@@ -195,7 +207,14 @@ class Experiment:
                 self.metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
         if prepared.reports:
             self._log(0, _stacked(prepared.reports, "dynamics/"), seeds)
-            self.say(format_report(prepared.reports[0]))
+            report = prepared.reports[0]
+            if "forward/relative" in report:
+                self.say(format_report(report))
+            if "amortised/data" in report:
+                self.say(
+                    f"Amortised anchors miss the exact by {report['amortised/data']:.0%} of the difference "
+                    f"on the data, by {report['amortised/perturbed']:.0%} off it."
+                )
         if not prepared.anchors:
             return
         states, env = self.dataset.observations, self.config.env
@@ -216,11 +235,13 @@ class Experiment:
             config.updates,
             config.batch_size,
             prepared.per_seed,
+            prepared.world,
         )
         actor = Actor(config.algo, prepared.observe, prepared.per_seed)
         state = training.init()
         if self.checkpoint.exists():
-            state = load_tree(self.checkpoint, jax.eval_shape(training.init))
+            saved = load_tree(self.checkpoint, jax.eval_shape(lambda: training.init().saved))
+            state = training.restore(saved, self.step)
             self.say(f"Going on after update {self.step:,} of {config.updates:,}")
         evaluator = None
         if config.eval_episodes and config.env:
@@ -238,7 +259,7 @@ class Experiment:
                     self._save(state)
                     self.stopper.check()
 
-    def _chunk(self, training: Training, state: Any, bar: TrainingBar) -> Any:
+    def _chunk(self, training: Training, state: TrainState, bar: TrainingBar) -> TrainState:
         """Train up to the next multiple of `log_every` or `eval_every`, and log what was seen."""
         config, start = self.config, self.step
         ends = [start // every * every + every for every in (config.log_every, config.eval_every)]
@@ -258,9 +279,9 @@ class Experiment:
         bar.advance(end - start, metrics)
         return state
 
-    def _evaluate(self, evaluator: Evaluator, actor: Actor, state: Any, bar: TrainingBar) -> None:
+    def _evaluate(self, evaluator: Evaluator, actor: Actor, state: TrainState, bar: TrainingBar) -> None:
         with self.stage("evaluation"):
-            returns = evaluator.evaluate(lambda states: actor(state, states), self.step).mean(axis=1)
+            returns = evaluator.evaluate(lambda states: actor(state.learner, states), self.step).mean(axis=1)
         metrics = {"evaluation/return": returns}
         scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]
         if None not in scores:
@@ -272,7 +293,7 @@ class Experiment:
         self.metrics.write(step, metrics, seeds)
         self.wandb.log(step, metrics)
 
-    def _save(self, state: Any) -> None:
+    def _save(self, state: TrainState) -> None:
         """Write a checkpoint: the state, and what else is needed to go on as if nothing had happened."""
         with self.stage("checkpoints"):
             metadata = {
@@ -281,7 +302,7 @@ class Experiment:
                 "dataset_sha256": self.dataset.sha256,
                 "seconds": json.dumps(self.seconds),
             }
-            save_tree(self.checkpoint, state, metadata)
+            save_tree(self.checkpoint, state.saved, metadata)
 
 
 class Speedometer:

@@ -12,6 +12,7 @@ from flax import struct
 
 from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors
+from cocoa.anchors.amortised import NETWORK, Amortised
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
@@ -90,9 +91,9 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     per_seed = config.cocoa is not None and config.cocoa.per_seed
     position = config.seeds.index(seed)
     observe = _pick(senses.observe, position) if per_seed else senses.observe
-    template = jax.eval_shape(lambda: _training(config, observe, observation_dim, action_dim).init())
+    template = jax.eval_shape(lambda: _training(config, observe, observation_dim, action_dim).init().saved)
     state = load_tree(checkpoint_path(run), template)
-    return Policy(config.algo, _pick(state, position), Senses(observe, senses.scaling), run, seed)
+    return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
 
 
 def _senses_path(folder: Path) -> Path:
@@ -133,5 +134,8 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
             seeker=jax.eval_shape(lambda: seeker.result(seeker.init())),
         )
         anchors = build_anchors(config.cocoa, given)
+        if config.cocoa.amortised:
+            network = EnsembleFit(NETWORK, states, states, key)
+            anchors = Amortised(jax.eval_shape(lambda: network.result(network.init())))
     scaling = Scaling(zeros, zeros, np.zeros(action_dim, np.float32), np.zeros(action_dim, np.float32))
     return Senses(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -12,18 +13,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from algos.base import Batch
+from algos.base import Batch, World
 from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs_models
+from cocoa.anchors.amortised import NETWORK, Amortised, distillation_data, distillation_report
 from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
-from cocoa.data import Dataset, Scaling
+from cocoa.data import Dataset, Scaling, reward_map
 from cocoa.decomposition import Observe, in_chunks
 from cocoa.errors import DataError
+from cocoa.termination import find_termination
 from dynamics.ensemble import Ensemble
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel, forward_data
-from dynamics.report import holdout_report
+from dynamics.report import forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
+from dynamics.termination import termination_data
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""
@@ -37,22 +41,12 @@ class AnchorTable:
     next_observation: jax.Array
 
 
-@dataclass(frozen=True)
-class Models:
-    """What was learned of the environment, with the story of it."""
-
-    forward: ForwardModel
-    reverse: ReverseModel
-    report: dict[str, float]
-    """Errors on held-out transitions, physical units."""
-    histories: dict[str, History]
-    """The metrics of each epoch, by kind of model."""
-
-
 class Preparation:
     """Builds, or finds in the cache, what one set of models gives for one dataset.
 
-    Every artefact is a function of the dataset, the configuration and `seed` alone.
+    Every artefact is a function of the dataset, the configuration and `seed` alone. What was built is told of
+    in `report`, errors on held-out transitions in physical units, and in `histories`, the metrics of each
+    epoch by stage.
     """
 
     def __init__(self, config: Config, dataset: Dataset, batch: Batch, store: Store, stage: Stage, seed: int):
@@ -63,53 +57,92 @@ class Preparation:
         self.store = store
         self.stage = stage
         self.key = jax.random.key(seed)
-        self.source = {"dataset": dataset.sha256, "env": dataset.env, "seed": seed}
+        self.source = {
+            "dataset": dataset.sha256,
+            "env": dataset.env,
+            "top_episodes": config.data.top_episodes,
+            "seed": seed,
+        }
+        known = dataset.next_observed
+        self.known = (
+            dataset.observations[known],
+            np.asarray(batch.action)[known],
+            dataset.rewards[known],
+            dataset.next_observations[known],
+        )
+        self.report: dict[str, float] = {}
+        self.histories: dict[str, History] = {}
 
-    def models(self) -> Models:
-        """Return forward and reverse dynamics, fitted to the transitions whose next state is known."""
-        known = self.dataset.next_observed
-        states, actions = self.dataset.observations[known], np.asarray(self.batch.action)[known]
-        next_states = self.dataset.next_observations[known]
-        forward_arrays = forward_data(states, actions, self.dataset.rewards[known], next_states)
-        reverse_arrays = reverse_data(states, actions, next_states)
-        forward_fit = EnsembleFit(self.config.dynamics, *forward_arrays, self._key("forward"))
-        reverse_fit = EnsembleFit(self.config.dynamics, *reverse_arrays, self._key("reverse"))
-        with self.stage("forward"):
-            forward, forward_history = self._fit_model("forward", forward_fit)
-        with self.stage("reverse"):
-            reverse, reverse_history = self._fit_model("reverse", reverse_fit)
-        rows = forward_fit.holdout
-        held_out = (states[rows], actions[rows], self.dataset.rewards[known][rows], next_states[rows])
-        models = ForwardModel(forward), ReverseModel(reverse)
-        report = holdout_report(*models, *held_out)
-        return Models(*models, report, {"forward": forward_history, "reverse": reverse_history})
+    @cached_property
+    def forward(self) -> ForwardModel:
+        """The forward dynamics, fitted to the transitions whose next state is known."""
+        fit = self._ensemble_fit("forward", *forward_data(*self.known))
+        model = ForwardModel(self._ensemble("forward", fit))
+        self.report |= forward_report(model, *(rows[fit.holdout] for rows in self.known))
+        return model
 
-    def anchors(self, cocoa: CocoaConfig) -> tuple[Anchors, Models | None, History]:
-        """Return the map from states to anchors, the models behind it if any, and the seeker's history."""
+    @cached_property
+    def reverse(self) -> ReverseModel:
+        """The reverse dynamics, fitted to the same transitions."""
+        states, actions, _, next_states = self.known
+        fit = self._ensemble_fit("reverse", *reverse_data(states, actions, next_states))
+        model = ReverseModel(self._ensemble("reverse", fit))
+        self.report |= reverse_report(self.forward, model, *(rows[fit.holdout] for rows in self.known))
+        return model
+
+    def world(self, termination: str, observe: Any) -> World:
+        """Return the learned environment, whose episodes end as `termination` says.
+
+        Raises ConfigError if that does not tell when they end.
+        """
+        scale, shift = reward_map(self.dataset, self.config.data.reward_normalization)
+        ends = find_termination(termination, self.dataset, self._learned_termination)
+        return World(self.forward, observe, ends, jnp.float32(scale), jnp.float32(shift))
+
+    def _learned_termination(self) -> Ensemble:
+        states, actions, _, next_states = self.known
+        terminals = self.dataset.terminals[self.dataset.next_observed]
+        fit = self._ensemble_fit("termination", *termination_data(states, actions, next_states, terminals))
+        return self._ensemble("termination", fit)
+
+    def anchors(self, cocoa: CocoaConfig) -> Anchors:
+        """Return the map from states to anchors."""
+        exact = self._exact_anchors(cocoa)
+        if not cocoa.amortised:
+            return exact
+        states, std, seed = self.dataset.observations, self.state_std(), self.source["seed"]
+        specification = self._anchors(cocoa) | {"network": asdict(NETWORK)}
+        alike = EnsembleFit(NETWORK, states[:2], states[:2], self.key)
+
+        def make() -> EnsembleFit:
+            return EnsembleFit(NETWORK, *distillation_data(exact, states, std, seed), self._key("amortised"))
+
+        with self.stage("amortised"):
+            network, self.histories["amortised"] = self.store.fit("amortised", specification, make, alike)
+        self.report |= distillation_report(exact, Amortised(network), states, std, seed + 1)
+        return Amortised(network)
+
+    def _exact_anchors(self, cocoa: CocoaConfig) -> Anchors:
         ingredients = Ingredients(
             self.dataset.observations, self.dataset.episodes, self.state_std(), self._key("anchors")
         )
         if not needs_models(cocoa.variant):
-            return build_anchors(cocoa, ingredients), None, []
-        models = self.models()
+            return build_anchors(cocoa, ingredients)
+        forward = self.forward
+        self.reverse  # noqa: B018  # built here, so that its time counts for its own stage
         alike = SeekerFit(cocoa.seeker, self.batch.observation[:2], self.batch.action[:2], self.key)
         with self.stage("seeker"):
-            seeker, history = self.store.fit(
-                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa, models), alike
+            seeker, self.histories["seeker"] = self.store.fit(
+                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa), alike
             )
-        ingredients = replace(ingredients, forward=models.forward, seeker=seeker)
-        return build_anchors(cocoa, ingredients), models, history
+        return build_anchors(cocoa, replace(ingredients, forward=forward, seeker=seeker))
 
     def table(self, cocoa: CocoaConfig, anchors: Anchors) -> AnchorTable:
         """Return the anchors of all states, each distinct state's computed once."""
-        specification = self._seeker(cocoa) | {
-            "forward": fingerprint(self._model("forward")),
-            "cocoa": asdict(replace(cocoa, per_seed=False)),
-        }
         with self.stage("anchors"):
             return self.store.compute(
                 "anchors",
-                specification,
+                self._anchors(cocoa),
                 lambda: anchor_table(anchors, self.dataset.observations, self.dataset.next_observations),
                 AnchorTable(jnp.empty(0), jnp.empty(0)),
             )
@@ -118,15 +151,21 @@ class Preparation:
         """Return the standard deviation (O,) of the states; 1 where they do not vary."""
         return moments(self.dataset.observations)[1]
 
-    def _fit_model(self, kind: str, fit: EnsembleFit) -> tuple[Ensemble, History]:
+    def _ensemble_fit(self, kind: str, inputs: np.ndarray, targets: np.ndarray) -> EnsembleFit:
+        return EnsembleFit(self.config.dynamics, inputs, targets, self._key(kind))
+
+    def _ensemble(self, kind: str, fit: EnsembleFit) -> Ensemble:
+        """Return the fitted ensemble, and note its history."""
         try:
-            return self.store.fit(kind, self._model(kind), lambda: fit, fit)
+            with self.stage(kind):
+                found, self.histories[kind] = self.store.fit(kind, self._model(kind), lambda: fit, fit)
         except ValueError as error:  # of dynamics/, which knows no errors of ours
             raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}") from error
+        return found
 
-    def _fit_seeker(self, cocoa: CocoaConfig, models: Models) -> SeekerFit:
+    def _fit_seeker(self, cocoa: CocoaConfig) -> SeekerFit:
         states, actions = reverse_rollouts(
-            models.reverse,
+            self.reverse,
             self.batch.next_observation[self.dataset.next_observed],
             self.batch.action,
             self._key("rollouts"),
@@ -137,11 +176,19 @@ class Preparation:
         return SeekerFit(cocoa.seeker, states, actions, self._key("seeker"))
 
     def _key(self, purpose: str) -> jax.Array:
-        number = ("forward", "reverse", "rollouts", "seeker", "anchors").index(purpose)
+        number = ("forward", "reverse", "rollouts", "seeker", "anchors", "termination", "amortised").index(
+            purpose
+        )
         return jax.random.fold_in(self.key, number)
 
     def _model(self, kind: str) -> dict[str, Any]:
         return {**self.source, "kind": kind, "config": asdict(self.config.dynamics)}
+
+    def _anchors(self, cocoa: CocoaConfig) -> dict[str, Any]:
+        return self._seeker(cocoa) | {
+            "forward": fingerprint(self._model("forward")),
+            "cocoa": asdict(replace(cocoa, per_seed=False)),
+        }
 
     def _seeker(self, cocoa: CocoaConfig) -> dict[str, Any]:
         rollouts = (cocoa.rollout_length, cocoa.rollout_scale, cocoa.rollout_noise)
@@ -176,13 +223,15 @@ class Prepared:
     observations' (seeds, N, ...)."""
     observe: Observe
     """From states to observations; with `per_seed` leaves have a leading axis of seeds."""
+    world: World | None
+    """The learned environment, if the algorithm needs one; with `per_seed` with an axis of seeds."""
     per_seed: bool
     anchors: list[Anchors]
     """One, or with `per_seed` one per seed; none in a plain run."""
     std: np.ndarray
     """Standard deviation of the states, (O,)."""
     reports: list[dict[str, float]]
-    """Held-out errors of the models of each set."""
+    """Held-out errors of the models of each set; empty if there are none."""
     histories: list[dict[str, History]]
     """By set of models: the metrics of each epoch, by stage."""
 
@@ -194,45 +243,47 @@ def prepare_run(
 
     Shared ones are those of seed 0, whatever the seeds of the run, so that all runs find the same.
     """
-    mean, std = jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std)
     cocoa = config.cocoa
-    state_std = moments(dataset.observations)[1]
-    if cocoa is None:
-        observe = Observe(mean, std)
-        data = _on_device(
-            batch, observe(jnp.asarray(batch.observation)), observe(jnp.asarray(batch.next_observation))
+    per_seed = cocoa is not None and cocoa.per_seed
+    makers = [
+        Preparation(config, dataset, batch, store, stage, seed)
+        for seed in (config.seeds if per_seed else (0,))
+    ]
+    join = _stack if per_seed else (lambda trees: trees[0])
+    anchors = [maker.anchors(cocoa) for maker in makers] if cocoa else []
+    observes = [
+        Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), found)
+        for found in anchors or [None]
+    ]
+    states = jnp.asarray(batch.observation), jnp.asarray(batch.next_observation)
+    if cocoa:
+        tables = join([maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)])
+        known = tables.observation, tables.next_observation
+    else:
+        known = None, None
+    observation, next_observation = map(observes[0].express, states, known)
+    world = None
+    if config.algo.members:
+        termination = config.algo.termination  # type: ignore[attr-defined]
+        world = join(
+            [maker.world(termination, observe) for maker, observe in zip(makers, observes, strict=True)]
         )
-        return Prepared(data, observe, False, [], state_std, [], [])
-    found: list[Anchors] = []
-    tables: list[AnchorTable] = []
-    reports: list[dict[str, float]] = []
-    histories: list[dict[str, History]] = []
-    for seed in config.seeds if cocoa.per_seed else (0,):
-        preparation = Preparation(config, dataset, batch, store, stage, seed)
-        anchors, models, seeker_history = preparation.anchors(cocoa)
-        found.append(anchors)
-        tables.append(preparation.table(cocoa, anchors))
-        if models is not None:
-            reports.append(models.report)
-            histories.append({**models.histories, "seeker": seeker_history})
-    stack = _stack if cocoa.per_seed else (lambda trees: trees[0])
-    table = stack(tables)
-    observe = Observe(mean, std, found[0])
-    data = _on_device(
-        batch,
-        observe.express(jnp.asarray(batch.observation), table.observation),
-        observe.express(jnp.asarray(batch.next_observation), table.next_observation),
+    rest = {
+        name: jnp.asarray(value)
+        for name, value in vars(batch).items()
+        if name not in ("observation", "next_observation")
+    }
+    return Prepared(
+        data=replace(batch, observation=observation, next_observation=next_observation, **rest),
+        observe=join(observes),
+        world=world,
+        per_seed=per_seed,
+        anchors=anchors,
+        std=makers[0].state_std(),
+        reports=[maker.report for maker in makers if maker.report],
+        histories=[maker.histories for maker in makers if maker.histories],
     )
-    if cocoa.per_seed:
-        observe = _stack([Observe(mean, std, anchors) for anchors in found])
-    return Prepared(data, observe, cocoa.per_seed, found, state_std, reports, histories)
 
 
 def _stack(trees: list[Any]) -> Any:
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
-
-
-def _on_device(batch: Batch, observation: Any, next_observation: Any) -> Batch:
-    """Return the batch with these observations, everything on the device."""
-    rest = (jnp.asarray(x) for x in (batch.action, batch.reward, batch.terminal))
-    return Batch(observation, *rest, next_observation=next_observation)

@@ -1,0 +1,71 @@
+"""A network in place of the walk to the anchor: one evaluation instead of the seeker and every elite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from cocoa.decomposition import in_chunks
+from dynamics.config import EnsembleConfig
+from dynamics.ensemble import Ensemble
+
+NETWORK = EnsembleConfig(
+    members=1, elites=1, hidden=(256, 256), weight_decay=(0.0, 0.0, 0.0), batch_size=512, max_epochs=30
+)
+"""The distilled network, and how it is trained."""
+_NOISE = (0.03, 1.0)  # standard deviations of the data: from next to it to off it
+
+
+@struct.dataclass
+class Amortised:
+    """Anchors s + h(s) with a network h; see `distillation_data`."""
+
+    network: Ensemble
+
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Return the anchors of states (..., O)."""
+        return states + self.network.mean(states)
+
+
+def distillation_data(
+    anchors: Callable[[jax.Array], jax.Array], states: np.ndarray, std: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs (2 N, O) and targets (2 N, O), the way s̃ - s, from which the network learns `anchors`.
+
+    Half of the inputs are the data's `states` (N, O); the others are the same with normal noise, of a size
+    drawn log-uniformly for each between 0.03 and 1 standard deviations `std` (O,).
+    """
+    rng = np.random.default_rng(seed)
+    size = np.exp(rng.uniform(np.log(_NOISE[0]), np.log(_NOISE[1]), (len(states), 1)))
+    noise = size * rng.standard_normal(states.shape)
+    inputs = np.concatenate([states, (states + std * noise).astype(np.float32)])
+    found = jax.jit(lambda rows: in_chunks(anchors, rows))(jnp.asarray(inputs))
+    return inputs, np.asarray(found) - inputs
+
+
+def distillation_report(
+    exact: Callable[[jax.Array], jax.Array],
+    amortised: Amortised,
+    states: np.ndarray,
+    std: np.ndarray,
+    seed: int,
+    samples: int = 1000,
+) -> dict[str, float]:
+    """Return root mean squared errors of the network's anchors, as a share of the size of the differences.
+
+    `amortised/data` is measured on `samples` of the data's `states` (N, O), `amortised/perturbed` on the same
+    with noise that the network has not seen; `std` (O,) is the unit.
+    """
+    rows = np.random.default_rng(seed).integers(0, len(states), samples)
+    inputs, targets = distillation_data(exact, states[rows], std, seed)
+    errors = np.asarray(amortised(jnp.asarray(inputs))) - inputs - targets
+
+    def size(x: np.ndarray) -> float:
+        return float(np.sqrt(((x / std) ** 2).sum(axis=1).mean()))
+
+    groups = {"data": slice(samples), "perturbed": slice(samples, None)}
+    return {f"amortised/{name}": size(errors[part]) / size(targets[part]) for name, part in groups.items()}

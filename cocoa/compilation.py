@@ -1,0 +1,35 @@
+"""Compiled programs, kept on disk: a second run of the same kind starts without compiling."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from pathlib import Path
+
+import jax
+
+_MAX_BYTES = 2 * 1024**3
+_MIN_SECONDS = 0.1  # of compilation; what is faster is not worth a file
+
+
+def keep_compilations(folder: Path) -> None:
+    """Let JAX keep compiled programs below `folder`, the least recently used ones leaving beyond 2 GiB.
+
+    Does nothing where the user has set JAX's own cache ($JAX_COMPILATION_CACHE_DIR). Machines that share a
+    home folder keep theirs apart, since a program for one processor may not run on another.
+    """
+    if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder / _machine()))
+    jax.config.update("jax_compilation_cache_max_size", _MAX_BYTES)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
+
+
+def _machine() -> str:
+    """Return a name for the kind of processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        kind = [next(x for x in lines if x.startswith(name)) for name in ("model name", "flags")]
+    except (OSError, StopIteration):
+        kind = [platform.machine(), platform.processor()]
+    return hashlib.sha256("\n".join(kind).encode()).hexdigest()[:12]
