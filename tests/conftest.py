@@ -1,5 +1,7 @@
 """Small ingredients that many tests share."""
 
+import os
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 from flax import struct
 
 from algos import Batch
+from algos.base import NextActionBatch, World
 from algos.networks import Networks
 from cocoa.decomposition import Observe
 from cocoa.transduction import Transduction
@@ -25,6 +28,31 @@ class Shift:
 def make_observe(with_cocoa):
     zero, one = jnp.zeros(OBSERVATION_DIM), jnp.ones(OBSERVATION_DIM)
     return Observe(zero, one, Shift() if with_cocoa else None)
+
+
+@struct.dataclass
+class KnownModel:
+    """Two members that agree on a bandit: the reward is higher the nearer the first action is to 0.5."""
+
+    def distribution(self, state, action):
+        mean = jnp.concatenate([0.5 * state, bandit_reward(action)[..., None]], axis=-1)
+        return jnp.stack([mean, mean]), jnp.full((2, *mean.shape), 0.1)
+
+
+@struct.dataclass
+class Always:
+    """Every step is the last."""
+
+    def __call__(self, state, action, next_state):
+        return jnp.ones(next_state.shape[:-1], bool)
+
+
+def bandit_reward(action):
+    return 1 - 2 * jnp.abs(action[..., 0] - 0.5)
+
+
+def make_world(with_cocoa):
+    return World(KnownModel(), make_observe(with_cocoa), Always(), jnp.float32(1), jnp.float32(0))
 
 
 def make_networks(with_cocoa):
@@ -49,6 +77,14 @@ def make_batch(with_cocoa, size=64, seed=0):
     )
 
 
+def with_next_actions(batch):
+    """The batch with random next actions, of which every other is known."""
+    rng = np.random.default_rng(5)
+    action = jnp.asarray(rng.uniform(-0.9, 0.9, batch.action.shape), jnp.float32)
+    known = jnp.arange(len(action)) % 2.0
+    return NextActionBatch(**vars(batch), next_action=action * known[:, None], next_action_known=known)
+
+
 def scatter(state, models, targets=()):
     """Move all parameters of the named fields at random, so that none stays at a special value such as 0."""
     rng = np.random.default_rng(0)
@@ -67,6 +103,10 @@ def with_cocoa(request):
 
 @pytest.fixture(scope="session", autouse=True)
 def compilation_cache(tmp_path_factory):
-    """Compile equal programs once per test session."""
-    jax.config.update("jax_compilation_cache_dir", str(tmp_path_factory.mktemp("compiled")))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    """Compile equal programs once per test session, in whichever process."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"

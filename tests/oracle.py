@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import scipy.stats
 
 
 def to_numpy(tree):
@@ -62,3 +63,27 @@ def deterministic_action(params, observation):
 def squashed_distribution(params, observation):
     features = mlp(params["MLP_0"], encode(params, observation, None))
     return dense(params["Dense_0"], features), np.clip(dense(params["Dense_1"], features), -5, 2)
+
+
+def level(params, values):
+    """Shift the second critic, whose values are the second of `values`, so that either can be the lower."""
+    second = params["Value_1"]
+    bias = second["Dense_0"]["bias"] - (values[1] - values[0]).mean()
+    return {**params, "Value_1": {**second, "Dense_0": {**second["Dense_0"], "bias": bias}}}
+
+
+def assert_slope(loss, params, derived):
+    """Compare the gradient along a random direction with a difference quotient of the derivation."""
+    rng = np.random.default_rng(0)
+    numbers = to_numpy(params)
+    direction = jax.tree.map(lambda x: rng.normal(size=x.shape), numbers)
+    gradient = jax.grad(loss)(params)
+    product = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(np.asarray(g) * d), gradient, direction)))
+    ends = [derived(jax.tree.map(lambda p, d, h=h: p + h * d, numbers, direction)) for h in (1e-6, -1e-6)]
+    np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-6, rtol=5e-3, atol=1e-3)
+
+
+def log_density(action, mean, log_std):
+    """Of tanh(u) with normal u, by the change of variables."""
+    u = np.arctanh(action)
+    return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) - np.log(1 - action**2), axis=-1)

@@ -28,22 +28,18 @@ def setting(algorithm, with_cocoa, models, targets=()):
     return state, batch, oracle.to_numpy(state), oracle.to_numpy(batch)
 
 
-def log_density(action, mean, log_std):
-    """Of tanh(u) with normal u, by the change of variables."""
-    u = np.arctanh(action)
-    return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) - np.log(1 - action**2), axis=-1)
-
-
 def test_squashed_density_integrates_to_one_and_belongs_to_the_draws():
     mean, log_std = jnp.array([0.4]), jnp.array([-0.3])
-    total, _ = scipy.integrate.quad(lambda a: np.exp(log_density(np.array([a]), mean, log_std)), -1, 1)
+    total, _ = scipy.integrate.quad(lambda a: np.exp(oracle.log_density(np.array([a]), mean, log_std)), -1, 1)
     assert total == pytest.approx(1, abs=1e-4)
     draws, log_prob = squashed_sample((mean, log_std), KEY, 5000)
     inside = np.abs(draws[:, 0]) < 0.99
     np.testing.assert_allclose(
-        log_prob[inside], log_density(np.asarray(draws, np.float64)[inside], mean, log_std), atol=2e-3
+        log_prob[inside], oracle.log_density(np.asarray(draws, np.float64)[inside], mean, log_std), atol=2e-3
     )
-    expected, _ = scipy.integrate.quad(lambda a: a * np.exp(log_density(np.array([a]), mean, log_std)), -1, 1)
+    expected, _ = scipy.integrate.quad(
+        lambda a: a * np.exp(oracle.log_density(np.array([a]), mean, log_std)), -1, 1
+    )
     assert float(draws.mean()) == pytest.approx(expected, abs=0.03)
 
 
@@ -71,7 +67,7 @@ def test_td3_bc_losses(with_cocoa):
     weight = 2.0 / np.abs(q_policy).mean()
     expected = -weight * q_policy.mean() + np.mean((action - b.action) ** 2)
     np.testing.assert_allclose(algorithm.actor_loss(state.actor.params, state, batch)[0], expected, rtol=1e-3)
-    assert_slope(
+    oracle.assert_slope(
         lambda params: algorithm.actor_loss(params, state, batch)[0],
         state.actor.params,
         # λ is a constant here: no gradient passes it.
@@ -83,17 +79,6 @@ def actor_loss_with(params, weight, s, b):
     action = oracle.deterministic_action(params, b.observation)
     q = oracle.critics(s.critics.params, b.observation, action)[0]
     return -weight * q.mean() + np.mean((action - b.action) ** 2)
-
-
-def assert_slope(loss, params, derived):
-    """Compare the gradient along a random direction with a difference quotient of the derivation."""
-    rng = np.random.default_rng(0)
-    numbers = oracle.to_numpy(params)
-    direction = jax.tree.map(lambda x: rng.normal(size=x.shape), numbers)
-    gradient = jax.grad(loss)(params)
-    product = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(np.asarray(g) * d), gradient, direction)))
-    ends = [derived(jax.tree.map(lambda p, d, h=h: p + h * d, numbers, direction)) for h in (1e-6, -1e-6)]
-    np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-6, rtol=5e-3, atol=1e-3)
 
 
 def test_td3_bc_moves_policy_and_targets_in_every_second_update(with_cocoa):
@@ -165,7 +150,7 @@ def test_cql_loss(temperature, with_cocoa):
     densities = [np.full((3, 64), -ACTION_DIM * np.log(2))]
     for rows, observation in ((actions[3:6], b.observation), (actions[6:], b.next_observation)):
         mean, log_std = oracle.squashed_distribution(s.actor.params, observation)
-        densities.append(log_density(rows, mean, log_std))
+        densities.append(oracle.log_density(rows, mean, log_std))
     densities = np.concatenate(densities)
     target = np.asarray(algorithm.target(state, batch, target_key), np.float64)
     q = oracle.critics(s.critics.params, b.observation, b.action)

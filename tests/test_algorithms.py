@@ -11,9 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, make_observe
+from conftest import (
+    ACTION_DIM,
+    OBSERVATION_DIM,
+    bandit_reward,
+    make_batch,
+    make_networks,
+    make_observe,
+    make_world,
+    with_next_actions,
+)
 
-from algos import REGISTRY
+from algos import REGISTRY, Batch
 from cocoa.serialization import load_tree, save_tree
 from cocoa.training.loop import Actor, Training
 from cocoa.typed import document
@@ -23,28 +32,36 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.fixture(params=sorted(REGISTRY))
 def algorithm(request):
-    """Each algorithm with larger steps, so that few updates are enough, and with a smaller penalty in CQL."""
+    """Each algorithm with larger steps, so that few updates are enough, few rollouts and weak penalties."""
     plain = REGISTRY[request.param]()
-    rates = {
-        field.name: 10 * field.default
-        for field in dataclasses.fields(plain)
-        if field.name.endswith("learning_rate")
+    fields = {field.name: field.default for field in dataclasses.fields(plain)}
+    rates = {name: min(10 * value, 3e-3) for name, value in fields.items() if name.endswith("learning_rate")}
+    small = {
+        **{"weight": 0.3, "samples": 4, "penalty_weight": 0.1, "clamp_target": False, "actor_penalty": 0.5},
+        **{"rollout_length": 3, "rollout_starts": 128, "rollout_every": 6, "rollout_rounds": 2},
     }
-    return dataclasses.replace(plain, **rates, **({"weight": 0.3} if plain.name == "cql" else {}))
+    return dataclasses.replace(plain, **rates, **{k: v for k, v in small.items() if k in fields})
 
 
 def bandit(with_cocoa):
     """One-step episodes whose reward is higher the nearer the first action is to 0.5."""
-    data = make_batch(with_cocoa, size=2000)
-    reward = 1 - 2 * jnp.abs(data.action[:, 0] - 0.5)
+    data = with_next_actions(make_batch(with_cocoa, size=2000))
+    reward = bandit_reward(data.action)
     return data.replace(reward=reward, terminal=jnp.ones_like(reward))
+
+
+def bandit_of(algorithm, with_cocoa):
+    data = bandit(with_cocoa)
+    if algorithm.next_actions:
+        return data
+    return Batch(**{field.name: getattr(data, field.name) for field in dataclasses.fields(Batch)})
 
 
 @functools.cache
 def make_training(algorithm, with_cocoa):
     """A training of two seeds, whose compiled program all tests share."""
-    networks = make_networks(with_cocoa)
-    return Training(algorithm, networks, bandit(with_cocoa), (3, 7), updates=500, batch_size=64)
+    surroundings = make_networks(with_cocoa), bandit_of(algorithm, with_cocoa), (3, 7)
+    return Training(algorithm, *surroundings, updates=500, batch_size=64, world=make_world(with_cocoa))
 
 
 def altered(training, **attributes):
@@ -81,8 +98,9 @@ def test_a_training_cut_in_two_equals_one_in_one_piece(algorithm, with_cocoa, tm
     whole, metrics = training.chunk(training.init(), 0, 20)
     assert all(np.isfinite(value).all() and value.shape == (2,) for value in metrics.values())
     half, _ = training.chunk(training.init(), 0, 7)
-    save_tree(tmp_path / "state.safetensors", half)
-    restored = load_tree(tmp_path / "state.safetensors", jax.eval_shape(training.init))
+    save_tree(tmp_path / "state.safetensors", half.saved)
+    saved = load_tree(tmp_path / "state.safetensors", jax.eval_shape(lambda: training.init().saved))
+    restored = training.restore(saved, 7)
     assert_equal_trees(half, restored)
     rest, _ = training.chunk(restored, 7, 13)
     assert_equal_trees(whole, rest)
@@ -104,7 +122,7 @@ def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
 def test_one_seed_gives_what_it_gives_among_others(per_seed, with_cocoa):
     """Whether its observations are shared or its own."""
     algorithm = REGISTRY["iql"]()
-    data = bandit(with_cocoa)
+    data = bandit_of(algorithm, with_cocoa)
     alone = Training(algorithm, make_networks(with_cocoa), data, (7,), updates=500, batch_size=64)
     expected, _ = alone.chunk(alone.init(), 0, 3)
     if per_seed:
@@ -117,9 +135,9 @@ def test_one_seed_gives_what_it_gives_among_others(per_seed, with_cocoa):
 
 def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
-    observation, _ = training.observations
+    observation, _ = training.shared["observations"]
     elsewhere = make_batch(with_cocoa, size=2000, seed=9).observation
-    other = altered(training, observations=(observation, elsewhere))
+    other = altered(training, shared=training.shared | {"observations": (observation, elsewhere)})
     _, metrics = training.chunk(training.init(), 0, 1)
     _, other_metrics = other.chunk(other.init(), 0, 1)
     name = "td_loss" if "td_loss" in metrics else "critic_loss"
@@ -131,11 +149,11 @@ def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     state = make_training(algorithm, with_cocoa).init()
     actor = Actor(algorithm, make_observe(with_cocoa), per_seed=False)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
-    actions = actor(state, states)
+    actions = actor(state.learner, states)
     assert actions.shape == (2, 5, ACTION_DIM)
     assert (jnp.abs(actions) <= 1).all()
-    np.testing.assert_allclose(actor(state, states[:, 0]), actions[:, 0], atol=1e-5)
-    one = jax.tree.map(lambda x: x[0], state)
+    np.testing.assert_allclose(actor(state.learner, states[:, 0]), actions[:, 0], atol=1e-5)
+    one = jax.tree.map(lambda x: x[0], state.learner)
     drawn = jax.jit(algorithm.act)(one, make_observe(with_cocoa)(states[0]), jax.random.key(0))
     assert (jnp.abs(drawn) <= 1).all()
 
@@ -144,7 +162,7 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
-    first = Actor(algorithm, make_observe(with_cocoa), per_seed=False)(state, states)[..., 0]
+    first = Actor(algorithm, make_observe(with_cocoa), per_seed=False)(state.learner, states)[..., 0]
     best = 0.0 if algorithm.name == "bc" else 0.5
     assert abs(float(first.mean()) - best) < 0.25
 
