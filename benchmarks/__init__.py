@@ -1,0 +1,1 @@
+"""What the project achieves: tables of results, each made again by a command."""
