@@ -53,9 +53,11 @@ class IQL(Algorithm):
     """Share of the critics that enters their targets with each update."""
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless the expectile lies within (0, 1)."""
+        """Raise ValueError for a value that is out of range."""
         if not 0 < self.expectile < 1:
             raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
+        if self.temperature < 0:
+            raise ValueError(f"temperature={self.temperature} must be at least 0")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""

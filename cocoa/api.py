@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable
 from typing import Any
 
 from algos.base import Algorithm
 from cocoa import experiment
-from cocoa.config import CocoaConfig, Config, validate
+from cocoa.config import CocoaConfig, Config, cocoa_variant
 from cocoa.data import Dataset
+from cocoa.errors import ConfigError
 from cocoa.policy import Policy, load_policy
+from cocoa.presets import with_presets
+from cocoa.typed import suggest
 
 
 def fit(
     algorithm: Algorithm,
     dataset: Dataset | str | os.PathLike[str],
-    cocoa: CocoaConfig | bool | None = None,
+    cocoa: CocoaConfig | str | bool | None = None,
     *,
     seeds: int | Iterable[int] = (0,),
     wandb: str = "off",
@@ -25,20 +29,29 @@ def fit(
     """Train `algorithm` on `dataset` and return the policy of the first seed.
 
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
-    conservatism with the published settings, a `CocoaConfig` with others. `seeds` is a number of seeds or the
+    conservatism with the published settings, the name of a variant or a `CocoaConfig` with others. As on the
+    command line, what is left at its default is set by the presets of the dataset (configs/presets), if there
+    are any, and the run tells which. `seeds` is a number of seeds or the
     seeds themselves. The other fields are those of `Config`: `updates=100_000`, `eval_every=5000`,
     `runs_dir="runs"`... As on the command line the run gets a folder, which is `policy.folder`;
     `load_policy(folder, seed)` returns the policy of any seed.
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
+    if isinstance(cocoa, str):
+        cocoa = cocoa_variant(cocoa)
     wrapped = CocoaConfig() if cocoa is True else cocoa or None
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
+    known = [field.name for field in dataclasses.fields(Config)]
+    for field in fields:
+        if field not in known:
+            raise ConfigError(f"There is no field {field}.{suggest(field, known)}")
     config = Config(algorithm, wrapped, name, seeds=chosen, wandb=wandb, **fields)
-    validate(config)
-    return load_policy(experiment.run(config, arrays))
+    config, presets = with_presets(config)
+    notes = [f"Preset {preset.name}: {preset}" for preset in presets]
+    return load_policy(experiment.run(config, arrays, notes))
 
 
 def resume(folder: str | os.PathLike[str], dataset: Dataset | None = None) -> Policy:

@@ -86,7 +86,8 @@ class Store:
             self.root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RunError(
-                f"The cache folder {self.root} cannot be made ({error}). Set cache_dir=."
+                f"The cache folder {self.root} cannot be made ({error.strerror}). Name one that you may "
+                "write to with cache_dir=, or with the environment variable COCOA_CACHE."
             ) from error
 
     def fit(

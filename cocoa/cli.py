@@ -78,9 +78,7 @@ def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
     from cocoa import experiment  # slow to import, and not needed to tell that the configuration is wrong
 
-    for preset in presets:
-        print(f"Preset {preset.name}: {preset}", file=sys.stderr)
-    experiment.run(config)
+    experiment.run(config, notes=[f"Preset {preset.name}: {preset}" for preset in presets])
 
 
 def _resume(arguments: Sequence[str]) -> None:
@@ -90,9 +88,12 @@ def _resume(arguments: Sequence[str]) -> None:
             f"A run is resumed with its own configuration: give resume=... alone, without {others}. "
             "To change a field, start a new run; it finds the models and anchors of the old one."
         )
+    folder = arguments[0].removeprefix("resume=")
+    if not folder:
+        raise ConfigError("resume= is empty: give the folder of a run, as in resume=runs/hopper-demo/iql/...")
     from cocoa import experiment
 
-    experiment.resume(Path(arguments[0].removeprefix("resume=")).expanduser())
+    experiment.resume(Path(folder).expanduser())
 
 
 def _show(overrides: Sequence[str]) -> None:

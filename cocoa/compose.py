@@ -24,10 +24,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos import REGISTRY
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, from_dict
+from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, from_dict
 from cocoa.errors import ConfigError
 from cocoa.presets import Preset, find_presets
-from cocoa.typed import check_choice
+from cocoa.typed import check_choice, suggest
 
 GROUPS = ("algo", "cocoa")
 """Fields that are chosen by name, and then hold fields of their own."""
@@ -98,7 +98,7 @@ def parse(arguments: Sequence[str]) -> list[Override]:
         try:
             overrides.append(parser.parse_override(rewrite(argument)))
         except HydraException as error:
-            hint = " Did you mean +cocoa?" if argument == "cocoa" else ""
+            hint = suggest(argument, ["+cocoa"]) if "=" not in argument else ""
             raise ConfigError(
                 f"Cannot read {argument!r}.{hint} Write field=value, as in algo=iql or seeds=[3,7]; a text "
                 f"with special characters needs two pairs of quotes: 'dataset=\"a=b.hdf5\"'. ({_line(error)})"
@@ -114,7 +114,7 @@ def store_defaults() -> None:
     store("none", {"cocoa": None}, group="cocoa", package="_global_")
     store("default", asdict(CocoaConfig()), group="cocoa")
     for variant in ANCHOR_VARIANTS:
-        store(variant, asdict(CocoaConfig(variant=variant)), group="cocoa")
+        store(variant, asdict(cocoa_variant(variant)), group="cocoa")
     values = asdict(Config(algo=next(iter(REGISTRY.values()))()))
     store("fields", {name: value for name, value in values.items() if name not in GROUPS})
 
@@ -160,6 +160,8 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     near = same_name or get_close_matches(key, [*known, *missing], n=1)
     if owners and not same_name:
         hint = f"algo.{last} is a field of {', '.join(owners)}, not of {base['algo']['name']}."
+    elif key.startswith("algo."):
+        hint = f"The fields of {base['algo']['name']} are {', '.join(sorted(set(base['algo']) - {'name'}))}."
     elif near:
         hint = f"Did you mean {' or '.join(near)}{' (with +cocoa)' if near[0] in missing else ''}?"
     else:

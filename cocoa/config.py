@@ -12,7 +12,7 @@ from cocoa.errors import ConfigError
 from cocoa.typed import build, check_choice
 from dynamics.config import EnsembleConfig
 
-ANCHOR_VARIANTS = ("seek", "nearest", "random", "self-noise", "zero")
+ANCHOR_VARIANTS = ("seek", "settle", "denoise", "nearest", "random", "self-noise", "zero")
 WANDB_MODES = ("auto", "online", "offline", "off")
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 
@@ -53,9 +53,10 @@ class CocoaConfig:
     """Compositional conservatism: where anchors come from and how networks see (anchor, difference)."""
 
     variant: str = "seek"
-    """Where anchors come from: seek (COCOA); controls: nearest, random, self-noise, zero."""
+    """Where anchors come from: seek (COCOA); settle, denoise (nearer to the data); controls: nearest, random,
+    self-noise, zero."""
     horizon: int = 1
-    """Steps k of the mean forward dynamics under the seeker from a state to its anchor."""
+    """Steps k of the mean forward dynamics under the seeker from a state to its anchor; settle: at most."""
     rollout_length: int = 5
     """Steps H of each reverse rollout."""
     rollout_scale: float = 0.8
@@ -79,6 +80,12 @@ class CocoaConfig:
     """nearest: how many data states, and how many differences, the search compares."""
     noise: float = 0.1
     """self-noise: standard deviation of the noise, in standard deviations of the data."""
+
+
+def cocoa_variant(name: str) -> CocoaConfig:
+    """Return what `+cocoa=<name>` stands for. Raises ConfigError for an unknown variant."""
+    check_choice("cocoa", name, ANCHOR_VARIANTS)
+    return CocoaConfig(variant=name, horizon=5 if name == "settle" else CocoaConfig.horizon)
 
 
 @dataclass(frozen=True)
@@ -168,6 +175,14 @@ def validate(config: Config) -> None:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
         raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
+    for name in ("dataset", "resume"):
+        if getattr(config, name) == "":
+            raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
+    for item in fields(config.algo):
+        if item.name.endswith("learning_rate") and not getattr(config.algo, item.name) > 0:
+            raise ConfigError(
+                f"algo.{item.name}={getattr(config.algo, item.name)} is not possible: it must be above 0."
+            )
     for name, number in _numbers(config):
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
         if number < least:

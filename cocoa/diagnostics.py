@@ -28,6 +28,7 @@ _HELD_OUT_SHARE = 0.01
 _MAX_REFERENCE = 200_000  # distances to the nearest shrink with the number of points, and cost grows with it
 _MAX_REFERENCE_DELTAS = 60_000
 _BLOCK = 2048
+_ENVIRONMENT_SEED = 620_217_349
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,9 @@ def random_policy_states(env: str | None, samples: int, seed: int) -> np.ndarray
         made = make_environment(env)
     except DataError:
         return None
-    made.reset(seed=seed)
-    made.action_space.seed(seed)
+    # Data may well have been recorded with the seeds 0, 1, ...: these are not to be their episodes.
+    made.reset(seed=_ENVIRONMENT_SEED + seed)
+    made.action_space.seed(_ENVIRONMENT_SEED + seed)
     states = []
     while len(states) < samples:
         state, _, terminated, truncated, _ = made.step(made.action_space.sample())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,10 @@ from cocoa.transduction import build_networks
 from dynamics.report import format_report
 
 
-def run(config: Config, dataset: Dataset | None = None) -> Path:
+def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
     """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
+
+    `notes` are told and logged at the start.
 
     Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
     saved.
@@ -57,6 +59,8 @@ def run(config: Config, dataset: Dataset | None = None) -> Path:
     _check_evaluation(config)
     folder = create_run(config)
     write_config(folder, config)
+    for note in notes:
+        Console(folder).say(note)
     _execute(config, dataset, folder)
     return folder
 
@@ -69,12 +73,19 @@ def resume(folder: str | Path, dataset: Dataset | None = None) -> Path:
     """
     folder = find_run(folder)
     config = read_config(folder)
-    if (folder / "summary.json").exists() and read_summary(folder)["status"] == "finished":
+    if _finished(folder) and checkpoint_path(folder).exists():
         Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
     dataset = dataset or load(config.dataset, config.env)
     _execute(config, dataset, folder)
     return folder
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return read_summary(folder)["status"] == "finished"
+    except (RunError, KeyError):  # a damaged summary is written anew
+        return False
 
 
 def _check_evaluation(config: Config) -> None:
@@ -119,10 +130,10 @@ class Experiment:
         self.say = console.say
         self.stopper = stopper
         self.checkpoint = checkpoint_path(folder)
-        saved = read_metadata(self.checkpoint) if self.checkpoint.exists() else {}
+        saved = self._read_checkpoint()
         self._check_dataset(saved)
         self.step = int(saved.get("step", 0))
-        self.seconds: dict[str, float] = json.loads(saved.get("seconds", "{}"))
+        self.seconds = self._read_seconds(saved)
         self.metrics = MetricsFile(folder / "metrics.csv", int(saved.get("metrics", 0)))
         self.wandb = WandbLogger(config, folder, self.say)
         self.speed = Speedometer()
@@ -138,7 +149,8 @@ class Experiment:
         self.summarize("running")
         store = Store(self.config.cache_dir, Progress(self.say, self.stopper))
         keep_compilations(store.root / "compiled")
-        prepared = prepare_run(self.config, self.dataset, batch, scaling, store, self.stage)
+        stage = self._preparation_stage
+        prepared = prepare_run(self.config, self.dataset, batch, scaling, store, stage)
         if self.step == 0:
             save_senses(self.folder, Senses(prepared.observe, scaling))
             with self.stage("diagnostics"):
@@ -182,6 +194,30 @@ class Experiment:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def _read_checkpoint(self) -> dict[str, str]:
+        try:
+            return read_metadata(self.checkpoint) if self.checkpoint.exists() else {}
+        except RunError as error:
+            raise RunError(
+                f"{error} Delete it to train anew in this folder, with the models that are there, or start "
+                "another run."
+            ) from error
+
+    def _read_seconds(self, saved: Mapping[str, str]) -> dict[str, float]:
+        """Return the time spent by stage so far: that of the last checkpoint, or else of the summary."""
+        if saved:
+            return json.loads(saved["seconds"])
+        with contextlib.suppress(RunError, KeyError):
+            return dict(read_summary(self.folder)["seconds"])
+        return {}
+
+    @contextlib.contextmanager
+    def _preparation_stage(self, name: str) -> Iterator[None]:
+        """Note the time of a stage at once, so that a run that is killed later does not forget it."""
+        with self.stage(name):
+            yield
+        self.summarize("running")
 
     def _check_dataset(self, saved: Mapping[str, str]) -> None:
         if saved and saved["dataset_sha256"] != self.dataset.sha256:
@@ -240,7 +276,8 @@ class Experiment:
         actor = Actor(config.algo, prepared.observe, prepared.per_seed)
         state = training.init()
         if self.checkpoint.exists():
-            saved = load_tree(self.checkpoint, jax.eval_shape(lambda: training.init().saved))
+            template = jax.eval_shape(lambda: training.init().saved)
+            saved = load_tree(self.checkpoint, template, same_shapes=True)
             state = training.restore(saved, self.step)
             self.say(f"Going on after update {self.step:,} of {config.updates:,}")
         evaluator = None

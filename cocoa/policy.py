@@ -12,7 +12,7 @@ from flax import struct
 
 from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors
-from cocoa.anchors.amortised import NETWORK, Amortised
+from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
@@ -92,7 +92,7 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     position = config.seeds.index(seed)
     observe = _pick(senses.observe, position) if per_seed else senses.observe
     template = jax.eval_shape(lambda: _training(config, observe, observation_dim, action_dim).init().saved)
-    state = load_tree(checkpoint_path(run), template)
+    state = load_tree(checkpoint_path(run), template, same_shapes=True)
     return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
 
 
@@ -124,6 +124,8 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
     if config.cocoa:
         inputs, targets = np.concatenate([states, actions], 1), np.column_stack([states, states[:, 0]])
         model = EnsembleFit(config.dynamics, inputs, targets, key)
+        network_fit = EnsembleFit(NETWORK, states, states, key)
+        network = jax.eval_shape(lambda: network_fit.result(network_fit.init()))
         seeker = SeekerFit(config.cocoa.seeker, states, actions, key)
         given = Ingredients(
             states,
@@ -132,10 +134,10 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
             key,
             forward=ForwardModel(jax.eval_shape(lambda: model.result(model.init()))),
             seeker=jax.eval_shape(lambda: seeker.result(seeker.init())),
+            network=network,
         )
         anchors = build_anchors(config.cocoa, given)
         if config.cocoa.amortised:
-            network = EnsembleFit(NETWORK, states, states, key)
-            anchors = Amortised(jax.eval_shape(lambda: network.result(network.init())))
+            anchors = Learned(network)
     scaling = Scaling(zeros, zeros, np.zeros(action_dim, np.float32), np.zeros(action_dim, np.float32))
     return Senses(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]

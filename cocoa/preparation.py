@@ -14,8 +14,8 @@ import numpy as np
 from flax import struct
 
 from algos.base import Batch, World
-from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs_models
-from cocoa.anchors.amortised import NETWORK, Amortised, distillation_data, distillation_report
+from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
+from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, Scaling, reward_map
@@ -119,14 +119,29 @@ class Preparation:
 
         with self.stage("amortised"):
             network, self.histories["amortised"] = self.store.fit("amortised", specification, make, alike)
-        self.report |= distillation_report(exact, Amortised(network), states, std, seed + 1)
-        return Amortised(network)
+        self.report |= distillation_report(exact, Learned(network), states, std, seed + 1)
+        return Learned(network)
+
+    def _denoiser(self) -> Ensemble:
+        states, key = self.dataset.observations, self._key("denoiser")
+        alike = EnsembleFit(NETWORK, states[:2], states[:2], key)
+
+        def make() -> EnsembleFit:
+            return EnsembleFit(NETWORK, *denoising_data(states, self.state_std(), self.source["seed"]), key)
+
+        with self.stage("denoiser"):
+            network, self.histories["denoiser"] = self.store.fit(
+                "denoiser", self.source | {"network": asdict(NETWORK)}, make, alike
+            )
+        return network
 
     def _exact_anchors(self, cocoa: CocoaConfig) -> Anchors:
         ingredients = Ingredients(
             self.dataset.observations, self.dataset.episodes, self.state_std(), self._key("anchors")
         )
-        if not needs_models(cocoa.variant):
+        if needs(cocoa.variant) == "network":
+            ingredients = replace(ingredients, network=self._denoiser())
+        if needs(cocoa.variant) != "models":
             return build_anchors(cocoa, ingredients)
         forward = self.forward
         self.reverse  # noqa: B018  # built here, so that its time counts for its own stage
@@ -176,9 +191,16 @@ class Preparation:
         return SeekerFit(cocoa.seeker, states, actions, self._key("seeker"))
 
     def _key(self, purpose: str) -> jax.Array:
-        number = ("forward", "reverse", "rollouts", "seeker", "anchors", "termination", "amortised").index(
-            purpose
-        )
+        number = (
+            "forward",
+            "reverse",
+            "rollouts",
+            "seeker",
+            "anchors",
+            "termination",
+            "amortised",
+            "denoiser",
+        ).index(purpose)
         return jax.random.fold_in(self.key, number)
 
     def _model(self, kind: str) -> dict[str, Any]:

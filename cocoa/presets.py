@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from cocoa.config import Config, cocoa_variant, from_dict, to_dict
 from cocoa.typed import literal
 
 
@@ -70,6 +71,25 @@ def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:
         if preset.algo in (None, algo)
         and any(fnmatchcase(name, pattern) for name in names for pattern in preset.datasets)
     ]
+
+
+def with_presets(config: Config) -> tuple[Config, list[Preset]]:
+    """Return `config` with the presets that apply to it where it is at the defaults, and what they set."""
+    found = find_presets(config.algo.name, config.dataset, config.env)
+    defaults = Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
+    plain, values = dict(_leaves(to_dict(defaults))), to_dict(config)
+    given = {name for name, value in _leaves(values) if value != plain[name]}
+    applied = [
+        preset.without({*given, *(key for key in preset.settings if key not in plain)}) for preset in found
+    ]
+    for preset in applied:
+        for key, value in preset.settings.items():
+            *path, last = key.split(".")
+            node = values
+            for step in path:
+                node = node[step]
+            node[last] = value
+    return from_dict(values), [preset for preset in applied if preset.settings]
 
 
 def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

@@ -38,10 +38,11 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
     atomic_write(path, safetensors.numpy.save(arrays, dict(metadata or {})))
 
 
-def load_tree(path: Path, template: Tree) -> Tree:
+def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:
     """Return the tree saved at `path`; `template` gives its structure and dtypes, the file its shapes.
 
-    Raises RunError if the file is missing, damaged, or holds another structure.
+    Raises RunError if the file is missing, damaged, or holds another structure, or with `same_shapes` other
+    shapes than the template.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     names = [jax.tree_util.keystr(key_path) for key_path, _ in leaves]
@@ -55,6 +56,12 @@ def load_tree(path: Path, template: Tree) -> Tree:
             f"{path} was written by another version or configuration: it differs in {different[0]} and "
             f"{len(different) - 1} more arrays. Start a new run, or go back to the version that wrote it."
         )
+    for name, (_, leaf) in zip(names, leaves, strict=True) if same_shapes else ():
+        if not is_key(leaf) and arrays[name].shape != leaf.shape:
+            raise RunError(
+                f"{path} does not fit the configuration: {name} has the shape {arrays[name].shape} there, "
+                f"and should have {leaf.shape}. Put the run's config.yaml back as it was, or start a new run."
+            )
     restored = [
         jax.random.wrap_key_data(jnp.asarray(arrays[name])) if is_key(leaf) else jnp.asarray(arrays[name])
         for name, (_, leaf) in zip(names, leaves, strict=True)

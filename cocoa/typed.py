@@ -34,13 +34,14 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     try:
         return cls(**converted)
     except ValueError as error:
-        raise ConfigError(f"{path.rstrip('.') or cls.__name__}: {error}") from error
+        raise ConfigError(f"{path}{error}.") from error
 
 
 def suggest(word: str, options: Iterable[str], prefix: str = "") -> str:
     """Return a sentence that asks for the option nearest to `word`, or an empty one if none is near."""
-    near = get_close_matches(word, options, n=1, cutoff=0.5)
-    return f" Did you mean {prefix}{near[0]}?" if near else ""
+    lower = {option.lower(): option for option in options}
+    near = get_close_matches(word.lower(), lower, n=1, cutoff=0.5)
+    return f" Did you mean {prefix}{lower[near[0]]}?" if near else ""
 
 
 def check_choice(name: str, value: Any, options: Sequence[str]) -> None:

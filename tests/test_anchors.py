@@ -1,5 +1,7 @@
 """The seeker's training, and each variant of anchors, against independent oracles."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,12 +9,14 @@ import pytest
 import scipy.stats
 from flax import struct
 
-from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs_models
+from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs
+from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.decomposition import Decomposition, Observe, in_chunks
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import load_tree, save_tree
+from dynamics.fit import EnsembleFit
 
 OBSERVATION_DIM, ACTION_DIM = 5, 2
 SMALL = SeekerConfig(hidden=(32, 32), max_epochs=6)
@@ -26,6 +30,13 @@ class LinearModel:
 
     def mean_step(self, observation, action):
         return observation + action @ self.b, jnp.zeros(observation.shape[:-1])
+
+    def distribution(self, observation, action):
+        """Two members that disagree the more the larger the state."""
+        mean = observation + action @ self.b
+        reward = jnp.zeros((*observation.shape[:-1], 1))
+        members = jnp.stack([jnp.concatenate([mean + x * observation, reward], -1) for x in (-0.1, 0.1)])
+        return members, jnp.zeros_like(members)
 
 
 def states_and_actions(rows=20_000, seed=0):
@@ -173,7 +184,23 @@ def ingredients(rows=400, seed=0):
         key=jax.random.key(seed),
         forward=LinearModel(jnp.asarray(rng.normal(size=(ACTION_DIM, OBSERVATION_DIM)), jnp.float32)),
         seeker=fitted_seeker(seed),
+        network=denoiser(observations, 1),
     )
+
+
+def denoiser(observations, epochs):
+    config = dataclasses.replace(
+        NETWORK, hidden=(64,), weight_decay=(0.0, 0.0), batch_size=64, max_epochs=epochs
+    )
+    fit = EnsembleFit(config, *denoising_data(observations, moments(observations)[1], 0), jax.random.key(0))
+    state = fit.init()
+    while not fit.finished(state):
+        state, _ = fit.epoch(state)
+    return fit.result(state)
+
+
+EXACT = ("nearest", "random", "zero")
+"""Variants that copy states of the data or the state itself."""
 
 
 def fitted_seeker(seed):
@@ -207,7 +234,7 @@ def test_anchors_do_not_depend_on_the_batch_around_them(variant):
     apply = jax.jit(lambda anchors, states: anchors(states))
     batch = apply(anchors, states)
     alone = jnp.concatenate([apply(anchors, states[i : i + 1]) for i in range(len(states))])
-    tolerance = {"atol": 1e-4, "rtol": 1e-5} if variant in ("seek", "self-noise") else {"atol": 0, "rtol": 0}
+    tolerance = {"atol": 1e-4, "rtol": 1e-5} if variant not in EXACT else {"atol": 0, "rtol": 0}
     np.testing.assert_allclose(alone, batch, **tolerance)
     np.testing.assert_allclose(apply(anchors, states[::-1])[::-1], batch, **tolerance)
     np.testing.assert_allclose(in_chunks(anchors, states, size=16), batch, **tolerance)
@@ -334,12 +361,72 @@ def test_hash_tells_apart_what_differs_and_nothing_else():
     assert bit_hash(jnp.array([-0.0, 2.0]), salt) == bit_hash(jnp.array([0.0, 2.0]), salt)
 
 
+def test_denoising_leads_to_the_data_and_leaves_what_is_there():
+    """Data on a plane: noise within it cannot be told from data, noise across it can."""
+    rng = np.random.default_rng(0)
+    observations = rng.normal(size=(4000, 3)) * [1.0, 1.0, 0.01]
+    observations = observations.astype(np.float32)
+    anchors = Learned(denoiser(observations, 15))
+    across = observations[:200] + np.array([0, 0, 0.02], np.float32)
+    np.testing.assert_allclose(anchors(jnp.asarray(across))[:, :2], across[:, :2], atol=0.25)
+    assert np.abs(np.asarray(anchors(jnp.asarray(across)))[:, 2] - observations[:200, 2]).mean() < 0.012
+    assert np.abs(np.asarray(anchors(jnp.asarray(observations[:200]))) - observations[:200]).mean() < 0.08
+
+
+def test_denoising_data_are_noisy_states_with_the_way_back():
+    states = np.random.default_rng(1).normal(size=(500, 4)).astype(np.float32)
+    std = np.array([1, 2, 3, 4], np.float32)
+    inputs, targets = denoising_data(states, std, 0)
+    np.testing.assert_allclose(inputs + targets, np.concatenate([states, states]), atol=1e-5)
+    assert (targets[:500] == 0).all()
+    sizes = (targets[500:] / std).std(axis=1)
+    assert sizes.min() < 0.05
+    assert 1 < sizes.max() < 5
+    assert np.median(sizes) == pytest.approx(np.sqrt(0.03 * 2), rel=0.3)
+
+
+def test_a_distilled_map_is_near_the_exact_one():
+    given = ingredients(rows=2000)
+    exact = build_anchors(CocoaConfig(horizon=2), given)
+    config = dataclasses.replace(NETWORK, batch_size=64, max_epochs=20)
+    fit = EnsembleFit(config, *distillation_data(exact, given.observations, given.std, 0), jax.random.key(0))
+    state = fit.init()
+    untrained = distillation_report(exact, Learned(fit.result(state)), given.observations, given.std, 1)
+    while not fit.finished(state):
+        state, _ = fit.epoch(state)
+    report = distillation_report(exact, Learned(fit.result(state)), given.observations, given.std, 1)
+    assert report["amortised/data"] < 0.5 * untrained["amortised/data"]
+    assert report["amortised/perturbed"] < 0.7 * untrained["amortised/perturbed"]
+
+
+@struct.dataclass
+class Doubtful:
+    """Two members that step by one and disagree by the distance of the first number from 3."""
+
+    def distribution(self, state, action):
+        doubt = jnp.abs(state[..., :1] - 3)
+        low, high = (jnp.concatenate([state + 1 + sign * doubt, doubt], -1) for sign in (-1, 1))
+        return jnp.stack([low, high]), jnp.zeros((2, *low.shape))
+
+
+def test_settle_stops_where_the_models_agree():
+    given = dataclasses.replace(
+        ingredients(), forward=Doubtful(), seeker=lambda states: states[..., :ACTION_DIM]
+    )
+    starts = jnp.zeros((4, OBSERVATION_DIM)).at[:, 0].set(jnp.array([0.0, 1.0, 3.0, 7.0]))
+    far = build_anchors(CocoaConfig(variant="settle", horizon=5), given)(starts)
+    np.testing.assert_allclose(far[:, 0], [3, 3, 3, 7], atol=1e-5)
+    near = build_anchors(CocoaConfig(variant="settle", horizon=1), given)(starts)
+    np.testing.assert_allclose(near[:, 0], [1, 2, 3, 7], atol=1e-5)
+
+
 def test_names_of_variants():
     assert set(VARIANTS) == set(ANCHOR_VARIANTS)
-    assert [name for name in ANCHOR_VARIANTS if needs_models(name)] == ["seek"]
+    assert [name for name in ANCHOR_VARIANTS if needs(name) == "models"] == ["seek", "settle"]
+    assert [name for name in ANCHOR_VARIANTS if needs(name) == "network"] == ["denoise"]
     assert isinstance(build_anchors(CocoaConfig(variant="nearest"), ingredients()), Nearest)
     for wrong in (
-        lambda: needs_models("nearst"),
+        lambda: needs("nearst"),
         lambda: build_anchors(CocoaConfig(variant="nearst"), ingredients()),
     ):
         with pytest.raises(ConfigError, match="nearest"):

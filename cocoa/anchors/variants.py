@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.anchors.learned import Learned
 from cocoa.config import CocoaConfig
 from cocoa.errors import ConfigError, DataError
 
@@ -38,7 +39,7 @@ class Ingredients:
     observations: (N, O), environment units, in time order. episodes: (N,), the episode of each row.
     std: (O,), standard deviation of the observations, positive. key: typed PRNG key.
     forward: has `mean_step(state, action) -> (next_state, reward)`. seeker: maps states to actions.
-    The last two are needed only where `needs_models` says so.
+    network: the denoiser, an `Ensemble`. The last three are needed only where `needs` says so.
     """
 
     observations: np.ndarray
@@ -47,6 +48,7 @@ class Ingredients:
     key: jax.Array
     forward: Any = None
     seeker: Any = None
+    network: Any = None
 
     @property
     def salt(self) -> jax.Array:
@@ -58,7 +60,7 @@ class Ingredients:
 class Seek:
     """COCOA: the state after `horizon` steps of the mean forward dynamics under the seeker."""
 
-    needs_models: ClassVar[bool] = True
+    needs: ClassVar[str] = "models"
 
     forward: Any
     seeker: Any
@@ -77,6 +79,47 @@ class Seek:
 
 
 @struct.dataclass
+class Settle(Seek):
+    """Of the state and the `horizon` states after it on the seeker's way, the one that the models know best.
+
+    That is where their means agree: it minimises |std_i μ_i(s, π̃(s)) / scale| over the members i, with the
+    standard deviations `scale` (O,) of the data. States on the data are left where they are, and states off
+    it are led as far as it helps.
+    """
+
+    scale: jax.Array
+
+    @classmethod
+    def build(cls, config: CocoaConfig, given: Ingredients) -> Settle:
+        """Take the models."""
+        return cls(given.forward, given.seeker, config.horizon, jnp.asarray(given.std))
+
+    def __call__(self, states: jax.Array) -> jax.Array:
+        """Walk from `states`, and return the best of each way."""
+        best, least = states, jnp.full(states.shape[:-1], jnp.inf)
+        for _ in range(self.horizon + 1):
+            means = self.forward.distribution(states, self.seeker(states))[0][..., :-1]
+            doubt = jnp.linalg.norm(means.std(axis=0) / self.scale, axis=-1)
+            better = doubt < least
+            best = jnp.where(better[..., None], states, best)
+            least = jnp.where(better, doubt, least)
+            states = means.mean(axis=0)
+        return best
+
+
+@struct.dataclass
+class Denoise(Learned):
+    """The expected data state of which the state is a noisy one; see `denoising_data`."""
+
+    needs: ClassVar[str] = "network"
+
+    @classmethod
+    def build(cls, config: CocoaConfig, given: Ingredients) -> Denoise:
+        """Take the network."""
+        return cls(given.network)
+
+
+@struct.dataclass
 class Nearest:
     """The data state c_i whose difference s - c_i is nearest to a reference difference d_j.
 
@@ -85,7 +128,7 @@ class Nearest:
     d = s_t - s_{t+k}: of the sign and over the steps that a seeker's s - s̃ has.
     """
 
-    needs_models: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     states: jax.Array
     deltas: jax.Array
@@ -129,7 +172,7 @@ class Nearest:
 class Random:
     """A data state out of `states` (N, O), drawn by a hash of the state's bits."""
 
-    needs_models: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     states: jax.Array
     salt: jax.Array
@@ -150,7 +193,7 @@ class Random:
 class SelfNoise:
     """The state plus normal noise of standard deviation `scale` (O,), drawn by a hash of the state's bits."""
 
-    needs_models: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     scale: jax.Array
     salt: jax.Array
@@ -171,7 +214,7 @@ class SelfNoise:
 class Zero:
     """The state itself, so that the difference is zero: COCOA's networks at equal cost, without anchors."""
 
-    needs_models: ClassVar[bool] = False
+    needs: ClassVar[str] = ""
 
     @classmethod
     def build(cls, config: CocoaConfig, given: Ingredients) -> Zero:
@@ -185,6 +228,8 @@ class Zero:
 
 VARIANTS: dict[str, Any] = {
     "seek": Seek,
+    "settle": Settle,
+    "denoise": Denoise,
     "nearest": Nearest,
     "random": Random,
     "self-noise": SelfNoise,
@@ -198,9 +243,12 @@ def build_anchors(config: CocoaConfig, given: Ingredients) -> Anchors:
     return _variant(config.variant).build(config, given)
 
 
-def needs_models(variant: str) -> bool:
-    """Tell whether `variant` needs the models and the seeker. Raises ConfigError if it does not exist."""
-    return _variant(variant).needs_models
+def needs(variant: str) -> str:
+    """Return what `variant` is made of: `models` (and the seeker), the denoising `network`, or nothing, ``.
+
+    Raises ConfigError if it does not exist.
+    """
+    return _variant(variant).needs
 
 
 def _variant(name: str) -> Any:

@@ -83,7 +83,8 @@ def read_config(folder: Path) -> Config:
         return from_dict(values)  # type: ignore[arg-type]
     except _UNREADABLE as error:
         raise RunError(
-            f"{path} cannot be read ({error}). It is damaged, or of another version of this project."
+            f"{path} cannot be read ({' '.join(str(error).split())}). It is damaged, or of another version "
+            "of this project. Put it back as it was, or start a new run."
         ) from error
 
 

@@ -148,7 +148,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
         if not isinstance(summary, dict):
             raise ValueError("it holds no summary")
     except (OSError, ValueError) as error:
-        raise RunError(f"{path} cannot be read ({error}). Finish the run with resume={folder}") from error
+        raise RunError(
+            f"{path} cannot be read ({error}). It is written anew when the run goes on."
+        ) from error
     return summary
 
 

@@ -1,4 +1,4 @@
-"""A network in place of the walk to the anchor: one evaluation instead of the seeker and every elite."""
+"""Anchors that one network finds: distilled from a walk of many evaluations, or by taking noise away."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dynamics.ensemble import Ensemble
 NETWORK = EnsembleConfig(
     members=1, elites=1, hidden=(256, 256), weight_decay=(0.0, 0.0, 0.0), batch_size=512, max_epochs=30
 )
-"""The distilled network, and how it is trained."""
-_NOISE = (0.03, 1.0)  # standard deviations of the data: from next to it to off it
+"""The network, and how it is trained."""
+_NOISE = (0.03, 2.0)  # standard deviations of the data: from next to it to far off
 
 
 @struct.dataclass
-class Amortised:
-    """Anchors s + h(s) with a network h; see `distillation_data`."""
+class Learned:
+    """Anchors s + h(s) with a network h."""
 
     network: Ensemble
 
@@ -31,25 +31,38 @@ class Amortised:
         return states + self.network.mean(states)
 
 
-def distillation_data(
-    anchors: Callable[[jax.Array], jax.Array], states: np.ndarray, std: np.ndarray, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs (2 N, O) and targets (2 N, O), the way s̃ - s, from which the network learns `anchors`.
+def with_noise(states: np.ndarray, std: np.ndarray, seed: int) -> np.ndarray:
+    """Return (2 N, O): the `states` (N, O), and the same with normal noise.
 
-    Half of the inputs are the data's `states` (N, O); the others are the same with normal noise, of a size
-    drawn log-uniformly for each between 0.03 and 1 standard deviations `std` (O,).
+    The noise has a size drawn log-uniformly for each row between 0.03 and 2 standard deviations `std` (O,).
     """
     rng = np.random.default_rng(seed)
     size = np.exp(rng.uniform(np.log(_NOISE[0]), np.log(_NOISE[1]), (len(states), 1)))
     noise = size * rng.standard_normal(states.shape)
-    inputs = np.concatenate([states, (states + std * noise).astype(np.float32)])
+    return np.concatenate([states, (states + std * noise).astype(np.float32)])
+
+
+def denoising_data(states: np.ndarray, std: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs (2 N, O), see `with_noise`, and targets (2 N, O), the way back to the state.
+
+    The least squares solution is E[state | noisy state] - noisy state: it leads to the data (Vincent 2011).
+    """
+    inputs = with_noise(states, std, seed)
+    return inputs, np.concatenate([states, states]) - inputs
+
+
+def distillation_data(
+    anchors: Callable[[jax.Array], jax.Array], states: np.ndarray, std: np.ndarray, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return inputs (2 N, O), see `with_noise`, and targets (2 N, O), the way s̃ - s of `anchors`."""
+    inputs = with_noise(states, std, seed)
     found = jax.jit(lambda rows: in_chunks(anchors, rows))(jnp.asarray(inputs))
     return inputs, np.asarray(found) - inputs
 
 
 def distillation_report(
     exact: Callable[[jax.Array], jax.Array],
-    amortised: Amortised,
+    amortised: Learned,
     states: np.ndarray,
     std: np.ndarray,
     seed: int,
