@@ -160,7 +160,7 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     near = same_name or get_close_matches(key, [*known, *missing], n=1)
     if owners and not same_name:
         hint = f"algo.{last} is a field of {', '.join(owners)}, not of {base['algo']['name']}."
-    elif key.startswith("algo."):
+    elif key.startswith("algo.") and not any(name.startswith("algo.") for name in near):
         hint = f"The fields of {base['algo']['name']} are {', '.join(sorted(set(base['algo']) - {'name'}))}."
     elif near:
         hint = f"Did you mean {' or '.join(near)}{' (with +cocoa)' if near[0] in missing else ''}?"

@@ -362,15 +362,14 @@ def test_hash_tells_apart_what_differs_and_nothing_else():
 
 
 def test_denoising_leads_to_the_data_and_leaves_what_is_there():
-    """Data on a plane: noise within it cannot be told from data, noise across it can."""
-    rng = np.random.default_rng(0)
-    observations = rng.normal(size=(4000, 3)) * [1.0, 1.0, 0.01]
-    observations = observations.astype(np.float32)
+    """Data whose third number equals the first: a state where it does not is led back to where it does."""
+    observations = np.random.default_rng(0).normal(size=(4000, 2)).astype(np.float32)[:, [0, 1, 0]]
     anchors = Learned(denoiser(observations, 15))
-    across = observations[:200] + np.array([0, 0, 0.02], np.float32)
-    np.testing.assert_allclose(anchors(jnp.asarray(across))[:, :2], across[:, :2], atol=0.25)
-    assert np.abs(np.asarray(anchors(jnp.asarray(across)))[:, 2] - observations[:200, 2]).mean() < 0.012
-    assert np.abs(np.asarray(anchors(jnp.asarray(observations[:200]))) - observations[:200]).mean() < 0.08
+    states = observations[:200]
+    off = np.asarray(anchors(jnp.asarray(states + np.array([0, 0, 0.6], np.float32))))
+    assert np.abs(off[:, 2] - off[:, 0]).mean() < 0.15
+    assert np.abs(off[:, 1] - states[:, 1]).mean() < 0.15
+    assert np.abs(np.asarray(anchors(jnp.asarray(states))) - states).mean() < 0.08
 
 
 def test_denoising_data_are_noisy_states_with_the_way_back():

@@ -15,7 +15,16 @@ from algos import REGISTRY, Algorithm, register
 from algos.iql import IQL
 from cocoa.cli import main
 from cocoa.compose import compose, expand
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig, from_dict, to_dict
+from cocoa.config import (
+    ANCHOR_VARIANTS,
+    CocoaConfig,
+    Config,
+    DataConfig,
+    SeekerConfig,
+    cocoa_variant,
+    from_dict,
+    to_dict,
+)
 from cocoa.errors import ConfigError
 from cocoa.presets import load_presets
 from dynamics.config import EnsembleConfig
@@ -46,7 +55,7 @@ def test_without_presets_and_arguments_the_dataclasses_hold():
     [("+cocoa", "seek"), ("+cocoa=default", "seek"), *((f"+cocoa={name}", name) for name in ANCHOR_VARIANTS)],
 )
 def test_cocoa_is_a_flag_with_variants(argument: str, variant: str):
-    assert configure("algo=iql", argument, PLAIN).cocoa == CocoaConfig(variant=variant)
+    assert configure("algo=iql", argument, PLAIN).cocoa == cocoa_variant(variant)
 
 
 def test_many_fields_at_once():
@@ -135,6 +144,12 @@ def test_every_preset_fits_every_algorithm_it_is_for():
 MISTAKES = {
     "algo=iqll": ["algo=iqll", "algo=iql?", "Choices: "],
     "+cocoa=neerest": ["cocoa=nearest?", "self-noise"],
+    "algo.foo=3": ["algo.foo", "The fields of iql are", "expectile"],
+    "algo=IQL": ["algo=iql?"],
+    "+coca": ["+cocoa?"],
+    "dataset=": ["dataset= is empty"],
+    "resume=": ["resume= is empty"],
+    "algo.learning_rate=0": ["algo.learning_rate=0.0", "above 0"],
     "algo.expectle=0.9": ["algo.expectle", "algo.expectile?"],
     "expectile=0.9": ["algo.expectile?"],
     "horizon=2": ["cocoa.horizon (with +cocoa)?"],
@@ -211,7 +226,7 @@ def new_algorithm():
 def test_a_new_algorithm_needs_no_yaml(new_algorithm: type[Algorithm], capsys: pytest.CaptureFixture[str]):
     config = configure("algo=quantile", "+cocoa", "algo.quantile=0.2", PLAIN)
     assert config.algo == new_algorithm(quantile=0.2)  # type: ignore[call-arg]
-    assert "algo: quantile must lie between" in mistake("algo=quantile", "algo.quantile=2")
+    assert "algo.quantile must lie between" in mistake("algo=quantile", "algo.quantile=2")
     assert "a field of iql, not of quantile" in mistake("algo=quantile", "algo.expectile=0.9")
     assert main(["algo=quantile", "--help"]) == 0
     assert "algo.quantile=0.5" in capsys.readouterr().out

@@ -139,7 +139,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, finished,
 
 
 @pytest.mark.parametrize(("per_seed", "amortised"), [(False, False), (True, True)])
-def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, finished, monkeypatch):
+def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, tmp_path, monkeypatch):
     """Between two rounds of rollouts, of which the buffer is made anew."""
     chunks = []
     original = experiment.Experiment._chunk
@@ -155,7 +155,8 @@ def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, fin
         monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
     wrapped = dataclasses.replace(COCOA, per_seed=per_seed, amortised=amortised)
-    config = dataclasses.replace(config, algo=imagining, cocoa=wrapped, updates=50)
+    cache = str(tmp_path / "cache")
+    config = dataclasses.replace(config, algo=imagining, cocoa=wrapped, updates=50, cache_dir=cache)
     suffix = f"mopo-{per_seed}"
     whole = experiment.run(dataclasses.replace(config, name=f"whole-{suffix}"))
     chunks.clear()
@@ -251,6 +252,22 @@ def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(c
     experiment.run(dataclasses.replace(config, name="repaired"))
     assert arrays_in(damaged.read_bytes()) == arrays_in(content)
     assert_same_run(finished.parent / "repaired", finished)
+
+
+def test_a_checkpoint_of_another_shape_is_told(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "reshaped")
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("encoder_hidden:\n  - 8", "encoder_hidden:\n  - 4"))
+    with pytest.raises(RunError, match="does not fit the configuration"):
+        cocoa.load_policy(folder)
+
+
+def test_a_damaged_summary_is_written_anew(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "unsummarised")
+    (folder / "summary.json").write_text("{")
+    experiment.resume(folder)
+    assert read_summary(folder)["score"] == read_summary(finished)["score"]
+    assert_same_run(folder, finished)
 
 
 def test_models_per_seed_differ_and_do_not_depend_on_the_other_seeds(config):

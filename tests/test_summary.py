@@ -176,5 +176,5 @@ def test_what_is_not_finite_is_null(tmp_path):
 def test_damage_is_told(tmp_path, content):
     if content is not None:
         (tmp_path / "summary.json").write_bytes(content)
-    with pytest.raises(RunError, match=r"summary\.json cannot be read.*resume="):
+    with pytest.raises(RunError, match=r"summary\.json cannot be read.*written anew"):
         read_summary(tmp_path)
