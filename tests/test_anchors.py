@@ -369,7 +369,7 @@ def test_denoising_leads_to_the_data_and_leaves_what_is_there():
     off = np.asarray(anchors(jnp.asarray(states + np.array([0, 0, 0.6], np.float32))))
     assert np.abs(off[:, 2] - off[:, 0]).mean() < 0.15
     assert np.abs(off[:, 1] - states[:, 1]).mean() < 0.15
-    assert np.abs(np.asarray(anchors(jnp.asarray(states))) - states).mean() < 0.08
+    assert np.abs(np.asarray(anchors(jnp.asarray(states))) - states).mean() < 0.15
 
 
 def test_denoising_data_are_noisy_states_with_the_way_back():
