@@ -34,7 +34,7 @@ class Cell:
     """A run of the table."""
 
     dataset: str
-    """Path of the file."""
+    """Path of the file, or a name."""
     method: str
     """Of the run's folder: the algorithm, with +cocoa and the variant."""
     name: str
@@ -86,8 +86,12 @@ def _cells(plan: Mapping[str, Any], data: Path) -> Iterator[Cell]:
                             method += f"-{variant}"
                         flags = [f"algo={algo}", *([] if variant == "none" else [f"+cocoa={variant}"])]
                         common = plan["overrides"] + plan["algorithms"].get(algo, [])
-                        overrides = (*flags, *common, *extra)
-                        yield Cell(str(data / f"{dataset}.hdf5"), method, name, overrides)
+                        overrides = [*flags, *common, *extra]
+                        if variant == "none":
+                            overrides = [one for one in overrides if not one.startswith("cocoa.")]
+                        path = data / f"{dataset}.hdf5"
+                        found = str(path) if path.exists() else dataset
+                        yield Cell(found, method, name, tuple(overrides))
 
 
 def write_page(page: Path, text: str) -> None:

@@ -35,9 +35,9 @@ from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Actor, Training, TrainState
 from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
+from cocoa.training.progress import Interrupted, Progress, Speedometer, Stopper, TrainingBar
 from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
-from cocoa.training.summary import read_summary, summarize, write_summary
+from cocoa.training.summary import read_summary, summarize, verdict, write_summary
 from cocoa.training.wandb_logger import WandbLogger
 from cocoa.transduction import build_networks
 from dynamics.report import format_report
@@ -125,7 +125,8 @@ class Experiment:
     def __init__(self, config: Config, dataset: Dataset, folder: Path, console: Console, stopper: Stopper):
         """Open the run in `folder`, at its last checkpoint if it has one."""
         self.config = config
-        self.dataset = best_episodes(dataset, config.data.top_episodes)
+        self.dataset = dataset
+        self.episodes = best_episodes(dataset, config.data.top_episodes)
         self.folder = folder
         self.say = console.say
         self.stopper = stopper
@@ -142,15 +143,15 @@ class Experiment:
         """Run all stages to the end."""
         self.say(f"Run folder: {self.folder}")
         with self.stage("data"):
-            batch, scaling = prepare(self.dataset, self.config.data)
+            batch, scaling = prepare(self.episodes, self.config.data)
             if self.config.algo.next_actions:
-                batch = with_next_actions(batch, self.dataset)
+                batch = with_next_actions(batch, self.episodes)
         self.say(self._describe_data())
         self.summarize("running")
         store = Store(self.config.cache_dir, Progress(self.say, self.stopper))
         keep_compilations(store.root / "compiled")
         stage = self._preparation_stage
-        prepared = prepare_run(self.config, self.dataset, batch, scaling, store, stage)
+        prepared = prepare_run(self.config, self.episodes, batch, scaling, store, stage)
         if self.step == 0:
             save_senses(self.folder, Senses(prepared.observe, scaling))
             with self.stage("diagnostics"):
@@ -230,8 +231,10 @@ class Experiment:
         data = self.dataset
         score = normalized_score(self.config.env or data.name, data.behaviour_return)
         told = "" if score is None else f" (score {score:.1f})"
+        best, count = len(self.episodes.complete), len(data.complete)
+        used = f" (used: the {best:,} best)" if best < count else ""
         return (
-            f"Dataset {data.name}: {len(data.rewards):,} transitions, {len(data.complete):,} episodes, mean "
+            f"Dataset {data.name}: {len(data.rewards):,} transitions, {count:,} episodes{used}, mean "
             f"return {data.behaviour_return:.1f}{told}, environment {self.config.env}"
         )
 
@@ -253,7 +256,7 @@ class Experiment:
                 )
         if not prepared.anchors:
             return
-        states, env = self.dataset.observations, self.config.env
+        states, env = self.episodes.observations, self.config.env
         found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
         self._log(0, _stacked([one.summary() for one in found], ""), seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
@@ -340,40 +343,6 @@ class Experiment:
                 "seconds": json.dumps(self.seconds),
             }
             save_tree(self.checkpoint, state.saved, metadata)
-
-
-class Speedometer:
-    """Updates per second and seed, without the first chunk, which compiles."""
-
-    def __init__(self) -> None:
-        self._chunks: list[tuple[int, float]] = []
-
-    def add(self, updates: int, seconds: float) -> None:
-        """Count a chunk."""
-        self._chunks.append((updates, seconds))
-
-    @property
-    def updates_per_second(self) -> float | None:
-        """None before the first chunk."""
-        counted = self._chunks[1:] or self._chunks
-        seconds = sum(time for _, time in counted)
-        return round(sum(updates for updates, _ in counted) / seconds, 1) if seconds else None
-
-
-def verdict(summary: Mapping[str, Any]) -> str:
-    """Return how the policy fares against the data that it learned from, in a sentence."""
-    if summary["return"] is None:
-        return "Finished; nothing was evaluated."
-    unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
-    if block is None:
-        unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
-    low, high = block["ci95"] or (block["mean"], block["mean"])
-    word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
-    spread = f" (95 % interval {low:.1f} to {high:.1f})" if block["ci95"] else ""
-    return (
-        f"Finished: the policy's {unit} of {block['mean']:.1f}{spread} {word} the data's mean {unit} of "
-        f"{behaviour:.1f}."
-    )
 
 
 def _behaviour(summary: Mapping[str, Any]) -> float:

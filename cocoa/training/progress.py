@@ -88,6 +88,24 @@ class TrainingBar:
         self._bar.close()
 
 
+class Speedometer:
+    """Updates per second and seed, without the first chunk, which compiles."""
+
+    def __init__(self) -> None:
+        self._chunks: list[tuple[int, float]] = []
+
+    def add(self, updates: int, seconds: float) -> None:
+        """Count a chunk."""
+        self._chunks.append((updates, seconds))
+
+    @property
+    def updates_per_second(self) -> float | None:
+        """None before the first chunk."""
+        counted = self._chunks[1:] or self._chunks
+        seconds = sum(time for _, time in counted)
+        return round(sum(updates for updates, _ in counted) / seconds, 1) if seconds else None
+
+
 def _duration(seconds: float) -> str:
     minutes = round(seconds / 60)
     if minutes < 1:

@@ -135,6 +135,22 @@ def _memory_gb() -> float | None:
         return None
 
 
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return how the policy fares against the data that it learned from, in a sentence."""
+    if summary["return"] is None:
+        return "Finished; nothing was evaluated."
+    unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
+    if block is None:
+        unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
+    low, high = block["ci95"] or (block["mean"], block["mean"])
+    word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
+    spread = f" (95 % interval {low:.1f} to {high:.1f})" if block["ci95"] else ""
+    return (
+        f"Finished: the policy's {unit} of {block['mean']:.1f}{spread} {word} the data's mean {unit} of "
+        f"{behaviour:.1f}."
+    )
+
+
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json; numbers that are not finite become null."""
     atomic_write(folder / "summary.json", (json.dumps(_finite(summary), indent=2) + "\n").encode())
