@@ -14,7 +14,7 @@ import filelock
 import jax
 import numpy as np
 
-from cocoa.artefacts import History, Store
+from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import (
@@ -34,7 +34,7 @@ from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Actor, Training, TrainState
-from cocoa.training.metrics import MetricsFile, read_metrics
+from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Interrupted, Progress, Speedometer, Stopper, TrainingBar
 from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
 from cocoa.training.summary import read_summary, summarize, verdict, write_summary
@@ -242,10 +242,12 @@ class Experiment:
         """Log how the models were fitted, their errors, and whether the anchors do what they should."""
         seeds = self.config.seeds if prepared.per_seed else None
         for stage in prepared.histories[0] if prepared.histories else ():
-            for epoch, values in enumerate(_by_seed([history[stage] for history in prepared.histories]), 1):
+            for epoch, values in enumerate(
+                epochs_by_seed([history[stage] for history in prepared.histories]), 1
+            ):
                 self.metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
         if prepared.reports:
-            self._log(0, _stacked(prepared.reports, "dynamics/"), seeds)
+            self._log(0, by_seed(prepared.reports, "dynamics/"), seeds)
             report = prepared.reports[0]
             if "forward/relative" in report:
                 self.say(format_report(report))
@@ -258,7 +260,7 @@ class Experiment:
             return
         states, env = self.episodes.observations, self.config.env
         found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
-        self._log(0, _stacked([one.summary() for one in found], ""), seeds)
+        self._log(0, by_seed([one.summary() for one in found], ""), seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
         anchor_plot(found[0], self.folder / "anchors.png")
         self.wandb.image("anchors", self.folder / "anchors.png")
@@ -347,23 +349,3 @@ class Experiment:
 
 def _behaviour(summary: Mapping[str, Any]) -> float:
     return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]
-
-
-def _stacked(reports: list[dict[str, float]], prefix: str) -> dict[str, Any]:
-    """Return numbers by name; arrays over seeds if there are several reports."""
-    if len(reports) == 1:
-        return {prefix + name: value for name, value in reports[0].items()}
-    return {prefix + name: np.array([report[name] for report in reports]) for name in reports[0]}
-
-
-def _by_seed(histories: list[History]) -> Iterator[dict[str, Any]]:
-    """Yield each epoch's metrics: numbers, or arrays over seeds, NaN where a seed had stopped before."""
-    if len(histories) == 1:
-        yield from histories[0]
-        return
-    for epoch in range(max(map(len, histories))):
-        names = next(history[epoch] for history in histories if epoch < len(history))
-        yield {
-            name: np.array([h[epoch][name] if epoch < len(h) else np.nan for h in histories])
-            for name in names
-        }

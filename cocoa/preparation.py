@@ -11,15 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from algos.base import Batch, World
 from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
+from cocoa.anchors.table import AnchorTable, anchor_table
 from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, Scaling, reward_map
-from cocoa.decomposition import Observe, in_chunks
+from cocoa.decomposition import Observe
 from cocoa.errors import DataError
 from cocoa.termination import find_termination
 from dynamics.ensemble import Ensemble
@@ -31,14 +31,6 @@ from dynamics.termination import termination_data
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""
-
-
-@struct.dataclass
-class AnchorTable:
-    """The anchors of the dataset's states, both (N, O), environment units."""
-
-    observation: jax.Array
-    next_observation: jax.Array
 
 
 class Preparation:
@@ -220,20 +212,6 @@ class Preparation:
             "rollouts": rollouts,
             "config": asdict(cocoa.seeker),
         }
-
-
-def anchor_table(anchors: Anchors, states: np.ndarray, next_states: np.ndarray) -> AnchorTable:
-    """Return the anchors of states and next states, both (N, O).
-
-    Where the next state is the next row's state, its anchor is taken from there: this halves the work.
-    """
-    follows = np.append((next_states[:-1] == states[1:]).all(axis=1), False)
-    rows = jnp.asarray(np.concatenate([states, next_states[~follows]]))
-    found = np.asarray(jax.jit(lambda anchors, x: in_chunks(anchors, x))(anchors, rows))
-    next_anchors = np.empty_like(found[: len(states)])
-    next_anchors[follows] = found[1 : len(states)][follows[:-1]]
-    next_anchors[~follows] = found[len(states) :]
-    return AnchorTable(jnp.asarray(found[: len(states)]), jnp.asarray(next_anchors))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -135,3 +135,23 @@ def read_metrics(path: Path) -> Metrics:
         except ValueError as error:
             raise RunError(f"{path} is damaged in line {number}: {line[:80]!r}.") from error
     return Metrics(series)
+
+
+def by_seed(reports: list[dict[str, float]], prefix: str) -> dict[str, Any]:
+    """Return numbers by name; arrays over seeds if there are several reports."""
+    if len(reports) == 1:
+        return {prefix + name: value for name, value in reports[0].items()}
+    return {prefix + name: np.array([report[name] for report in reports]) for name in reports[0]}
+
+
+def epochs_by_seed(histories: list[list[dict[str, float]]]) -> Iterator[dict[str, Any]]:
+    """Yield each epoch's metrics: numbers, or arrays over seeds, NaN where a seed had stopped before."""
+    if len(histories) == 1:
+        yield from histories[0]
+        return
+    for epoch in range(max(map(len, histories))):
+        names = next(history[epoch] for history in histories if epoch < len(history))
+        yield {
+            name: np.array([h[epoch][name] if epoch < len(h) else np.nan for h in histories])
+            for name in names
+        }
