@@ -45,16 +45,17 @@ class Concatenate(nn.Module):
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU, then optionally LayerNorm, after each; orthogonal weights, zero biases."""
+    """Dense layers with ReLU, then optionally LayerNorm, after each; orthogonal weights."""
 
     hidden: tuple[int, ...]
     layer_norm: bool = False
+    bias_init: Any = nn.initializers.zeros
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Map (..., d) to (..., hidden[-1])."""
         for width in self.hidden:
-            x = nn.relu(nn.Dense(width, kernel_init=orthogonal)(x))
+            x = nn.relu(nn.Dense(width, kernel_init=orthogonal, bias_init=self.bias_init)(x))
             if self.layer_norm:
                 x = nn.LayerNorm()(x)
         return x

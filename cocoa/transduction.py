@@ -13,6 +13,10 @@ from algos.networks import MLP, Networks, orthogonal
 from cocoa.config import CocoaConfig
 from cocoa.decomposition import Decomposition
 
+small_biases = nn.initializers.normal(0.01)
+"""Not zero: a factor whose input is zero (differences of the variant `zero`) would be zero itself, and so
+would be ReLU's gradient behind it."""
+
 
 class Factor(nn.Module):
     """One factor of the bilinear form: an MLP with LayerNorm behind every layer, the output included."""
@@ -23,7 +27,7 @@ class Factor(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (..., d) to (..., embedding * hidden[-1]), the embedding being the slower index."""
-        x = MLP(self.hidden, layer_norm=True)(x)
+        x = MLP(self.hidden, layer_norm=True, bias_init=small_biases)(x)
         return nn.LayerNorm()(nn.Dense(self.embedding * self.hidden[-1], kernel_init=orthogonal)(x))
 
 

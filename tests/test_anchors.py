@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 from flax import struct
 
+from algos.iql import IQL
 from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
@@ -16,6 +17,7 @@ from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.decomposition import Decomposition, Observe, in_chunks
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import load_tree, save_tree
+from cocoa.transduction import build_networks
 from dynamics.fit import EnsembleFit
 
 OBSERVATION_DIM, ACTION_DIM = 5, 2
@@ -417,6 +419,18 @@ def test_settle_stops_where_the_models_agree():
     np.testing.assert_allclose(far[:, 0], [3, 3, 3, 7], atol=1e-5)
     near = build_anchors(CocoaConfig(variant="settle", horizon=1), given)(starts)
     np.testing.assert_allclose(near[:, 0], [1, 2, 3, 7], atol=1e-5)
+
+
+def test_networks_learn_from_anchors_without_differences():
+    states = jax.random.normal(jax.random.key(0), (50, OBSERVATION_DIM))
+    value = build_networks(IQL(), CocoaConfig(variant="zero"), ACTION_DIM).value()
+    seen = Decomposition(states, jnp.zeros_like(states))
+    params = value.init(jax.random.key(1), seen)["params"]
+    assert value.apply({"params": params}, seen).std() > 0.01
+    gradient = jax.grad(lambda p: value.apply({"params": p}, seen).mean())(params)
+    assert all(
+        jnp.abs(leaf).max() > 0 for leaf in jax.tree.leaves(gradient["TransductiveEncoder_0"]["anchor"])
+    )
 
 
 def test_names_of_variants():
