@@ -84,6 +84,10 @@ def assert_slope(loss, params, derived):
 
 
 def log_density(action, mean, log_std):
-    """Of tanh(u) with normal u, by the change of variables."""
-    u = np.arctanh(action)
-    return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) - np.log(1 - action**2), axis=-1)
+    """Of tanh(u) with normal u, by the change of variables; imprecise near the bounds, where arctanh is."""
+    return log_density_of_unsquashed(np.arctanh(action), mean, log_std)
+
+
+def log_density_of_unsquashed(u, mean, log_std):
+    """Log-density of tanh(u), given u: its derivative is 1 / cosh²(u)."""
+    return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) + 2 * np.log(np.cosh(u)), axis=-1)

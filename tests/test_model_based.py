@@ -55,11 +55,11 @@ def next_values(s, observation, key, alpha=0.0):
     rows = len(jax.tree.leaves(observation)[0])
     mean, log_std = oracle.squashed_distribution(s.actor.params, observation)
     noise = np.asarray(jax.random.normal(key, (rows, ACTION_DIM)), np.float64)
-    action = np.tanh(mean + np.exp(log_std) * noise)
-    values = oracle.critics(s.target_critics, observation, action)
+    u = mean + np.exp(log_std) * noise
+    values = oracle.critics(s.target_critics, observation, np.tanh(u))
     assert 0.1 < np.mean(values[0] < values[1]) < 0.9
     value = values.min(0)
-    return value - alpha * oracle.log_density(action, mean, log_std) if alpha else value
+    return value - alpha * oracle.log_density_of_unsquashed(u, mean, log_std) if alpha else value
 
 
 def derived_inconsistency(s, imagined, key):
