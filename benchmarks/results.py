@@ -1,38 +1,50 @@
-"""Make the table of results: `python -m benchmarks.results` runs what is missing and writes docs/results.md.
+"""Make the tables of results: `python -m benchmarks.results` runs what is missing and writes docs/results.md.
 
-The plan is benchmarks/results.yaml. A run that is there is not repeated, one that was cut is resumed, so that
-the command can be stopped and started at will; `--only hopper-medium/iql` runs the cells whose name starts
-so, and `--list` shows them.
+The plan is benchmarks/results.yaml. A finished cell leaves a record in benchmarks/results/, and is run again
+only if the plan's fields for it change or the record is deleted; a run that was cut is resumed. So the command
+can be stopped and started at will. `--only hopper-medium/iql` runs the cells whose name starts so, and
+`--list` shows them all.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from omegaconf import OmegaConf
 
-from cocoa.errors import RunError, UserError
+from cocoa.errors import UserError
 from cocoa.files import atomic_write
-from cocoa.report.__main__ import find_finished, grouped, table
+from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.summary import read_summary
 
 ROOT = Path(__file__).parents[1]
 PLAN = Path(__file__).with_name("results.yaml")
+RECORDS = Path(__file__).with_name("results")
 RUNS = Path("runs") / "results"
 PAGE = ROOT / "docs" / "results.md"
 START, END = "<!-- made by python -m benchmarks.results -->", "<!-- end -->"
+KEPT = (
+    *("updates", "seeds", "evaluations", "score", "score_last10", "behaviour_score", "seconds"),
+    *("models_shared_by_seeds", "dataset_sha256", "versions", "git_commit"),
+)
+"""Entries of a run's summary that its record keeps."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A run of the table."""
+    """A run of the tables."""
 
+    group: str
     dataset: str
     """Path of the file, or a name."""
     method: str
@@ -47,26 +59,38 @@ class Cell:
 
     @property
     def folder(self) -> Path:
-        """Where the run is."""
-        return ROOT / RUNS / self.title
+        """Where the run is: another one if the plan's fields change."""
+        digest = hashlib.sha256(" ".join(self.overrides).encode()).hexdigest()
+        return ROOT / RUNS / f"{self.title}-{digest[:8]}"
 
     @property
-    def finished(self) -> bool:
-        """Whether it is there."""
-        try:
-            return read_summary(self.folder)["status"] == "finished"
-        except RunError:
-            return False
+    def path(self) -> Path:
+        """Where the record is."""
+        return RECORDS / f"{self.title}.json"
+
+    @cached_property
+    def record(self) -> dict[str, Any] | None:
+        """What the finished run came to, or None if there is none of these fields."""
+        if not self.path.exists():
+            return None
+        record = json.loads(self.path.read_text(encoding="utf-8"))
+        return record if record["overrides"] == list(self.overrides) else None
 
     def run(self) -> int:
-        """Train, or go on with what is there; return the exit status."""
+        """Train, or go on with what is there, and write the record; return the exit status."""
         command = [f"resume={self.folder}"]
         if not (self.folder / "config.yaml").exists():
             command = [
-                *(f"dataset={self.dataset}", f"name={self.name}", f"runs_dir={RUNS}", "wandb=off"),
+                *(f"dataset={self.dataset}", f"name={self.folder.name}", f"runs_dir={RUNS}", "wandb=off"),
                 *self.overrides,
             ]
-        return subprocess.call([sys.executable, "train.py", *command], cwd=ROOT)
+        if status := subprocess.call([sys.executable, "train.py", *command], cwd=ROOT):
+            return status
+        summary = read_summary(self.folder)
+        record = {"overrides": self.overrides, **{key: summary[key] for key in KEPT}}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write(self.path, (json.dumps(record, indent=1) + "\n").encode())
+        return 0
 
 
 def read_plan(path: Path, data: Path) -> list[Cell]:
@@ -78,20 +102,49 @@ def read_plan(path: Path, data: Path) -> list[Cell]:
 def _cells(plan: Mapping[str, Any], data: Path) -> Iterator[Cell]:
     for group in plan["groups"]:
         for dataset in group["datasets"]:
+            path = data / f"{dataset}.hdf5"
+            found = str(path) if path.exists() else dataset
             for algo in group["algorithms"]:
+                common = plan["overrides"] + plan["algorithms"].get(algo, [])
                 for variant in group["variants"]:
+                    method, flags = algo, [f"algo={algo}"]
+                    if variant != "none":
+                        method += "+cocoa" if variant == "seek" else f"+cocoa-{variant}"
+                        flags.append(f"+cocoa={variant}")
                     for name, extra in group.get("settings", {"main": []}).items():
-                        method = algo if variant == "none" else f"{algo}+cocoa"
-                        if variant not in ("none", "default", "seek"):
-                            method += f"-{variant}"
-                        flags = [f"algo={algo}", *([] if variant == "none" else [f"+cocoa={variant}"])]
-                        common = plan["overrides"] + plan["algorithms"].get(algo, [])
-                        overrides = [*flags, *common, *extra]
+                        fields = [*flags, *common, *extra]
                         if variant == "none":
-                            overrides = [one for one in overrides if not one.startswith("cocoa.")]
-                        path = data / f"{dataset}.hdf5"
-                        found = str(path) if path.exists() else dataset
-                        yield Cell(found, method, name, tuple(overrides))
+                            fields = [field for field in fields if not field.startswith("cocoa.")]
+                        yield Cell(group["title"], found, method, name, tuple(fields))
+
+
+def tables(cells: list[Cell]) -> str:
+    """Return a Markdown table for each group of cells: IQM over seeds with its 95 % bootstrap interval."""
+    lines = []
+    for group in dict.fromkeys(cell.group for cell in cells):
+        lines += [f"### {group}", "", "| dataset | method | updates | seeds | last | last 10 | data |"]
+        lines.append("|" + "---|" * 7)
+        lines += [_row(cell, cell.record) for cell in cells if cell.group == group and cell.record]
+        missing = sum(cell.group == group and not cell.record for cell in cells)
+        lines += ["", *([f"{missing} cells of the plan are not there yet.", ""] if missing else [])]
+    return "\n".join(lines).rstrip()
+
+
+def _row(cell: Cell, record: Mapping[str, Any]) -> str:
+    dataset, method, name = cell.title.split("/")
+    entries = (
+        *(dataset, method if name in ("main", "demo") else f"{method} {name}"),
+        *(f"{record['updates']:,}", len(record["seeds"])),
+        *(_iqm(record["score"]), _iqm(record["score_last10"]), f"{record['behaviour_score']:.1f}"),
+    )
+    return f"| {' | '.join(map(str, entries))} |"
+
+
+def _iqm(score: Mapping[str, Any]) -> str:
+    values = np.array(score["per_seed"])
+    interval = bootstrap_interval(values)
+    spread = f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else ""
+    return f"{float(iqm(values)):.1f}{spread}"
 
 
 def write_page(page: Path, text: str) -> None:
@@ -108,18 +161,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="run the cells whose name starts so")
     parser.add_argument("--list", action="store_true", help="show the cells and stop")
     options = parser.parse_args(arguments)
-    cells = [cell for cell in read_plan(PLAN, options.data.resolve()) if cell.title.startswith(options.only)]
     failed = 0
-    for cell in cells:
+    for cell in read_plan(PLAN, options.data.resolve()):
+        if not cell.title.startswith(options.only):
+            continue
         if options.list:
-            print(f"{'done   ' if cell.finished else 'missing'} {cell.title}: {' '.join(cell.overrides)}")
-        elif not cell.finished:
+            print(f"{'done   ' if cell.record else 'missing'} {cell.title}: {' '.join(cell.overrides)}")
+        elif not cell.record:
             print(f"{cell.title}", flush=True)
             failed += bool(cell.run())
     if not options.list:
         try:
-            runs, _ = find_finished([ROOT / RUNS])
-            write_page(PAGE, table(grouped(runs)))
+            write_page(PAGE, tables(read_plan(PLAN, options.data.resolve())))
         except UserError as error:
             print(f"Error: {error}", file=sys.stderr)
             return 2
