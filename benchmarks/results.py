@@ -1,9 +1,9 @@
 """Make the tables of results: `python -m benchmarks.results` runs what is missing and writes docs/results.md.
 
-The plan is benchmarks/results.yaml. A finished cell leaves a record in benchmarks/results/, and is run again
-only if the plan's fields for it change or the record is deleted; a run that was cut is resumed. So the command
-can be stopped and started at will. `--only hopper-medium/iql` runs the cells whose name starts so, and
-`--list` shows them all.
+The plan is benchmarks/results.yaml. A finished cell leaves a record in benchmarks/results/, and is run
+again only if the plan's fields for it change or the record is deleted; a run that was cut is resumed. So the
+command can be stopped and started at will. `--only hopper-medium/iql` runs the cells whose name starts so,
+and `--list` shows them all.
 """
 
 from __future__ import annotations
