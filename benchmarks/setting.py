@@ -1,0 +1,173 @@
+"""What the benchmarks run on: synthetic data and models of given sizes, and clocks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from algos.base import Algorithm, Batch, World
+from cocoa.anchors.learned import NETWORK, Learned
+from cocoa.anchors.seeker import Seeker, SeekerNetwork
+from cocoa.anchors.variants import Seek
+from cocoa.config import CocoaConfig
+from cocoa.decomposition import Observe, in_chunks
+from cocoa.training.loop import Training
+from cocoa.transduction import build_networks
+from dynamics.config import EnsembleConfig
+from dynamics.ensemble import Ensemble, init_params
+from dynamics.forward import ForwardModel
+
+STATE, ACTION, ROWS = 17, 6, 100_000
+DYNAMICS = EnsembleConfig()
+
+
+@dataclass(frozen=True)
+class Line:
+    """A measured number, beside what it is to be."""
+
+    name: str
+    value: float
+    unit: str = ""
+    goal: float | None = None
+    below: bool = False
+    """Whether the goal is an upper bound."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the goal, if there is one, is kept."""
+        return self.goal is None or (self.value <= self.goal if self.below else self.value >= self.goal)
+
+    def __str__(self) -> str:
+        """One line of the output."""
+        sign = "at most" if self.below else "at least"
+        goal = "" if self.goal is None else f"   {sign} {self.goal:g}: {'yes' if self.reached else 'NO'}"
+        return f"{self.name:<46} {_short(self.value):>10} {self.unit:<16}{goal}".rstrip()
+
+    @property
+    def row(self) -> str:
+        """A row of a Markdown table."""
+        sign = "≤" if self.below else "≥"
+        goal = "" if self.goal is None else f"{sign} {self.goal:g}"
+        missed = "" if self.reached else "missed"
+        return f"| {self.name} | {_short(self.value)} {self.unit} | {goal} | {missed} |"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def rates(works: dict[str, Callable[[], float]], rounds: int = 3) -> dict[str, float]:
+    """Return the best rate of each work; they take turns, so that a busy moment hits all of them.
+
+    A work does something and returns how much it did: its rate is that per second.
+    """
+    best = dict.fromkeys(works, 0.0)
+    for _ in range(rounds):
+        for name, work in works.items():
+            start = time.perf_counter()
+            amount = work()
+            best[name] = max(best[name], amount / (time.perf_counter() - start))
+    return best
+
+
+def peak_flops(rounds: int = 5) -> Callable[[], float]:
+    """Return a work that multiplies large matrices; its rate is the machine's peak in FLOP/s."""
+    size = 2048
+    matrix = jnp.asarray(np.random.default_rng(0).normal(size=(size, size)), jnp.float32)
+    product = jax.jit(jnp.matmul)
+    jax.block_until_ready(product(matrix, matrix))
+
+    def work() -> float:
+        for _ in range(rounds):
+            jax.block_until_ready(product(matrix, matrix))
+        return rounds * 2.0 * size**3
+
+    return work
+
+
+def ensemble(inputs: int, targets: int, config: EnsembleConfig = DYNAMICS) -> Ensemble:
+    """Return an untrained ensemble of so many elites."""
+    keys = jax.random.split(jax.random.key(1), config.elites)
+    params = jax.vmap(lambda key: init_params(key, inputs, config.hidden, targets))(keys)
+    moments = jnp.zeros(inputs), jnp.ones(inputs), jnp.zeros(targets), 0.1 * jnp.ones(targets)
+    return Ensemble(params, *moments)
+
+
+def observe(
+    cocoa: CocoaConfig | None, state: int = STATE, action: int = ACTION
+) -> tuple[Observe, ForwardModel]:
+    """Return the map from states to observations, and the model that it and imagination use."""
+    model = ForwardModel(ensemble(state + action, state + 1))
+    anchors: Any = None
+    if cocoa is not None and cocoa.amortised:
+        anchors = Learned(ensemble(state, state, NETWORK))
+    elif cocoa is not None:
+        network = SeekerNetwork(cocoa.seeker.hidden, action)
+        params = network.init(jax.random.key(2), jnp.zeros((1, state)))["params"]
+        anchors = Seek(model, Seeker(params, jnp.zeros(state), jnp.ones(state), network), cocoa.horizon)
+    return Observe(jnp.zeros(state), jnp.ones(state), anchors), model
+
+
+def make_training(
+    algorithm: Algorithm,
+    cocoa: CocoaConfig | None,
+    *,
+    rows: int = ROWS,
+    seeds: int = 1,
+    batch_size: int = 256,
+    anchored: bool = True,
+) -> Training:
+    """Return a training on normal states and actions.
+
+    With `anchored` false the encoder is COCOA's, but anchors cost nothing: every state is its own.
+    """
+    rng = np.random.default_rng(0)
+    see, model = observe(cocoa)
+    if cocoa is not None and not anchored:
+        see = replace(see, anchors=Partial(_itself))
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+
+    states = jax.jit(lambda see, x: in_chunks(see, x))
+    batch = Batch(
+        observation=states(see, normal(rows, STATE)),
+        action=jnp.clip(normal(rows, ACTION), -1, 1),
+        reward=normal(rows),
+        terminal=jnp.zeros(rows),
+        next_observation=states(see, normal(rows, STATE)),
+    )
+    world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
+    networks = build_networks(algorithm, cocoa, ACTION)
+    return Training(algorithm, networks, batch, tuple(range(seeds)), 1_000_000, batch_size, world=world)
+
+
+def _never(state: Any, action: Any, next_state: Any) -> Any:
+    return jnp.zeros(state.shape[:-1], bool)
+
+
+def _itself(states: jax.Array) -> jax.Array:
+    return states
+
+
+def updates(training: Training, length: int) -> Callable[[], float]:
+    """Return a work that does so many updates, the first of which are done here for the compiler's sake."""
+    state = training.init()
+    done = 0
+
+    def work(length: int = length) -> float:
+        nonlocal state, done
+        state, _ = training.chunk(state, done, length)
+        jax.block_until_ready(state)
+        done += length
+        return length
+
+    work(2)
+    return work
