@@ -32,6 +32,6 @@ class COMBO(ModelBased, CQL):
         if not self.real_ratio:
             raise ValueError("real_ratio=0 is not possible: the penalty needs data")
 
-    def data_values(self, batch: Any, q: Array) -> Array:
-        """Return E_data Q_i, (critics,), of values (critics, B)."""
-        return jnp.sum(jnp.where(batch.real, q, 0), axis=-1) / jnp.maximum(batch.real.sum(), 1)
+    def data_value(self, batch: Any, q: Array) -> Array:
+        """Return E_data Q_i, its mean over the critics, of values (critics, B)."""
+        return jnp.sum(jnp.where(batch.real, q, 0)) / (len(q) * jnp.maximum(batch.real.sum(), 1))

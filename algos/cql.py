@@ -12,7 +12,10 @@ from flax import struct
 
 from algos import sac
 from algos.base import Array, Batch, Metrics, Observation, register
+from algos.blocks import count_blocks, mean_over_blocks
 from algos.networks import Adam, Model, Networks, Scalar, squashed_sample
+
+_ROWS_AT_ONCE = 1024  # of the critics, forth and back: keeps their activations in a CPU's cache
 
 
 @struct.dataclass
@@ -68,12 +71,18 @@ class CQL(sac.SAC):
             return super().target(state, batch, key)
         actions, _ = squashed_sample(state.actor(batch.next_observation), key, self.samples)
         next_q = self.values(state, batch.next_observation, actions, state.target_critics)
-        best = next_q.min(axis=1).max(axis=0)
+        best = next_q.min(axis=0).max(axis=0)
         return batch.reward + self.discount * (1 - batch.terminal) * best
 
     def values(self, state: sac.State, observation: Observation, actions: Array, params: Any) -> Array:
-        """Return Q_i(s, a_k), shape (k, critics, B), for actions (k, B, A); states are not repeated."""
-        return jax.vmap(lambda action: state.critics(observation, action, params=params))(actions)
+        """Return Q_i(s, a_k), shape (critics, k, B), for actions (k, B, A)."""
+        # Repeated states cost a fraction of the first layer; a batched product would cost a transposed copy.
+        count, size = actions.shape[:2]
+        repeated = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (count, *x.shape)).reshape(-1, x.shape[-1]), observation
+        )
+        values = state.critics(repeated, actions.reshape(count * size, -1), params=params)
+        return values.reshape(-1, count, size)
 
     def proposals(self, state: sac.State, batch: Batch, key: Array) -> tuple[Array, Array]:
         """Return the actions a_k, (3n, B, A), and their log-densities, (3n, B)."""
@@ -86,17 +95,24 @@ class CQL(sac.SAC):
         log_prob = jnp.concatenate([uniform_log_prob, now_log_prob, then_log_prob])
         return jnp.concatenate([uniform, now, then]), log_prob
 
-    def gaps(self, params: Any, state: sac.State, batch: Batch, q: Array, key: Array) -> Array:
-        """Return the bracket of the penalty, (critics,), given Q_i(s, a) of the data, (critics, B)."""
+    def gap(self, params: Any, state: sac.State, batch: Batch, q: Array, key: Array) -> Array:
+        """Return the penalty's bracket, its mean over critics, given Q_i(s, a) of the data, (critics, B)."""
         actions, log_prob = self.proposals(state, batch, key)
-        values = self.values(state, batch.observation, actions, params) - log_prob[:, None]
-        temperature = self.penalty_temperature
-        soft_maximum = temperature * jax.nn.logsumexp(values / temperature, axis=0)
-        return soft_maximum.mean(axis=-1) - self.data_values(batch, q)
 
-    def data_values(self, batch: Batch, q: Array) -> Array:
-        """Return E Q_i(s, a) of the data, (critics,), of values (critics, B)."""
-        return q.mean(axis=-1)
+        def soft_maximum(params: Any, rows: Any) -> Array:
+            observation, actions, log_prob = rows
+            values = self.values(state, observation, actions.swapaxes(0, 1), params) - log_prob.T
+            values = values / self.penalty_temperature
+            return self.penalty_temperature * jax.nn.logsumexp(values, axis=1).mean()
+
+        rows = batch.observation, actions.swapaxes(0, 1), log_prob.T
+        most = _ROWS_AT_ONCE // len(actions) if jax.default_backend() == "cpu" else log_prob.shape[1]
+        blocks = count_blocks(log_prob.shape[1], max(1, most))
+        return mean_over_blocks(soft_maximum, params, rows, blocks) - self.data_value(batch, q)
+
+    def data_value(self, batch: Batch, q: Array) -> Array:
+        """Return E Q_i(s, a) of the data, its mean over the critics, of values (critics, B)."""
+        return q.mean()
 
     def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """Σ_i L(Q_i) with the penalty."""
@@ -104,20 +120,20 @@ class CQL(sac.SAC):
         target = jax.lax.stop_gradient(self.target(state, batch, target_key))
         q = state.critics(batch.observation, batch.action, params=params)
         td_loss = jnp.mean((target - q) ** 2, axis=-1).sum()
-        gaps = self.gaps(params, state, batch, q, gap_key)
+        gap = self.gap(params, state, batch, q, gap_key)
         factor = jnp.exp(state.log_weight()) if self.lagrange else 1.0
-        loss = td_loss + self.weight * factor * gaps.sum()
+        loss = td_loss + self.weight * factor * len(q) * gap
         metrics = {
             "critic_loss": loss,
             "td_loss": td_loss,
-            "gap": gaps.mean(),
+            "gap": gap,
             "q": q.mean(),
             "q_max": q.max(),
         }
         return loss, metrics
 
     def weight_loss(self, params: Any, state: State, gap: Array) -> tuple[Array, Metrics]:
-        """L(β), given the mean of the gaps; β = exp of the learned number."""
+        """L(β), given the mean gap; β = exp of the learned number."""
         factor = jnp.exp(state.log_weight(params=params))
         loss = -factor * self.weight * (gap - self.lagrange_gap)
         return loss, {"lagrange_factor": factor}

@@ -87,9 +87,10 @@ class Critics(nn.Module):
     layer_norm: bool = False
 
     @nn.compact
-    def __call__(self, observation: Observation, action: Array) -> Array:
-        """Return values of shape (count, ...)."""
-        critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(self.count)]
+    def __call__(self, observation: Observation, action: Array, first: int | None = None) -> Array:
+        """Return values of shape (count, ...); with `first`, of so many of the critics alone."""
+        count = self.count if first is None else first
+        critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(count)]
         return jnp.stack([critic(observation, action) for critic in critics])
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.base import Act, Array, Batch, Metrics, Source, World, concatenate
+from algos.blocks import count_blocks
 from dynamics.penalties import PENALTIES
 
 TERMINATIONS = ("auto", "known", "never", "learned")
@@ -77,7 +78,7 @@ class Rollouts(Source):
 
     def imagine(self, act: Act, data: Batch, world: World, key: Array) -> tuple[Batch, Array, Metrics]:
         """Return transitions (capacity, ...), of which only the first `count` are there, and `count`."""
-        blocks = self._blocks()
+        blocks = count_blocks(self.starts, _ROWS_AT_ONCE)
         starts_key, steps_key = jax.random.split(key)
         starts = jax.random.randint(starts_key, (blocks, self.starts // blocks), 0, len(data.reward))
 
@@ -100,12 +101,6 @@ class Rollouts(Source):
             "rollout_steps": count / self.starts,
         }
         return jax.tree.map(lambda x: x[order], rows), count, metrics
-
-    def _blocks(self) -> int:
-        """Return into how many equal parts the starts are divided: one if they cannot be, within reason."""
-        most = max(1, 8 * self.starts // _ROWS_AT_ONCE)
-        divisors = [n for n in range(1, most + 1) if self.starts % n == 0]
-        return next((n for n in divisors if self.starts // n <= _ROWS_AT_ONCE), 1)
 
     def _step(self, carry: Any, act: Act, world: World, key: Array) -> tuple[Any, Any]:
         """Imagine a step from states (B, O); the third of `carry` tells which rollouts still go on."""

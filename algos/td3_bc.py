@@ -88,7 +88,7 @@ class TD3BC(Algorithm):
     def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
         """L(π)."""
         action = state.actor(batch.observation, params=params)
-        q = state.critics(batch.observation, action)[0]
+        q = state.critics(batch.observation, action, 1)[0]
         weight = self.alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
         cloning = jnp.mean((action - batch.action) ** 2)
         loss = -weight * q.mean() + cloning

@@ -12,7 +12,9 @@ import scipy.special
 import scipy.stats
 from conftest import ACTION_DIM, make_batch, make_networks, scatter
 
+from algos import cql
 from algos.bc import BC
+from algos.blocks import count_blocks, mean_over_blocks
 from algos.cql import CQL
 from algos.networks import squashed_sample
 from algos.sac import SAC
@@ -173,9 +175,9 @@ def test_cql_estimates_the_integral_over_actions():
     state = algorithm.init(jax.random.key(0), networks, batch, 100)
     grid = jnp.linspace(-1, 1, 2001)[:, None, None] * jnp.ones((1, 4, 1))
     values = algorithm.values(state, batch.observation, grid, state.critics.params)
-    integral = scipy.special.logsumexp(np.asarray(values, np.float64), axis=0) + np.log(2 / 2001)
-    gap = algorithm.gaps(state.critics.params, state, batch, jnp.zeros((2, 4)), KEY)
-    np.testing.assert_allclose(gap - np.log(9000), integral.mean(-1), atol=0.1)
+    integral = scipy.special.logsumexp(np.asarray(values, np.float64), axis=1) + np.log(2 / 2001)
+    gap = algorithm.gap(state.critics.params, state, batch, jnp.zeros((2, 4)), KEY)
+    np.testing.assert_allclose(gap - np.log(9000), integral.mean(), atol=0.1)
 
 
 def test_cql_options(with_cocoa):
@@ -193,3 +195,23 @@ def test_cql_options(with_cocoa):
     plain, best = CQL(samples=20), CQL(samples=20, max_q_backup=True)
     state = plain.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
     assert (best.target(state, batch, KEY) - plain.target(state, batch, KEY)).mean() > 0
+
+
+def test_cql_is_the_same_in_blocks(monkeypatch, with_cocoa):
+    algorithm = CQL(samples=3, weight=2.0)
+    state, batch, _, _ = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
+    blocks = []
+    monkeypatch.setattr(
+        cql, "mean_over_blocks", lambda *args: blocks.append(args[-1]) or mean_over_blocks(*args)
+    )
+    loss = jax.value_and_grad(algorithm.critic_loss, has_aux=True)
+    whole = loss(state.critics.params, state, batch, KEY)
+    monkeypatch.setattr(cql, "_ROWS_AT_ONCE", 9 * 16)
+    parts = loss(state.critics.params, state, batch, KEY)
+    assert blocks == [1, 4]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), parts, whole)
+
+
+def test_rows_are_divided_into_equal_blocks():
+    assert [count_blocks(rows, 8) for rows in (5, 8, 16, 18, 20)] == [1, 1, 2, 3, 4]
+    assert count_blocks(1009, 16) == 1
