@@ -100,19 +100,17 @@ def ensemble(inputs: int, targets: int, config: EnsembleConfig = DYNAMICS) -> En
     return Ensemble(params, *moments)
 
 
-def observe(
-    cocoa: CocoaConfig | None, state: int = STATE, action: int = ACTION
-) -> tuple[Observe, ForwardModel]:
+def observe(cocoa: CocoaConfig | None, dynamics: EnsembleConfig = DYNAMICS) -> tuple[Observe, ForwardModel]:
     """Return the map from states to observations, and the model that it and imagination use."""
-    model = ForwardModel(ensemble(state + action, state + 1))
+    model = ForwardModel(ensemble(STATE + ACTION, STATE + 1, dynamics))
     anchors: Any = None
     if cocoa is not None and cocoa.amortised:
-        anchors = Learned(ensemble(state, state, NETWORK))
+        anchors = Learned(ensemble(STATE, STATE, NETWORK))
     elif cocoa is not None:
-        network = SeekerNetwork(cocoa.seeker.hidden, action)
-        params = network.init(jax.random.key(2), jnp.zeros((1, state)))["params"]
-        anchors = Seek(model, Seeker(params, jnp.zeros(state), jnp.ones(state), network), cocoa.horizon)
-    return Observe(jnp.zeros(state), jnp.ones(state), anchors), model
+        network = SeekerNetwork(cocoa.seeker.hidden, ACTION)
+        params = network.init(jax.random.key(2), jnp.zeros((1, STATE)))["params"]
+        anchors = Seek(model, Seeker(params, jnp.zeros(STATE), jnp.ones(STATE), network), cocoa.horizon)
+    return Observe(jnp.zeros(STATE), jnp.ones(STATE), anchors), model
 
 
 def make_training(
@@ -134,7 +132,7 @@ def make_training(
         see = replace(see, anchors=Partial(_itself))
 
     def normal(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.normal(size=shape).astype(np.float32))
+        return jnp.asarray(rng.standard_normal(shape, np.float32))
 
     states = jax.jit(lambda see, x: in_chunks(see, x))
     batch = Batch(
