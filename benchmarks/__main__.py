@@ -1,6 +1,7 @@
 """Measure everything: `python -m benchmarks` prints each number beside what it is to be.
 
-`--only floor cocoa` runs some of the parts. Numbers mean something on a quiet machine alone.
+`--only floor cocoa` runs some of the parts, `--write` puts the numbers into docs/performance.md. They
+mean something on a quiet machine alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 from collections.abc import Callable, Iterable
 
 from benchmarks import growth, updates
+from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
@@ -24,11 +26,17 @@ def main(arguments: list[str] | None = None) -> None:
     """Print the lines."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="run these parts")
+    parser.add_argument("--write", action="store_true", help="put the numbers into docs/performance.md")
     options = parser.parse_args(arguments)
     for part in options.only:
         print(f"\n# {part}: {(PARTS[part].__doc__ or '').splitlines()[0]}", flush=True)
+        lines = []
         for line in PARTS[part]():
             print(line, flush=True)
+            lines.append(line)
+        if options.write:
+            rows = ["| | measured | goal | |", "|---|---|---|---|", *(line.row for line in lines)]
+            write_part(DOCS / "performance.md", part, "\n".join(rows))
 
 
 if __name__ == "__main__":

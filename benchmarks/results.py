@@ -22,6 +22,7 @@ from typing import Any, cast
 import numpy as np
 from omegaconf import OmegaConf
 
+from benchmarks.pages import DOCS, write_part
 from cocoa.errors import UserError
 from cocoa.files import atomic_write
 from cocoa.report.statistics import bootstrap_interval, iqm
@@ -31,8 +32,6 @@ ROOT = Path(__file__).parents[1]
 PLAN = Path(__file__).with_name("results.yaml")
 RECORDS = Path(__file__).with_name("results")
 RUNS = Path("runs") / "results"
-PAGE = ROOT / "docs" / "results.md"
-START, END = "<!-- made by python -m benchmarks.results -->", "<!-- end -->"
 KEPT = (
     *("updates", "seeds", "evaluations", "score", "score_last10", "behaviour_score", "seconds"),
     *("models_shared_by_seeds", "dataset_sha256", "versions", "git_commit"),
@@ -147,13 +146,6 @@ def _iqm(score: Mapping[str, Any]) -> str:
     return f"{float(iqm(values)):.1f}{spread}"
 
 
-def write_page(page: Path, text: str) -> None:
-    """Put `text` between the marks in `page`; what stands around them is left as it is."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(START)
-    after = rest.partition(END)[2]
-    atomic_write(page, f"{before}{START}\n\n{text}\n\n{END}{after}".encode())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run what is missing, write the page, return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.results", description=__doc__)
@@ -172,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
             failed += bool(cell.run())
     if not options.list:
         try:
-            write_page(PAGE, tables(read_plan(PLAN, options.data.resolve())))
+            write_part(DOCS / "results.md", "tables", tables(read_plan(PLAN, options.data.resolve())))
         except UserError as error:
             print(f"Error: {error}", file=sys.stderr)
             return 2

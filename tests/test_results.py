@@ -1,8 +1,13 @@
 """The plan of the results and the page that is written."""
 
+import dataclasses
+import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks import results
+from benchmarks.pages import write_part
 from cocoa.compose import compose
 from cocoa.training.runs import method
 
@@ -16,10 +21,28 @@ def test_every_cell_of_the_plan_can_be_composed():
         assert str(results.RUNS) in str(cell.folder)
 
 
-def test_the_page_keeps_what_stands_around_the_table(tmp_path):
+def test_a_page_keeps_what_stands_around_a_part(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text(f"before\n{results.START}\nold\n{results.END}\nafter\n")
-    results.write_page(page, "| new |")
-    assert page.read_text() == f"before\n{results.START}\n\n| new |\n\n{results.END}\nafter\n"
-    results.write_page(page, "| newer |")
+    page.write_text("before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n")
+    write_part(page, "a", "| new |")
+    assert page.read_text() == "before\n<!-- a -->\n\n| new |\n\n<!-- end of a -->\nafter\n"
+    write_part(page, "a", "| newer |")
     assert page.read_text().count("| new") == 1
+    with pytest.raises(ValueError, match="no part"):
+        write_part(page, "b", "")
+
+
+def test_records_become_rows_of_their_group(monkeypatch, tmp_path):
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    cells = [cell for cell in results.read_plan(results.PLAN, Path("data")) if "hopper-demo/" in cell.title]
+    assert "5 cells of the plan are not there yet." in results.tables(cells)
+    score = {"per_seed": [10.0, 20.0]}
+    record = {"updates": 1000, "seeds": [0, 1], "score": score, "score_last10": score, "behaviour_score": 5.0}
+    for cell, overrides in zip(cells[:2], (cells[0].overrides, ["others"]), strict=True):
+        cell.path.parent.mkdir(parents=True)
+        cell.path.write_text(json.dumps({"overrides": list(overrides), **record}))
+    cells = [dataclasses.replace(cell) for cell in cells]
+    text = results.tables(cells)
+    assert "### The shipped dataset" in text
+    assert "| hopper-demo | iql | 1,000 | 2 | 15.0 [10.0, 20.0] | 15.0 [10.0, 20.0] | 5.0 |" in text
+    assert "4 cells" in text

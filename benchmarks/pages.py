@@ -1,0 +1,22 @@
+"""Documents with parts that a command writes, between `<!-- name -->` and `<!-- end of name -->`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cocoa.files import atomic_write
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def write_part(page: Path, name: str, text: str) -> None:
+    """Put `text` into a part of `page`; what stands around it is left as it is.
+
+    Raises ValueError if the page has no such part.
+    """
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, found, rest = page.read_text(encoding="utf-8").partition(start)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"{page} has no part between {start} and {end}")
+    atomic_write(page, f"{before}{start}\n\n{text}\n\n{end}{after}".encode())
