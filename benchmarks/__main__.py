@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import growth, updates
+from benchmarks import accelerator, growth, updates
 from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
     "growth": growth.growth,
+    "accelerator": accelerator.accelerator,
 }
 
 

@@ -43,21 +43,20 @@ def compiled() -> Iterator[Line]:
         for cocoa in (None, CocoaConfig()):
             # XLA counts both branches of a condition: TD3+BC without its delay needs both.
             algorithm = _without_delay(REGISTRY[name]())
-            ratio = flops_of_xla(algorithm, cocoa) / needed(algorithm, cocoa, Sizes())
+            flops = compile_update(algorithm, cocoa).cost_analysis()["flops"]
+            ratio = flops / needed(algorithm, cocoa, Sizes())
             yield Line(
                 f"{name}{'+cocoa' if cocoa else ''}: XLA's FLOPs over needed", ratio, "", 1.1, below=True
             )
 
 
-def flops_of_xla(algorithm: Algorithm, cocoa: CocoaConfig | None) -> float:
-    """Return the FLOPs of one update by XLA's cost analysis."""
+def compile_update(algorithm: Algorithm, cocoa: CocoaConfig | None) -> Any:
+    """Return one update as XLA compiles it."""
     training = make_training(algorithm, cocoa, rows=256)
     state = jax.tree.map(lambda x: x[0], training.init().learner)
-    batch = training._data()
     update = jax.jit(algorithm.update, compiler_options=dict(compiler_options()))
     with mock.patch.object(cql, "_ROWS_AT_ONCE", 10**9):  # XLA counts the body of a loop once
-        compiled = update.lower(state, batch, jax.random.key(0)).compile()
-    return compiled.cost_analysis()["flops"]  # type: ignore[index]
+        return update.lower(state, training._data(), jax.random.key(0)).compile()
 
 
 def _without_delay(algorithm: Algorithm) -> Algorithm:
