@@ -27,6 +27,10 @@ def setting(algorithm, with_cocoa, models, targets=()):
     batch = make_batch(with_cocoa)
     state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
     state = scatter(state, models, targets)
+    values = state.critics(batch.observation, batch.action)
+    state = state.replace(critics=state.critics.replace(params=oracle.level(state.critics.params, values)))
+    values = state.critics(batch.next_observation, batch.action, params=state.target_critics)
+    state = state.replace(target_critics=oracle.level(state.target_critics, values))
     return state, batch, oracle.to_numpy(state), oracle.to_numpy(batch)
 
 
@@ -59,7 +63,7 @@ def test_td3_bc_losses(with_cocoa):
     state, batch, s, b = setting(algorithm, with_cocoa, models, targets)
     noise = np.clip(0.4 * np.asarray(jax.random.normal(KEY, batch.action.shape)), -0.3, 0.3)
     next_action = np.clip(oracle.deterministic_action(s.target_actor, b.next_observation) + noise, -1, 1)
-    next_q = oracle.critics(s.target_critics, b.next_observation, next_action).min(0)
+    next_q = oracle.lowest(oracle.critics(s.target_critics, b.next_observation, next_action))
     target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_q)
     q = oracle.critics(s.critics.params, b.observation, b.action)
     loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
@@ -111,13 +115,13 @@ def test_sac_losses(deterministic_backup, with_cocoa):
 
     next_action, next_log_prob = sample(b.next_observation)
     soft = 0 if deterministic_backup else 0.3 * next_log_prob
-    next_q = oracle.critics(s.target_critics, b.next_observation, next_action).min(0) - soft
+    next_q = oracle.lowest(oracle.critics(s.target_critics, b.next_observation, next_action)) - soft
     target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_q)
     q = oracle.critics(s.critics.params, b.observation, b.action)
     loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
     np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-3)
     action, log_prob = sample(b.observation)
-    q_policy = oracle.critics(s.critics.params, b.observation, action).min(0)
+    q_policy = oracle.lowest(oracle.critics(s.critics.params, b.observation, action))
     loss, metrics = algorithm.actor_loss(state.actor.params, state, batch, KEY)
     np.testing.assert_allclose(loss, np.mean(0.3 * log_prob - q_policy), rtol=1e-3)
     np.testing.assert_allclose(metrics["entropy"], -log_prob.mean(), rtol=1e-3)
