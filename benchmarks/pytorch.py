@@ -95,8 +95,9 @@ def gaussian_log_prob(mean: Any, log_std: Any, action: Any) -> Any:
     return -0.5 * (z.square() + 2 * log_std + math.log(2 * math.pi)).sum(-1)
 
 
-def squashed(mean: Any, log_std: Any, noise: Any) -> tuple[Any, Any]:
+def squashed(distribution: tuple[Any, Any], noise: Any) -> tuple[Any, Any]:
     """Return tanh(mean + std noise) and its log-density."""
+    mean, log_std = distribution
     u = mean + log_std.exp() * noise
     squash = 2 * (math.log(2) - u - functional.softplus(-2 * u)).sum(-1)
     return torch.tanh(u), gaussian_log_prob(mean, log_std, u) - squash
@@ -119,7 +120,9 @@ def target_of(network: Any) -> Any:
 
 @torch.no_grad()
 def polyak(target: Any, online: Any, rate: float) -> None:
-    torch._foreach_lerp_(list(target.parameters()), list(online.parameters()), rate)
+    torch._foreach_lerp_(  # type: ignore[attr-defined]  # not exported, and what torch.optim.swa_utils uses
+        list(target.parameters()), list(online.parameters()), rate
+    )
 
 
 class IQLInPyTorch:
@@ -151,7 +154,8 @@ class IQLInPyTorch:
             weight = torch.exp(algorithm.temperature * advantage).clamp(max=algorithm.advantage_clip)
             next_value = self.value(batch.next_observation).squeeze(-1)
             target = batch.reward + algorithm.discount * (1 - batch.terminal) * next_value
-        log_prob = gaussian_log_prob(*self.actor(batch.observation), batch.action)
+        mean, log_std = self.actor(batch.observation)
+        log_prob = gaussian_log_prob(mean, log_std, batch.action)
         minimize(-(weight * log_prob).mean(), self.actor_optimizer)
         if algorithm.cosine_schedule:
             self.schedule.step()
@@ -220,7 +224,7 @@ class CQLInPyTorch:
         """`uniform` are actions; the others are standard normal noise of those that their names tell."""
         distribution = self.actor(batch.observation)
         minimize(self.critic_loss(batch, distribution, target, uniform, now, then), self.critics_optimizer)
-        action, log_prob = squashed(*distribution, policy)
+        action, log_prob = squashed(distribution, policy)
         q = self.critics(batch.observation, action).amin(0)
         minimize((self.log_alpha.detach().exp() * log_prob - q).mean(), self.actor_optimizer)
         wanted = self.algorithm.target_entropy_per_dimension * action.shape[-1]
@@ -239,10 +243,10 @@ class CQLInPyTorch:
         algorithm = self.algorithm
         with torch.no_grad():
             next_distribution = self.actor(batch.next_observation)
-            next_action, _ = squashed(*next_distribution, target_noise)
+            next_action, _ = squashed(next_distribution, target_noise)
             next_q = self.target_critics(batch.next_observation, next_action).amin(0)
             target = batch.reward + algorithm.discount * (1 - batch.terminal) * next_q
-            proposals = squashed(*distribution, now), squashed(*next_distribution, then)
+            proposals = squashed(distribution, now), squashed(next_distribution, then)
             uniform_log_prob = torch.full(uniform.shape[:-1], -uniform.shape[-1] * math.log(2))
             actions = torch.cat([uniform, *(action for action, _ in proposals)])
             log_prob = torch.cat([uniform_log_prob, *(density for _, density in proposals)])
