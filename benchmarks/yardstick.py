@@ -1,55 +1,86 @@
 """Compare updates per second with PyTorch's: `python -m benchmarks.yardstick`.
 
-Both train on the same synthetic transitions, of the size of D4RL's locomotion data, with our default
-settings. They take turns, and the best of several rounds counts, as other work on the machine only ever slows
-down.
+Both train on synthetic transitions of one size, with our default settings and batches of 256. They take
+turns, and the best of three rounds counts, as other work on the machine only ever slows down.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Iterator
+from typing import Any
 
-import jax
 import numpy as np
 
-from algos import REGISTRY, Batch
-from algos.networks import Networks
+from algos import REGISTRY
+from benchmarks.setting import ACTION, ROWS, STATE, Line, make_training, rates, updates
 from cocoa.config import Config
-from cocoa.training.loop import Training
 
-try:
-    import torch  # type: ignore[import-not-found]  # an extra, which a type checker may not find
-
-    from benchmarks import pytorch
-except ModuleNotFoundError as missing:
-    if missing.name != "torch":
-        raise
-    sys.exit("PyTorch is not installed, with which ours is compared: pip install -e '.[bench]'")
-
-NAMES = ("iql", "td3_bc", "cql")
+LENGTHS = {"iql": 200, "td3_bc": 200, "cql": 10}
+"""Updates per chunk of ours."""
+SECONDS = 4.0
+"""Of a measurement."""
 GOAL = 1.7
 """How many times as fast as the better PyTorch ours is to be."""
-OBSERVATION_DIM, ACTION_DIM, ROWS = 17, 6, 1_000_000
-_FIRST = 20  # updates after which the speed is guessed
+_CHUNK = 10  # updates of PyTorch between two looks at the clock
 
 
-@cache
-def data() -> Batch:
-    """Return random transitions."""
-    rng = np.random.default_rng(0)
-    columns = {
-        "observation": rng.standard_normal((ROWS, OBSERVATION_DIM), np.float32),
-        "action": rng.uniform(-1, 1, (ROWS, ACTION_DIM)).astype(np.float32),
-        "reward": rng.standard_normal(ROWS, np.float32),
-        "terminal": (rng.random(ROWS) < 0.001).astype(np.float32),
-        "next_observation": rng.standard_normal((ROWS, OBSERVATION_DIM), np.float32),
-    }
-    return Batch(**columns)  # type: ignore[arg-type]
+def yardstick() -> Iterator[Line]:
+    """Updates per second of ours beside eager PyTorch's, on one thread and on all."""
+    _need_torch()
+    for name, length in LENGTHS.items():
+        threads = all_threads()
+        measured = rates(
+            {
+                "ours": lasting(updates(make_training(REGISTRY[name](), None), length), SECONDS),
+                "torch, 1 thread": torch_updates(name, 1, SECONDS),
+                f"torch, {threads} threads": torch_updates(name, threads, SECONDS),
+            }
+        )
+        for who, rate in measured.items():
+            yield Line(f"{name}: {who}", rate, "updates/s")
+        ours, *theirs = measured.values()
+        yield Line(f"{name}: ours over the better torch", ours / max(theirs), "", GOAL)
+
+
+def measure(name: str, threads: int, seconds: float) -> float:
+    """Return PyTorch's updates per second of an algorithm, on so many threads."""
+    work = torch_updates(name, threads, seconds)
+    return rates({name: work}, rounds=1)[name]
+
+
+def torch_updates(name: str, threads: int, seconds: float) -> Callable[[], float]:
+    """Return a work that does PyTorch's updates for so many seconds."""
+    torch = _need_torch()
+    from benchmarks.pytorch import IN_PYTORCH
+
+    algorithm = REGISTRY[name]()
+    learner = IN_PYTORCH[type(algorithm)](algorithm, STATE, ACTION, Config.updates)
+    data = _data()
+
+    def work() -> float:
+        torch.set_num_threads(threads)
+        for _ in range(_CHUNK):
+            batch = data.draw(Config.batch_size)
+            learner.update(batch, *learner.noise(batch))
+        return _CHUNK
+
+    work()
+    return lasting(work, seconds)
+
+
+def lasting(work: Callable[[], float], seconds: float) -> Callable[[], float]:
+    """Return a work that does another again and again for so many seconds."""
+
+    def repeated() -> float:
+        end, amount = time.perf_counter() + seconds, 0.0
+        while time.perf_counter() < end:
+            amount += work()
+        return amount
+
+    return repeated
 
 
 def all_threads() -> int:
@@ -57,84 +88,36 @@ def all_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def rate(run: Callable[[int], None], seconds: float) -> float:
-    """Return the updates per second of `run(updates)` over about so many seconds."""
-    first = _timed(run, _FIRST)
-    updates = max(_FIRST, int(_FIRST / first * seconds))
-    return updates / _timed(run, updates)
+def _data() -> Any:
+    """Return random transitions as tensors."""
+    torch = _need_torch()
+    from benchmarks.pytorch import Batch
+
+    rng = np.random.default_rng(0)
+    columns = {
+        "observation": rng.standard_normal((ROWS, STATE), np.float32),
+        "action": rng.uniform(-1, 1, (ROWS, ACTION)).astype(np.float32),
+        "reward": rng.standard_normal(ROWS, np.float32),
+        "terminal": np.zeros(ROWS, np.float32),
+        "next_observation": rng.standard_normal((ROWS, STATE), np.float32),
+    }
+    return Batch(**{name: torch.from_numpy(column) for name, column in columns.items()})
 
 
-def _timed(run: Callable[[int], None], updates: int) -> float:
-    start = time.perf_counter()
-    run(updates)
-    return time.perf_counter() - start
+def _need_torch() -> Any:
+    """Return PyTorch, or end the program with how to get it."""
+    try:
+        import torch  # type: ignore[import-not-found]  # an extra, which a type checker may not find
+    except ModuleNotFoundError:
+        sys.exit("PyTorch is not installed, with which ours is compared: pip install -e '.[bench]'")
+    return torch
 
 
-def measure(name: str, threads: int, seconds: float) -> float:
-    """Return PyTorch's updates per second of an algorithm, on so many threads."""
-    torch.set_num_threads(threads)
-    algorithm = REGISTRY[name]()
-    learner = pytorch.IN_PYTORCH[type(algorithm)](algorithm, OBSERVATION_DIM, ACTION_DIM, Config.updates)
-    rows = pytorch.Batch(**{key: torch.from_numpy(column) for key, column in vars(data()).items()})
-
-    def run(updates: int) -> None:
-        for _ in range(updates):
-            batch = rows.draw(Config.batch_size)
-            learner.update(batch, *learner.noise(batch))
-
-    run(_FIRST)
-    return rate(run, seconds)
-
-
-@cache
-def ours(name: str) -> Callable[[int], None]:
-    """Return a function that trains our algorithm for so many updates; it is compiled already."""
-    algorithm = REGISTRY[name]()
-    networks = Networks(ACTION_DIM, algorithm.hidden)
-    device_data = jax.tree.map(jax.numpy.asarray, data())
-    training = Training(algorithm, networks, device_data, (0,), Config.updates, Config.batch_size)
-    state = training.init()
-
-    def run(updates: int) -> None:
-        nonlocal state
-        state, metrics = training.chunk(state, 0, updates)
-        jax.block_until_ready((state, metrics))
-
-    run(_FIRST)
-    return run
-
-
-def compare(name: str, seconds: float, rounds: int) -> tuple[float, float, float]:
-    """Return the best updates per second of ours, of PyTorch on one thread, and on all."""
-    run = ours(name)
-    turns = [
-        (rate(run, seconds), measure(name, 1, seconds), measure(name, all_threads(), seconds))
-        for _ in range(rounds)
-    ]
-    best = [max(speeds) for speeds in zip(*turns, strict=True)]
-    return best[0], best[1], best[2]
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Print a line per algorithm and return the exit status: 1 if a goal is missed."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.yardstick", description=__doc__)
-    parser.add_argument("names", nargs="*", default=NAMES, help=f"of {', '.join(NAMES)}; all by default")
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.names) - set(NAMES):
-        parser.error(f"there is no counterpart of {', '.join(unknown)}; there are {', '.join(NAMES)}")
-    versions = f"torch {torch.__version__}, jax {jax.__version__}"
-    print(f"Updates per second, best of {options.rounds} rounds; {versions}")
-    heads = "ours", "torch, 1 thread", f"torch, {all_threads()} threads", "ours / better", "goal"
-    print(f"{'':8}" + "".join(f"{head:>18}" for head in heads))
-    ratios = []
-    for name in options.names:
-        mine, one, several = compare(name, options.seconds, options.rounds)
-        ratios.append(mine / max(one, several))
-        print(f"{name:8}{mine:18.1f}{one:18.1f}{several:18.1f}{ratios[-1]:18.2f}{GOAL:18}", flush=True)
-    return int(min(ratios) < GOAL)
+def main() -> None:
+    """Print the lines."""
+    for line in yardstick():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
