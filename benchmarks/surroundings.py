@@ -11,16 +11,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import h5py
 import jax
 import numpy as np
 
 from algos.iql import IQL
-from benchmarks.setting import ACTION, STATE, Line, make_training, observe
+from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rates
 from cocoa.config import DataConfig
 from cocoa.data import Scaling, load, prepare
 from cocoa.data.spaces import spaces
@@ -146,24 +148,39 @@ def evaluating() -> Iterator[Line]:
         return actions[-1]
 
     evaluator.evaluate(recorded, 0)
-    whole, steps = [], []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        evaluator.evaluate(lambda states: actor(learner, states), 0)
-        middle = time.perf_counter()
-        _step(evaluator, [scaling.to_environment(action[0]) for action in actions])
-        whole.append(middle - start)
-        steps.append(time.perf_counter() - middle)
+    known = [scaling.to_environment(action[0]) for action in actions]
+    vectorised = gymnasium.make_vec(ENV, 10, vectorization_mode="sync")
+    works: dict[str, Callable[[], Any]] = {
+        "evaluation": lambda: evaluator.evaluate(lambda states: actor(learner, states), 0),
+        "vectorised": lambda: _step(vectorised, known),
+        "bare": lambda: _step_each(evaluator._envs, known),
+    }
+    measured = rates({name: partial(_once, work) for name, work in works.items()}, ROUNDS)
     evaluator.close()
-    yield Line("evaluation over bare stepping", min(whole) / min(steps), "", 1.25, below=True)
+    vectorised.close()
+    ratio = {name: rate / measured["evaluation"] for name, rate in measured.items()}
+    yield Line("evaluation over stepping Gymnasium's vector", ratio["vectorised"], "", 1.25, below=True)
+    yield Line("evaluation over stepping each environment", ratio["bare"])
 
 
-def _step(evaluator: Evaluator, actions: list[np.ndarray]) -> None:
-    """Run an episode in each environment."""
-    for index, env in enumerate(evaluator._envs):
+def _once(work: Callable[[], Any]) -> float:
+    work()
+    return 1
+
+
+def _step(envs: gymnasium.vector.VectorEnv, actions: list[np.ndarray]) -> None:
+    """Run an episode in all environments at once."""
+    envs.reset(seed=0)
+    for action in actions:
+        envs.step(action)
+
+
+def _step_each(envs: list[gymnasium.Env], actions: list[np.ndarray]) -> None:
+    """Run an episode in each environment, and do nothing else."""
+    for index, env in enumerate(envs):
         env.reset(seed=index)
     for action in actions:
-        for env, one in zip(evaluator._envs, action, strict=True):
+        for env, one in zip(envs, action, strict=True):
             env.step(one)
 
 
