@@ -299,7 +299,8 @@ class Experiment:
                     if evaluator:
                         self._evaluate(evaluator, actor, state, bar)
                     self._save(state)
-                    self.summarize("running")
+                    with self.stage("logging"):
+                        self.summarize("running")
                 if self.stopper.requested:
                     self._save(state)
                     self.stopper.check()
