@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 
 _MAX_BYTES = 2 * 1024**3
-_MIN_SECONDS = 0.1  # of compilation; what is faster is not worth a file
+_MIN_SECONDS = 0.01  # of compilation; a start compiles dozens of programs that take little more
 
 
 def keep_compilations(folder: Path) -> None:

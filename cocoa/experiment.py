@@ -30,7 +30,6 @@ from cocoa.diagnostics import diagnose
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.policy import Senses, checkpoint_path, save_senses
 from cocoa.preparation import Prepared, prepare_run
-from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Actor, Training, TrainState
@@ -182,6 +181,8 @@ class Experiment:
         self.metrics.close()
         summary = self.summarize(status)
         if summary["return"] is not None:
+            from cocoa.report.plots import learning_curve  # slow to import, and not needed for a start
+
             curve = learning_curve(self.folder, behaviour=_behaviour(summary))
             self.wandb.image("learning_curve", curve)
         self.wandb.finish(summary)
@@ -262,6 +263,8 @@ class Experiment:
         found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
         self._log(0, by_seed([one.summary() for one in found], ""), seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
+        from cocoa.report.plots import anchor_plot
+
         anchor_plot(found[0], self.folder / "anchors.png")
         self.wandb.image("anchors", self.folder / "anchors.png")
 
@@ -296,7 +299,8 @@ class Experiment:
                     if evaluator:
                         self._evaluate(evaluator, actor, state, bar)
                     self._save(state)
-                    self.summarize("running")
+                    with self.stage("logging"):
+                        self.summarize("running")
                 if self.stopper.requested:
                     self._save(state)
                     self.stopper.check()
@@ -332,8 +336,9 @@ class Experiment:
         bar.advance(0, metrics)
 
     def _log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
-        self.metrics.write(step, metrics, seeds)
-        self.wandb.log(step, metrics)
+        with self.stage("logging"):
+            self.metrics.write(step, metrics, seeds)
+            self.wandb.log(step, metrics)
 
     def _save(self, state: TrainState) -> None:
         """Write a checkpoint: the state, and what else is needed to go on as if nothing had happened."""

@@ -1,0 +1,110 @@
+"""The PyTorch that ours is measured against computes the same: parameters after a few equal updates."""
+
+import jax
+import numpy as np
+import pytest
+from conftest import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, scatter
+
+from algos.cql import CQL
+from algos.iql import IQL
+from algos.td3_bc import TD3BC
+
+torch = pytest.importorskip("torch", reason="pip install -e '.[bench]'")
+from benchmarks import pytorch  # noqa: E402
+
+UPDATES = 6
+
+
+def dense(*layers):
+    """The parameters of layers side by side, in PyTorch's order."""
+    kernel = np.concatenate([layer["kernel"] for layer in layers], axis=1)
+    return [kernel.T, np.concatenate([layer["bias"] for layer in layers])]
+
+
+def mlp(params):
+    """A network's parameters in PyTorch's order, all its heads as one layer."""
+    hidden, heads = params["MLP_0"], [params[name] for name in sorted(params) if name.startswith("Dense")]
+    return [array for name in sorted(hidden) for array in dense(hidden[name])] + dense(*heads)
+
+
+def critics(params):
+    return mlp(params["Value_0"]) + mlp(params["Value_1"])
+
+
+def gaussian(params):
+    return [params["log_std"], *mlp(params)]
+
+
+LAYOUT = {
+    IQL: {"actor": gaussian, "critics": critics, "value": mlp, "target_critics": critics},
+    TD3BC: {"actor": mlp, "critics": critics, "target_actor": mlp, "target_critics": critics},
+    CQL: {"actor": mlp, "critics": critics, "target_critics": critics},
+}
+
+
+def parameters(state, layout):
+    found = {name: getattr(state, name) for name in layout}
+    trees = {name: getattr(one, "params", one) for name, one in found.items()}
+    return {name: layout[name](jax.tree.map(np.asarray, tree)) for name, tree in trees.items()}
+
+
+def noise(algorithm, key, shape):
+    """The random numbers that our update draws from its key."""
+    if isinstance(algorithm, IQL):
+        return ()
+    if isinstance(algorithm, TD3BC):
+        return (jax.random.normal(key, shape),)
+    critic_key, actor_key = jax.random.split(key)
+    target_key, gap_key = jax.random.split(critic_key)
+    uniform_key, now_key, then_key = jax.random.split(gap_key, 3)
+    many = (algorithm.samples, *shape)
+    return (
+        jax.random.normal(target_key, shape),
+        jax.random.uniform(uniform_key, many, minval=-1.0, maxval=1.0),
+        jax.random.normal(now_key, many),
+        jax.random.normal(then_key, many),
+        jax.random.normal(actor_key, shape),
+    )
+
+
+def tensors(tree):
+    return jax.tree.map(lambda x: torch.from_numpy(np.array(x)), tree)
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        IQL(hidden=(16, 16), learning_rate=0.003, target_rate=0.1),
+        TD3BC(hidden=(16, 16), learning_rate=0.003, target_rate=0.1),
+        CQL(
+            hidden=(16, 16), samples=3, actor_learning_rate=0.003, critic_learning_rate=0.003, target_rate=0.1
+        ),
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_equal_updates_give_equal_parameters(algorithm):
+    layout = LAYOUT[type(algorithm)]
+    targets = [name for name in layout if name.startswith("target")]
+    state = algorithm.init(jax.random.key(0), make_networks(False), make_batch(False), 100)
+    state = scatter(state, [name for name in layout if name not in targets], targets)
+    learner = pytorch.IN_PYTORCH[type(algorithm)](algorithm, OBSERVATION_DIM, ACTION_DIM, 100)
+    start = parameters(state, layout)
+    with torch.no_grad():
+        for name, arrays in start.items():
+            for parameter, array in zip(getattr(learner, name).parameters(), arrays, strict=True):
+                parameter.copy_(torch.from_numpy(np.array(array)))
+    update = jax.jit(algorithm.update)
+    for step in range(UPDATES):
+        batch, key = make_batch(False, seed=step), jax.random.key(step)
+        drawn = noise(algorithm, key, batch.action.shape)
+        learner.update(pytorch.Batch(**tensors(vars(batch))), *tensors(drawn))
+        state, _ = update(state, batch, key)
+    for name, arrays in parameters(state, layout).items():
+        moved = max(np.abs(new - old).max() for new, old in zip(arrays, start[name], strict=True))
+        assert moved > 0.005
+        for parameter, array in zip(getattr(learner, name).parameters(), arrays, strict=True):
+            np.testing.assert_allclose(parameter.detach(), array, atol=1e-4, err_msg=name)
+    if isinstance(algorithm, CQL):
+        expected = state.log_alpha.params["value"]
+        np.testing.assert_allclose(learner.log_alpha.detach(), expected, atol=1e-4)
+        assert abs(expected) > 0.005
