@@ -113,6 +113,23 @@ def observe(cocoa: CocoaConfig | None, dynamics: EnsembleConfig = DYNAMICS) -> t
     return Observe(jnp.zeros(STATE), jnp.ones(STATE), anchors), model
 
 
+def make_data(see: Observe, rows: int) -> Batch:
+    """Return so many normal transitions, observed."""
+    rng = np.random.default_rng(0)
+
+    def normal(*shape: int) -> jax.Array:
+        return jnp.asarray(rng.standard_normal(shape, np.float32))
+
+    observed = jax.jit(lambda see, states: in_chunks(see, states))
+    return Batch(
+        observation=observed(see, normal(rows, STATE)),
+        action=jnp.clip(normal(rows, ACTION), -1, 1),
+        reward=normal(rows),
+        terminal=jnp.zeros(rows),
+        next_observation=observed(see, normal(rows, STATE)),
+    )
+
+
 def make_training(
     algorithm: Algorithm,
     cocoa: CocoaConfig | None,
@@ -122,29 +139,17 @@ def make_training(
     batch_size: int = 256,
     anchored: bool = True,
 ) -> Training:
-    """Return a training on normal states and actions.
+    """Return a training on normal transitions.
 
     With `anchored` false the encoder is COCOA's, but anchors cost nothing: every state is its own.
     """
-    rng = np.random.default_rng(0)
     see, model = observe(cocoa)
     if cocoa is not None and not anchored:
         see = replace(see, anchors=Partial(_itself))
-
-    def normal(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.standard_normal(shape, np.float32))
-
-    states = jax.jit(lambda see, x: in_chunks(see, x))
-    batch = Batch(
-        observation=states(see, normal(rows, STATE)),
-        action=jnp.clip(normal(rows, ACTION), -1, 1),
-        reward=normal(rows),
-        terminal=jnp.zeros(rows),
-        next_observation=states(see, normal(rows, STATE)),
-    )
     world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
     networks = build_networks(algorithm, cocoa, ACTION)
-    return Training(algorithm, networks, batch, tuple(range(seeds)), 1_000_000, batch_size, world=world)
+    data = make_data(see, rows)
+    return Training(algorithm, networks, data, tuple(range(seeds)), 1_000_000, batch_size, world=world)
 
 
 def _never(state: Any, action: Any, next_state: Any) -> Any:

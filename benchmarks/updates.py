@@ -12,9 +12,10 @@ import jax
 from algos import REGISTRY, cql
 from algos.base import Algorithm
 from benchmarks.flops import Sizes, needed
-from benchmarks.setting import Line, make_training, peak_flops, rates, updates
+from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
 from cocoa.config import CocoaConfig
 from cocoa.training.loop import compiler_options
+from cocoa.transduction import build_networks
 
 FLOOR = {"bc": 2000, "iql": 400, "td3_bc": 500, "cql": 20, "mopo": 1000}
 """Updates per measurement; MOPO's hold one round of rollouts."""
@@ -52,11 +53,11 @@ def compiled() -> Iterator[Line]:
 
 def compile_update(algorithm: Algorithm, cocoa: CocoaConfig | None) -> Any:
     """Return one update as XLA compiles it."""
-    training = make_training(algorithm, cocoa, rows=256)
-    state = jax.tree.map(lambda x: x[0], training.init().learner)
+    batch = make_data(observe(cocoa)[0], Sizes().batch)
+    state = algorithm.init(jax.random.key(0), build_networks(algorithm, cocoa, ACTION), batch, 1_000_000)
     update = jax.jit(algorithm.update, compiler_options=dict(compiler_options()))
     with mock.patch.object(cql, "_ROWS_AT_ONCE", 10**9):  # XLA counts the body of a loop once
-        return update.lower(state, training._data(), jax.random.key(0)).compile()
+        return update.lower(state, batch, jax.random.key(0)).compile()
 
 
 def _without_delay(algorithm: Algorithm) -> Algorithm:
