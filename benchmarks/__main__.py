@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import accelerator, growth, updates
+from benchmarks import accelerator, growth, surroundings, updates, yardstick
 from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
@@ -18,7 +18,9 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "compiled": updates.compiled,
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
+    "yardstick": yardstick.yardstick,
     "growth": growth.growth,
+    "surroundings": surroundings.surroundings,
     "accelerator": accelerator.accelerator,
 }
 
