@@ -31,14 +31,10 @@ def yardstick() -> Iterator[Line]:
     """Updates per second of ours beside eager PyTorch's, on one thread and on all."""
     _need_torch()
     for name, length in LENGTHS.items():
-        threads = all_threads()
-        measured = rates(
-            {
-                "ours": lasting(updates(make_training(REGISTRY[name](), None), length), SECONDS),
-                "torch, 1 thread": torch_updates(name, 1, SECONDS),
-                f"torch, {threads} threads": torch_updates(name, threads, SECONDS),
-            }
-        )
+        works = {"ours": lasting(updates(make_training(REGISTRY[name](), None), length), SECONDS)}
+        for threads in sorted({1, all_threads()}):
+            works[f"torch, threads: {threads}"] = torch_updates(name, threads, SECONDS)
+        measured = rates(works)
         for who, rate in measured.items():
             yield Line(f"{name}: {who}", rate, "updates/s")
         ours, *theirs = measured.values()
