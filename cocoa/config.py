@@ -87,8 +87,8 @@ class DistributedConfig:
     """One run in several processes, each of which trains its own share of the seeds."""
 
     coordinator: str | None = None
-    """host:port at which the first process listens, the same in all; auto: SLURM, Open MPI or the TPU pod tells
-    all three; None: this process trains alone."""
+    """host:port at which the first process listens, the same in all; auto: SLURM, Open MPI or the TPU pod
+    tells all three; None: this process trains alone."""
     processes: int | None = None
     """How many processes there are; the number of seeds must be a multiple of it."""
     process: int | None = None
@@ -130,8 +130,8 @@ class Config:
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
     """Forward and reverse models."""
     devices: int | None = None
-    """Over how many devices of each process the seeds are spread, each getting the same number. None: as many as
-    that allows of the accelerators or, on a CPU, of the cores."""
+    """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
+    as that allows of the accelerators or, on a CPU, of the cores."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
     wandb: str = "auto"
@@ -220,8 +220,8 @@ def _validate_distributed(config: DistributedConfig) -> None:
             )
     elif config.processes is None or config.process is None or config.process >= config.processes:
         raise ConfigError(
-            f"distributed.coordinator={config.coordinator} needs distributed.processes, how many there are, and "
-            "distributed.process, which of them this is, from 0."
+            f"distributed.coordinator={config.coordinator} needs distributed.processes, how many there are, "
+            "and distributed.process, which of them this is, from 0."
         )
 
 

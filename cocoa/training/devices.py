@@ -14,7 +14,7 @@ from cocoa.errors import ConfigError
 
 AXIS = "seeds"
 SPLIT, WHOLE = PartitionSpec(AXIS), PartitionSpec()
-"""Leaves with a leading axis of seeds, each device holding its own; leaves of which each device has a copy."""
+"""Leaves with a leading axis of seeds, each device holding its own; leaves that each device has a copy of."""
 
 
 def offer_cores(devices: int | None, seeds: int) -> None:
@@ -23,10 +23,8 @@ def offer_cores(devices: int | None, seeds: int) -> None:
     `devices` None offers as many as get the same number of `seeds` each, unless the user has told JAX how
     many there are. Without an effect once JAX has started.
     """
-    told = jax.config.jax_num_cpu_devices >= 0 or "host_platform_device_count" in os.environ.get(  # type: ignore[attr-defined]
-        "XLA_FLAGS", ""
-    )
-    if told and devices is None:
+    told = jax.config.jax_num_cpu_devices >= 0  # type: ignore[attr-defined]
+    if devices is None and (told or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")):
         return
     count = devices or even(seeds, cores())
     with contextlib.suppress(RuntimeError):  # JAX has started
@@ -53,8 +51,8 @@ def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
     present = jax.local_devices()
     if devices is not None and devices > len(present):
         raise ConfigError(
-            f"devices={devices} is not possible: JAX has {len(present)} here. The cores of a CPU count only if "
-            "JAX has computed nothing before."
+            f"devices={devices} is not possible: JAX has {len(present)} here. The cores of a CPU count only "
+            "if JAX has computed nothing before."
         )
     return Mesh(np.array(present[: even(seeds, devices or len(present))]), (AXIS,))
 

@@ -108,9 +108,7 @@ class Training:
         self._chunk = self._compiled(
             self._chunk_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT, WHOLE, WHOLE)
         )
-        self._refresh = self._compiled(
-            self._refresh_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT)
-        )
+        self._refresh = self._compiled(self._refresh_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT))
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
@@ -170,8 +168,10 @@ class Training:
         return jax.jit(spread, donate_argnums=0, compiler_options=dict(compiler_options()))
 
     def _empty_buffer(self) -> Any:
+        placed = NamedSharding(self.mesh, SPLIT)
+
         def empty(leaf: Any) -> Array:
-            return jnp.zeros((len(self.keys), *leaf.shape), leaf.dtype, device=NamedSharding(self.mesh, SPLIT))
+            return jnp.zeros((len(self.keys), *leaf.shape), leaf.dtype, device=placed)
 
         return jax.tree.map(empty, self._buffer)
 
@@ -263,6 +263,7 @@ class Actor:
 
         `mesh` is that of the training.
         """
+        self.mesh = mesh
         self.observe = (split if per_seed else copied)(observe, mesh)
 
         def act(learner: Any, states: Array, see: Observe) -> Array:
@@ -273,10 +274,9 @@ class Actor:
             return over_seeds(act, (learner, states, *own), common)
 
         specs = SPLIT, SPLIT, SPLIT if per_seed else WHOLE
-        placed = tuple(NamedSharding(mesh, spec) for spec in specs)
         spread = jax.shard_map(act_of_all_seeds, mesh=mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
-        self._act = jax.jit(spread, in_shardings=placed)
+        self._act = jax.jit(spread)
 
     def __call__(self, learner: Any, states: ArrayLike) -> Array:
         """Return actions (seeds, ..., A) in [-1, 1] for states (seeds, ..., O) in the environment's units."""
-        return self._act(learner, states, self.observe)
+        return self._act(learner, split(states, self.mesh), self.observe)

@@ -25,9 +25,9 @@ def join(config: DistributedConfig) -> None:
     """
     if config.coordinator is None or jax.distributed.is_initialized():
         return
-    arguments = (config.coordinator, config.processes, config.process)
+    address = None if config.coordinator == "auto" else config.coordinator
     try:
-        jax.distributed.initialize(*(() if config.coordinator == "auto" else arguments))
+        jax.distributed.initialize(address, config.processes, config.process)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"The processes of distributed.coordinator={config.coordinator} do not find each other: {error}"
