@@ -68,10 +68,11 @@ def copied(tree: Any, mesh: Mesh) -> Any:
 
 
 def describe(mesh: Mesh, seeds: int) -> str:
-    """Return where so many seeds are trained."""
+    """Return where so many seeds of this process are trained."""
     kind = mesh.devices.flat[0].device_kind
     used, present = mesh.size, jax.local_device_count()
     devices = f"{used} device{'s' if used > 1 else ''} ({kind})"
     each = f"{seeds // used} seed{'s' if seeds > used else ''} each"
     left = f"; {present - used} more would get an unequal share and stay idle" if present > used else ""
-    return f"Training on {devices}, {each}{left}"
+    processes = f" in each of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return f"Training on {devices}{processes}, {each}{left}"

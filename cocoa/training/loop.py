@@ -118,7 +118,8 @@ class Training:
             return self.algorithm.init(key, self.networks, self._example, self.updates)
 
         # Not jitted as a whole: that would compile every layer's initialisation anew.
-        states = [one(key) for key in jax.device_put(self.keys, jax.local_devices()[0])]
+        keys = jax.device_put(self.keys, jax.local_devices()[0])
+        states = [one(keys[seed]) for seed in range(len(keys))]
         learner = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         rounds = self.source.rounds
         snapshots = jax.tree.map(lambda x: jnp.stack([x] * rounds, axis=1), learner) if rounds else ()
