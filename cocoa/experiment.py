@@ -386,7 +386,7 @@ class Experiment:
 
     def _evaluate(self, evaluator: Evaluator, actor: Actor, state: TrainState, bar: TrainingBar) -> None:
         with self.stage("evaluation"):
-            returns = evaluator.evaluate(lambda states: actor(state.learner, states), self.step).mean(axis=1)
+            returns = evaluator.evaluate(actor.policy(state.learner), self.step).mean(axis=1)
             returns = processes.gather(returns)
         metrics = {"evaluation/return": returns}
         scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -65,6 +66,19 @@ def split(tree: Any, mesh: Mesh) -> Any:
 def copied(tree: Any, mesh: Mesh) -> Any:
     """Return a tree of which every device has one copy."""
     return jax.device_put(tree, NamedSharding(mesh, WHOLE))
+
+
+def copies(tree: Any, mesh: Mesh) -> Iterator[Any]:
+    """Yield the tree on one device after the other."""
+    for device in mesh.devices.flat:
+        yield jax.device_put(tree, device)
+
+
+def by_seed(tree: Any) -> list[Any]:
+    """Return what `split` has spread as a tree for each seed, on its device."""
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [[row for shard in leaf.addressable_shards for row in shard.data] for leaf in leaves]
+    return [jax.tree.unflatten(structure, row) for row in zip(*columns, strict=True)]
 
 
 def describe(mesh: Mesh, seeds: int) -> str:

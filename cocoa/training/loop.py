@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
-from numpy.typing import ArrayLike
 
 from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
 from cocoa.decomposition import Observe
-from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
+from cocoa.training.devices import SPLIT, WHOLE, by_seed, copied, copies, seeds_mesh, split
 
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """Without the fusions of this library, an update with LayerNorm takes about a sixth less time on CPUs."""
@@ -123,7 +123,8 @@ class Training:
         learner = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         rounds = self.source.rounds
         snapshots = jax.tree.map(lambda x: jnp.stack([x] * rounds, axis=1), learner) if rounds else ()
-        return TrainState(*split((learner, snapshots), self.mesh), self._empty_buffer())
+        learner, snapshots = split((learner, snapshots), self.mesh)
+        return TrainState(learner, snapshots, self._empty_buffer())
 
     def restore(self, saved: TrainState, step: int) -> TrainState:
         """Return the state before the update `step`, of which `TrainState.saved` was kept."""
@@ -257,27 +258,28 @@ def _given(mapped: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[Batch,
 
 
 class Actor:
-    """The deterministic policies of all seeds as one jitted function of states."""
+    """The deterministic policies of all seeds, each on the device that trains it."""
 
     def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
         """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
 
         `mesh` is that of the training.
         """
-        self.mesh = mesh
-        self.observe = (split if per_seed else copied)(observe, mesh)
+        self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
+        self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
 
-        def act(learner: Any, states: Array, see: Observe) -> Array:
-            return algorithm.act(learner, see(states))
+    def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
 
-        def act_of_all_seeds(learner: Any, states: Array, see: Observe) -> Array:
-            own, common = ((see,), ()) if per_seed else ((), (see,))
-            return over_seeds(act, (learner, states, *own), common)
+        It is a program of one seed, called for each: one of several would round in another way for each
+        number of seeds, and on a CPU it would not be faster.
+        """
+        learners = by_seed(learner)
+        each = len(learners) // len(self.observes)
+        observes = [observe for observe in self.observes for _ in range(each)]
 
-        specs = SPLIT, SPLIT, SPLIT if per_seed else WHOLE
-        spread = jax.shard_map(act_of_all_seeds, mesh=mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
-        self._act = jax.jit(spread)
+        def act(states: np.ndarray) -> np.ndarray:
+            actions = [self._act(*given) for given in zip(learners, observes, states, strict=True)]
+            return np.stack(jax.device_get(actions))
 
-    def __call__(self, learner: Any, states: ArrayLike) -> Array:
-        """Return actions (seeds, ..., A) in [-1, 1] for states (seeds, ..., O) in the environment's units."""
-        return self._act(learner, split(states, self.mesh), self.observe)
+        return act
