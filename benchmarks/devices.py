@@ -21,7 +21,7 @@ from cocoa.training.loop import Training
 from cocoa.transduction import build_networks
 
 SEEDS, TRANSITIONS, STATE, ACTION = (0, 1), 100_000, 17, 6
-WARM_UP, UPDATES, REPETITIONS = 20, 500, 3
+WARM_UP, UPDATES, REPETITIONS = 20, 200, 3
 
 
 def measure(devices: int) -> float:
