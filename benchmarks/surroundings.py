@@ -139,19 +139,19 @@ def evaluating() -> Iterator[Line]:
     scaling = Scaling(np.zeros(STATE, np.float32), np.ones(STATE, np.float32), 0 * half_range, half_range)
     evaluator = Evaluator(ENV, (0,), 10, scaling)
     algorithm = IQL()
-    learner = make_training(algorithm, None, rows=256).init().learner
-    actor = Actor(algorithm, observe(None)[0], False)
+    training = make_training(algorithm, None, rows=256)
+    act = Actor(algorithm, observe(None)[0], False, training.mesh).policy(training.init().learner)
     actions: list[np.ndarray] = []
 
     def recorded(states: np.ndarray) -> Any:
-        actions.append(np.asarray(actor(learner, states)))
+        actions.append(act(states))
         return actions[-1]
 
     evaluator.evaluate(recorded, 0)
     known = [scaling.to_environment(action[0]) for action in actions]
     vectorised = gymnasium.make_vec(ENV, 10, vectorization_mode="sync")
     works: dict[str, Callable[[], Any]] = {
-        "evaluation": lambda: evaluator.evaluate(lambda states: actor(learner, states), 0),
+        "evaluation": lambda: evaluator.evaluate(act, 0),
         "vectorised": lambda: _step(vectorised, known),
         "bare": lambda: _step_each(evaluator._envs, known),
     }

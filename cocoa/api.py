@@ -54,6 +54,11 @@ def fit(
     return load_policy(experiment.run(config, arrays, notes))
 
 
-def resume(folder: str | os.PathLike[str], dataset: Dataset | None = None) -> Policy:
-    """Go on with a run that was cut, and return its policy; `dataset` is needed if it was made of arrays."""
-    return load_policy(experiment.resume(os.fspath(folder), dataset))
+def resume(
+    folder: str | os.PathLike[str], dataset: Dataset | None = None, devices: int | None = None
+) -> Policy:
+    """Go on with a run that was cut, and return its policy.
+
+    `dataset` is needed if it was made of arrays; `devices` may be other than before.
+    """
+    return load_policy(experiment.resume(os.fspath(folder), dataset, devices))

@@ -82,18 +82,21 @@ def _run(overrides: Sequence[str]) -> None:
 
 
 def _resume(arguments: Sequence[str]) -> None:
-    if len(arguments) > 1:
-        others = " ".join(argument for argument in arguments if not argument.startswith("resume="))
+    given = [argument for argument in arguments if not argument.startswith("resume=")]
+    others = [argument for argument in given if not argument.startswith(("devices=", "distributed."))]
+    if others or len(arguments) - len(given) > 1:
         raise ConfigError(
-            f"A run is resumed with its own configuration: give resume=... alone, without {others}. "
-            "To change a field, start a new run; it finds the models and anchors of the old one."
+            "A run is resumed with its own configuration: give resume=... alone, without "
+            f"{' '.join(others)}. To change a field, start a new run; it finds the models and anchors of the "
+            "old one."
         )
-    folder = arguments[0].removeprefix("resume=")
+    folder = next(x for x in arguments if x.startswith("resume=")).removeprefix("resume=")
     if not folder:
         raise ConfigError("resume= is empty: give the folder of a run, as in resume=runs/hopper-demo/iql/...")
+    where, _ = compose(given)
     from cocoa import experiment
 
-    experiment.resume(Path(folder).expanduser())
+    experiment.resume(Path(folder).expanduser(), devices=where.devices, distributed=where.distributed)
 
 
 def _show(overrides: Sequence[str]) -> None:

@@ -82,6 +82,19 @@ class CocoaConfig:
     """self-noise: standard deviation of the noise, in standard deviations of the data."""
 
 
+@dataclass(frozen=True)
+class DistributedConfig:
+    """One run in several processes, each of which trains its own share of the seeds."""
+
+    coordinator: str | None = None
+    """host:port at which the first process listens, the same in all; auto: SLURM, Open MPI or the TPU pod
+    tells all three; None: this process trains alone."""
+    processes: int | None = None
+    """How many processes there are; the number of seeds must be a multiple of it."""
+    process: int | None = None
+    """Which of them this is, from 0; the first writes the run's folder."""
+
+
 def cocoa_variant(name: str) -> CocoaConfig:
     """Return what `+cocoa=<name>` stands for. Raises ConfigError for an unknown variant."""
     check_choice("cocoa", name, ANCHOR_VARIANTS)
@@ -116,6 +129,11 @@ class Config:
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
     """Forward and reverse models."""
+    devices: int | None = None
+    """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
+    as that allows of the accelerators or, on a CPU, of the cores."""
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
+    """The other processes of the run, if it has several."""
     wandb: str = "auto"
     """auto (online where a key is set, else offline), online, offline, off."""
     wandb_project: str = "cocoa"
@@ -127,7 +145,8 @@ class Config:
     cache_dir: str | None = None
     """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
     resume: str | None = None
-    """A run folder to go on with; all other fields come from its configuration."""
+    """A run folder to go on with; all other fields come from its configuration, apart from `devices` and
+    `distributed`, which say where it is trained, and nothing of the result."""
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -151,7 +170,7 @@ def from_dict(values: Mapping[str, Any]) -> Config:
     return config
 
 
-_MAY_BE_ZERO = ("eval_episodes",)
+_MAY_BE_ZERO = ("eval_episodes", "distributed.process")
 
 
 def validate(config: Config) -> None:
@@ -188,6 +207,22 @@ def validate(config: Config) -> None:
         if number < least:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
     _validate_ensemble(config.dynamics, max(1, config.algo.members))
+    _validate_distributed(config.distributed)
+
+
+def _validate_distributed(config: DistributedConfig) -> None:
+    numbers = config.processes, config.process
+    if config.coordinator in (None, "auto"):
+        if numbers != (None, None):
+            raise ConfigError(
+                "distributed.processes and distributed.process need distributed.coordinator=host:port, the "
+                "address of the first process."
+            )
+    elif config.processes is None or config.process is None or config.process >= config.processes:
+        raise ConfigError(
+            f"distributed.coordinator={config.coordinator} needs distributed.processes, how many there are, "
+            "and distributed.process, which of them this is, from 0."
+        )
 
 
 def _validate_ensemble(config: EnsembleConfig, least_elites: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
-from cocoa.config import Config
+from cocoa.config import Config, DistributedConfig
 from cocoa.data import (
     Dataset,
     Scaling,
@@ -31,6 +31,8 @@ from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.policy import Senses, checkpoint_path, save_senses
 from cocoa.preparation import Prepared, prepare_run
 from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.training import processes
+from cocoa.training.devices import describe, offer_cores, seeds_mesh
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Actor, Training, TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
@@ -45,38 +47,63 @@ from dynamics.report import format_report
 def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
     """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
 
-    `notes` are told and logged at the start.
+    `notes` are told and logged at the start. With `config.distributed` every process of the run calls this,
+    and gets the same folder.
 
     Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
     saved.
     """
+    _place(config)
     path = Path(config.dataset)
     if dataset is None and path.exists():
         config = replace(config, dataset=str(path.resolve()))
     dataset = dataset or load(config.dataset, config.env)
     config = replace(config, env=config.env or dataset.env)
     _check_evaluation(config)
-    folder = create_run(config)
-    write_config(folder, config)
-    for note in notes:
-        Console(folder).say(note)
+    folder = Path(processes.by_first(lambda: str(_begin(config, notes))))
     _execute(config, dataset, folder)
     return folder
 
 
-def resume(folder: str | Path, dataset: Dataset | None = None) -> Path:
+def resume(
+    folder: str | Path,
+    dataset: Dataset | None = None,
+    devices: int | None = None,
+    distributed: DistributedConfig | None = None,
+) -> Path:
     """Go on with the run in `folder` from where it was saved last, and return the folder.
 
-    The result is bit for bit that of the run without the break, on the same machine. Raises RunError if the
-    folder is no run, or its dataset has changed.
+    The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
+    `distributed` may be other than they were. Raises RunError if the folder is no run, or its dataset has
+    changed.
     """
     folder = find_run(folder)
     config = read_config(folder)
+    config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
+    _place(config)
     if _finished(folder) and checkpoint_path(folder).exists():
-        Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
+        if processes.leads():
+            Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
     dataset = dataset or load(config.dataset, config.env)
     _execute(config, dataset, folder)
+    return folder
+
+
+def _place(config: Config) -> None:
+    """Find the run's processes, and the devices of this one, before anything is computed."""
+    processes.join(config.distributed)
+    count = config.distributed.processes or 1
+    offer_cores(config.devices, max(1, len(config.seeds) // count))
+    processes.share(len(config.seeds))
+
+
+def _begin(config: Config, notes: Sequence[str]) -> Path:
+    """Make and return the folder of a run."""
+    folder = create_run(config)
+    write_config(folder, config)
+    for note in notes:
+        Console(folder).say(note)
     return folder
 
 
@@ -97,18 +124,17 @@ def _check_evaluation(config: Config) -> None:
 
 def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
     lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise RunError(f"{folder} is being trained by another process.") from error
-    console = Console(folder)
-    with lock, Stopper(console.say) as stopper:
-        experiment = Experiment(config, dataset, folder, console, stopper)
+    processes.by_first(lambda: _acquire(lock, folder))
+    say = Console(folder).say if processes.leads() else lambda text: None
+    with _released(lock), Stopper(say) as stopper:
+        kind = Experiment if processes.leads() else Follower
+        experiment = kind(config, dataset, folder, say, stopper)
         try:
             experiment.train()
+            processes.meet()
         except Interrupted:
             experiment.close("interrupted")
-            console.say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
+            say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
             raise KeyboardInterrupt from None
         except BaseException:
             with contextlib.suppress(
@@ -118,25 +144,46 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
             raise
 
 
-class Experiment:
-    """One run: its stages, what it writes, and where it stands."""
+def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RunError(f"{folder} is being trained by another process.") from error
+    return ""
 
-    def __init__(self, config: Config, dataset: Dataset, folder: Path, console: Console, stopper: Stopper):
+
+@contextlib.contextmanager
+def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
+    """Release a lock at the end, if it is held."""
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+class Experiment:
+    """One run: its stages, what it writes, and where it stands.
+
+    With several processes, this is the first's: it writes what all have found.
+    """
+
+    def __init__(
+        self, config: Config, dataset: Dataset, folder: Path, say: Callable[[str], None], stopper: Stopper
+    ):
         """Open the run in `folder`, at its last checkpoint if it has one."""
         self.config = config
         self.dataset = dataset
         self.episodes = best_episodes(dataset, config.data.top_episodes)
         self.folder = folder
-        self.say = console.say
+        self.say = say
         self.stopper = stopper
         self.checkpoint = checkpoint_path(folder)
         saved = self._read_checkpoint()
         self._check_dataset(saved)
         self.step = int(saved.get("step", 0))
         self.seconds = self._read_seconds(saved)
-        self.metrics = MetricsFile(folder / "metrics.csv", int(saved.get("metrics", 0)))
-        self.wandb = WandbLogger(config, folder, self.say)
         self.speed = Speedometer()
+        self._open(saved)
 
     def train(self) -> None:
         """Run all stages to the end."""
@@ -152,13 +199,12 @@ class Experiment:
         stage = self._preparation_stage
         prepared = prepare_run(self.config, self.episodes, batch, scaling, store, stage)
         if self.step == 0:
-            save_senses(self.folder, Senses(prepared.observe, scaling))
+            self._save_senses(Senses(prepared.observe, scaling))
             with self.stage("diagnostics"):
                 self._report_preparation(prepared)
         self.stopper.check()
         self._train(prepared, scaling)
-        summary = self.close("finished")
-        self.say(verdict(summary))
+        self.close("finished")
 
     def summarize(self, status: str) -> dict[str, Any]:
         """Write and return the summary of what is known by now."""
@@ -176,8 +222,8 @@ class Experiment:
         write_summary(self.folder, summary)
         return summary
 
-    def close(self, status: str) -> dict[str, Any]:
-        """Write the summary and the plots, and close all files; return the summary."""
+    def close(self, status: str) -> None:
+        """Write the summary and the plots, and close all files."""
         self.metrics.close()
         summary = self.summarize(status)
         if summary["return"] is not None:
@@ -186,7 +232,8 @@ class Experiment:
             curve = learning_curve(self.folder, behaviour=_behaviour(summary))
             self.wandb.image("learning_curve", curve)
         self.wandb.finish(summary)
-        return summary
+        if status == "finished":
+            self.say(verdict(summary))
 
     @contextlib.contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -196,6 +243,11 @@ class Experiment:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    def _open(self, saved: Mapping[str, str]) -> None:
+        """Open what is written to, as it was at the checkpoint."""
+        self.metrics = MetricsFile(self.folder / "metrics.csv", int(saved.get("metrics", 0)))
+        self.wandb = WandbLogger(self.config, self.folder, self.say)
 
     def _read_checkpoint(self) -> dict[str, str]:
         try:
@@ -269,29 +321,31 @@ class Experiment:
         self.wandb.image("anchors", self.folder / "anchors.png")
 
     def _train(self, prepared: Prepared, scaling: Scaling) -> None:
-        config = self.config
+        config, share = self.config, processes.share(len(self.config.seeds))
+        seeds, prepared = config.seeds[share], prepared.of_seeds(share)
+        mesh = seeds_mesh(len(seeds), config.devices)
+        self.say(describe(mesh, len(seeds)))
         networks = build_networks(config.algo, config.cocoa, prepared.data.action.shape[1])
         training = Training(
             config.algo,
             networks,
             prepared.data,
-            config.seeds,
+            seeds,
             config.updates,
             config.batch_size,
             prepared.per_seed,
             prepared.world,
+            mesh,
         )
-        actor = Actor(config.algo, prepared.observe, prepared.per_seed)
+        actor = Actor(config.algo, prepared.observe, prepared.per_seed, mesh)
         state = training.init()
         if self.checkpoint.exists():
-            template = jax.eval_shape(lambda: training.init().saved)
-            saved = load_tree(self.checkpoint, template, same_shapes=True)
-            state = training.restore(saved, self.step)
+            state = training.restore(self._load(training, share), self.step)
             self.say(f"Going on after update {self.step:,} of {config.updates:,}")
         evaluator = None
         if config.eval_episodes and config.env:
-            evaluator = Evaluator(config.env, config.seeds, config.eval_episodes, scaling)
-        bar = TrainingBar(config.updates, self.step)
+            evaluator = Evaluator(config.env, seeds, config.eval_episodes, scaling)
+        bar = TrainingBar(config.updates, self.step, hidden=not processes.leads())
         with contextlib.closing(bar), contextlib.closing(evaluator or contextlib.ExitStack()):
             while self.step < config.updates:
                 state = self._chunk(training, state, bar)
@@ -301,9 +355,18 @@ class Experiment:
                     self._save(state)
                     with self.stage("logging"):
                         self.summarize("running")
-                if self.stopper.requested:
+                if processes.anywhere(self.stopper.requested):
                     self._save(state)
-                    self.stopper.check()
+                    raise Interrupted
+
+    def _load(self, training: Training, share: slice) -> TrainState:
+        """Return what the checkpoint holds of this process's seeds."""
+
+        def of_all(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((len(self.config.seeds), *leaf.shape[1:]), leaf.dtype)
+
+        template = jax.tree.map(of_all, jax.eval_shape(lambda: training.init().saved))
+        return jax.tree.map(lambda x: x[share], load_tree(self.checkpoint, template, same_shapes=True))
 
     def _chunk(self, training: Training, state: TrainState, bar: TrainingBar) -> TrainState:
         """Train up to the next multiple of `log_every` or `eval_every`, and log what was seen."""
@@ -313,11 +376,11 @@ class Experiment:
         began = time.monotonic()
         with self.stage("training"):
             state, metrics = training.chunk(state, start, end - start)
-            metrics = {f"training/{name}": value for name, value in jax.device_get(metrics).items()}
+            metrics = {f"training/{name}": value for name, value in processes.gather(metrics).items()}
         self.step = end
         self.speed.add(end - start, time.monotonic() - began)
         self._log(end, metrics, config.seeds)
-        self.wandb.log(end, {"updates_per_second": self.speed.updates_per_second})
+        self._log_speed()
         for name, value in metrics.items():
             if not np.isfinite(value).all():
                 bad = [seed for seed, x in zip(config.seeds, value, strict=True) if not np.isfinite(x)]
@@ -327,7 +390,8 @@ class Experiment:
 
     def _evaluate(self, evaluator: Evaluator, actor: Actor, state: TrainState, bar: TrainingBar) -> None:
         with self.stage("evaluation"):
-            returns = evaluator.evaluate(lambda states: actor(state.learner, states), self.step).mean(axis=1)
+            returns = evaluator.evaluate(actor.policy(state.learner), self.step).mean(axis=1)
+            returns = processes.gather(returns)
         metrics = {"evaluation/return": returns}
         scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]
         if None not in scores:
@@ -340,16 +404,48 @@ class Experiment:
             self.metrics.write(step, metrics, seeds)
             self.wandb.log(step, metrics)
 
+    def _log_speed(self) -> None:
+        self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
+
     def _save(self, state: TrainState) -> None:
-        """Write a checkpoint: the state, and what else is needed to go on as if nothing had happened."""
         with self.stage("checkpoints"):
-            metadata = {
-                "step": str(self.step),
-                "metrics": str(self.metrics.position()),
-                "dataset_sha256": self.dataset.sha256,
-                "seconds": json.dumps(self.seconds),
-            }
-            save_tree(self.checkpoint, state.saved, metadata)
+            self._write_checkpoint(processes.gather(state.saved))
+
+    def _write_checkpoint(self, saved: TrainState) -> None:
+        """Write the state of all seeds, and what else is needed to go on as if nothing had happened."""
+        metadata = {
+            "step": str(self.step),
+            "metrics": str(self.metrics.position()),
+            "dataset_sha256": self.dataset.sha256,
+            "seconds": json.dumps(self.seconds),
+        }
+        save_tree(self.checkpoint, saved, metadata)
+
+    def _save_senses(self, senses: Senses) -> None:
+        save_senses(self.folder, senses)
+
+
+class Follower(Experiment):
+    """The run in any other process: it trains its seeds, hands over what it finds, and writes nothing."""
+
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Do nothing."""
+        return {}
+
+    def close(self, status: str) -> None:
+        """Do nothing."""
+
+    def _open(self, saved: Mapping[str, str]) -> None: ...
+
+    def _report_preparation(self, prepared: Prepared) -> None: ...
+
+    def _log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None: ...
+
+    def _log_speed(self) -> None: ...
+
+    def _write_checkpoint(self, saved: TrainState) -> None: ...
+
+    def _save_senses(self, senses: Senses) -> None: ...
 
 
 def _behaviour(summary: Mapping[str, Any]) -> float:

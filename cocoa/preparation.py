@@ -235,6 +235,16 @@ class Prepared:
     histories: list[dict[str, History]]
     """By set of models: the metrics of each epoch, by stage."""
 
+    def of_seeds(self, seeds: slice) -> Prepared:
+        """Return what these seeds of the run need for their training."""
+        if not self.per_seed:
+            return self
+        data = self.data
+        own = (data.observation, data.next_observation, self.observe, self.world)
+        observation, next_observation, observe, world = jax.tree.map(lambda x: x[seeds], own)
+        data = replace(data, observation=observation, next_observation=next_observation)
+        return replace(self, data=data, observe=observe, world=world)
+
 
 def prepare_run(
     config: Config, dataset: Dataset, batch: Batch, scaling: Scaling, store: Store, stage: Stage

@@ -23,18 +23,18 @@ def is_key(leaf: Any) -> bool:
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def key_bits(tree: Any) -> Any:
+    """Return the tree with the integers of typed PRNG keys in their place."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
+
+
 def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> None:
     """Write the arrays of `tree` under their paths in it, with `metadata` in the header.
 
     The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
     """
-    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
-    arrays = {
-        jax.tree_util.keystr(key_path): np.asarray(
-            jax.random.key_data(leaf) if is_key(leaf) else leaf, order="C"
-        )
-        for key_path, leaf in leaves
-    }
+    leaves, _ = jax.tree_util.tree_flatten_with_path(key_bits(tree))
+    arrays = {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
     atomic_write(path, safetensors.numpy.save(arrays, dict(metadata or {})))
 
 

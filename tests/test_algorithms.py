@@ -146,13 +146,14 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
 
 
 def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
-    state = make_training(algorithm, with_cocoa).init()
-    actor = Actor(algorithm, make_observe(with_cocoa), per_seed=False)
+    training = make_training(algorithm, with_cocoa)
+    state = training.init()
+    policy = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policy(state.learner)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
-    actions = actor(state.learner, states)
+    actions = policy(states)
     assert actions.shape == (2, 5, ACTION_DIM)
     assert (jnp.abs(actions) <= 1).all()
-    np.testing.assert_allclose(actor(state.learner, states[:, 0]), actions[:, 0], atol=1e-5)
+    np.testing.assert_allclose(policy(states[:, 0]), actions[:, 0], atol=1e-5)
     one = jax.tree.map(lambda x: x[0], state.learner)
     drawn = jax.jit(algorithm.act)(one, make_observe(with_cocoa)(states[0]), jax.random.key(0))
     assert (jnp.abs(drawn) <= 1).all()
@@ -162,7 +163,8 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
-    first = Actor(algorithm, make_observe(with_cocoa), per_seed=False)(state.learner, states)[..., 0]
+    actor = Actor(algorithm, make_observe(with_cocoa), False, training.mesh)
+    first = actor.policy(state.learner)(states)[..., 0]
     best = 0.0 if algorithm.name == "bc" else 0.5
     assert abs(float(first.mean()) - best) < 0.25
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -238,6 +239,64 @@ def test_two_processes_share_one_cache(config, finished, tmp_path, subprocess_en
         assert_same_run(finished.parent / f"both-{i}", finished)
     names = [path.name.partition("-")[0] for path in (tmp_path / "cache").glob("*.safetensors")]
     assert sorted(names) == ["anchors", "forward", "reverse", "seeker"]
+
+
+def together(config, subprocess_env, *more):
+    """Two processes of one run, and what they print."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"distributed.coordinator=localhost:{probe.getsockname()[1]}"
+    runs = [
+        subprocess.Popen(
+            command(
+                *(config, config.cache_dir, address, "distributed.processes=2", f"distributed.process={i}"),
+                *more,
+            ),
+            env=subprocess_env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    printed = [run.communicate(timeout=300)[0] for run in runs]
+    return [run.returncode for run in runs], printed
+
+
+def test_two_processes_train_one_run(config, finished, subprocess_env):
+    """Each a seed; the first writes what both have found, as one process would have."""
+    codes, printed = together(config, subprocess_env, "name=together")
+    assert codes == [0, 0], printed
+    folder = finished.parent / "together"
+    assert_same_run(folder, finished)
+    assert "in each of 2 processes, 1 seed each" in (folder / "log.txt").read_text()
+    assert "Run folder" in printed[0]
+    assert "Run folder" not in printed[1]
+
+
+def test_what_stops_the_first_process_stops_all(config, finished, subprocess_env):
+    codes, printed = together(config, subprocess_env, "name=whole")
+    assert codes == [2, 2], printed
+    assert "exists already" in printed[0]
+    assert "The first process could not begin" in printed[1]
+
+
+def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monkeypatch):
+    chunk = experiment.Experiment._chunk
+
+    def interrupted(self, *args):
+        if self.step == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+        return chunk(self, *args)
+
+    monkeypatch.setattr(experiment.Experiment, "_chunk", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        experiment.run(dataclasses.replace(config, name="moved"))
+    folder = finished.parent / "moved"
+    script = [sys.executable, str(ROOT / "train.py"), f"resume={folder}", "devices=2"]
+    subprocess.run(script, check=True, env=subprocess_env)
+    assert "Training on 2 devices (cpu), 1 seed each" in (folder / "log.txt").read_text()
+    assert_same_run(folder, finished)
 
 
 def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(config, finished):

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
-from numpy.typing import ArrayLike
+from jax.sharding import Mesh, NamedSharding
 
 from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
 from cocoa.decomposition import Observe
+from cocoa.training.devices import SPLIT, WHOLE, by_seed, copied, copies, seeds_mesh, split
 
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """Without the fusions of this library, an update with LayerNorm takes about a sixth less time on CPUs."""
@@ -67,8 +69,8 @@ class Training:
     """An algorithm on a dataset, for several seeds at once.
 
     Seeds are independent of each other: each draws its own batches, and its results do not depend on which
-    other seeds are trained beside it. The random numbers of an update are a function of seed and step, so
-    that a training can be cut between any two chunks.
+    other seeds are trained beside it, nor on which device. The random numbers of an update are a function of
+    seed and step, so that a training can be cut between any two chunks.
     """
 
     def __init__(
@@ -81,42 +83,52 @@ class Training:
         batch_size: int,
         per_seed: bool = False,
         world: World | None = None,
+        mesh: Mesh | None = None,
     ):
         """Prepare a training of `updates` updates on `data`; a model-based algorithm needs a `world`.
 
         `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading
-        axis of seeds, and so has all of `world`.
+        axis of seeds, and so has all of `world`. The seeds are spread evenly over the devices of `mesh`, each
+        of which gets one copy of what they share; None is one device.
         """
         self.algorithm = algorithm
         self.source = algorithm.source
         self.networks = networks
         self.updates = updates
         self.batch_size = batch_size
-        self.keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        self.mesh = mesh or seeds_mesh(len(seeds), devices=1)
+        self.keys = split(jnp.stack([jax.random.key(seed) for seed in seeds]), self.mesh)
         varied = {"observations": (data.observation, data.next_observation), "world": world}
         common = {"rest": replace(data, observation=None, next_observation=None)}
-        self.mapped, self.shared = (varied, common) if per_seed else ({}, {**varied, **common})
-        options = dict(compiler_options())
-        self._chunk = jax.jit(self._chunk_of_all_seeds, donate_argnums=0, compiler_options=options)
-        self._refresh = jax.jit(self._refresh_of_all_seeds, donate_argnums=0, compiler_options=options)
+        mapped, shared = (varied, common) if per_seed else ({}, {**varied, **common})
+        first = _given(jax.tree.map(lambda x: x[0], mapped), shared)[0]
+        self._example = jax.tree.map(lambda x: x[:1], first)
+        self._buffer = jax.eval_shape(self.source.init, first)
+        self.mapped, self.shared = split(mapped, self.mesh), copied(shared, self.mesh)
+        self._chunk = self._compiled(
+            self._chunk_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT, WHOLE, WHOLE)
+        )
+        self._refresh = self._compiled(self._refresh_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT))
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
-        example = jax.tree.map(lambda x: x[:1], self._data())
 
         def one(key: Array) -> Any:
-            return self.algorithm.init(jax.random.fold_in(key, 0), self.networks, example, self.updates)
+            key = jax.random.fold_in(key, 0)
+            return self.algorithm.init(key, self.networks, self._example, self.updates)
 
         # Not jitted as a whole: that would compile every layer's initialisation anew.
-        states = [one(self.keys[seed]) for seed in range(len(self.keys))]
+        keys = jax.device_put(self.keys, jax.local_devices()[0])
+        states = [one(keys[seed]) for seed in range(len(keys))]
         learner = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
         rounds = self.source.rounds
         snapshots = jax.tree.map(lambda x: jnp.stack([x] * rounds, axis=1), learner) if rounds else ()
+        learner, snapshots = split((learner, snapshots), self.mesh)
         return TrainState(learner, snapshots, self._empty_buffer())
 
     def restore(self, saved: TrainState, step: int) -> TrainState:
         """Return the state before the update `step`, of which `TrainState.saved` was kept."""
-        state = replace(saved, buffer=self._empty_buffer())
+        state = replace(split(saved, self.mesh), buffer=self._empty_buffer())
         if every := self.source.every:
             done = -(-step // every)
             for number in range(max(0, done - self.source.rounds), done):
@@ -149,13 +161,21 @@ class Training:
         buffer = self._refresh(state.buffer, learner, number, self.mapped, self.shared, self.keys)
         return replace(state, buffer=buffer)
 
-    def _data(self) -> Batch:
-        """Return the data as the first seed sees it."""
-        return _given(jax.tree.map(lambda x: x[0], self.mapped), self.shared)[0]
+    def _compiled(self, function: Any, specs: tuple[Any, ...]) -> Any:
+        """Return `function` of all seeds such that each device runs it for its own; it donates the first.
+
+        The types of what varies between devices are not checked: nothing is exchanged between them.
+        """
+        spread = jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
+        return jax.jit(spread, donate_argnums=0, compiler_options=dict(compiler_options()))
 
     def _empty_buffer(self) -> Any:
-        shapes = jax.eval_shape(self.source.init, self._data())
-        return jax.tree.map(lambda x: jnp.zeros((len(self.keys), *x.shape), x.dtype), shapes)
+        placed = NamedSharding(self.mesh, SPLIT)
+
+        def empty(leaf: Any) -> Array:
+            return jnp.zeros((len(self.keys), *leaf.shape), leaf.dtype, device=placed)
+
+        return jax.tree.map(empty, self._buffer)
 
     def _refresh_of_all_seeds(
         self, buffer: Any, learner: Any, number: Array, mapped: Any, shared: Any, keys: Array
@@ -238,14 +258,28 @@ def _given(mapped: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[Batch,
 
 
 class Actor:
-    """The deterministic policies of all seeds as one jitted function of states."""
+    """The deterministic policies of all seeds, each on the device that trains it."""
 
-    def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool):
-        """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds."""
-        self.observe = observe
-        axes = (0, 0 if per_seed else None, 0)
-        self._act = jax.jit(jax.vmap(lambda learner, see, x: algorithm.act(learner, see(x)), in_axes=axes))
+    def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
+        """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
 
-    def __call__(self, learner: Any, states: ArrayLike) -> Array:
-        """Return actions (seeds, ..., A) in [-1, 1] for states (seeds, ..., O) in the environment's units."""
-        return self._act(learner, self.observe, states)
+        `mesh` is that of the training.
+        """
+        self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
+        self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
+
+    def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
+
+        It is a program of one seed, called for each: one of several would round in another way for each
+        number of seeds, and on a CPU it would not be faster.
+        """
+        learners = by_seed(learner)
+        each = len(learners) // len(self.observes)
+        observes = [observe for observe in self.observes for _ in range(each)]
+
+        def act(states: np.ndarray) -> np.ndarray:
+            actions = [self._act(*given) for given in zip(learners, observes, states, strict=True)]
+            return np.stack(jax.device_get(actions))
+
+        return act

@@ -67,10 +67,16 @@ class Progress:
 class TrainingBar:
     """A progress bar over updates, with losses and score; tqdm adds updates/s and the time left."""
 
-    def __init__(self, updates: int, done: int):
-        """`done` of `updates` updates lie behind."""
+    def __init__(self, updates: int, done: int, hidden: bool = False):
+        """`done` of `updates` updates lie behind; a hidden bar shows nothing."""
         self._bar = tqdm(
-            total=updates, initial=done, unit=" updates", unit_scale=True, dynamic_ncols=True, smoothing=0.1
+            total=updates,
+            initial=done,
+            unit=" updates",
+            unit_scale=True,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            disable=hidden,
         )
         self._shown: dict[str, str] = {}
 

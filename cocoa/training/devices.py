@@ -1,0 +1,92 @@
+"""The devices of this process, over which its seeds are spread."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from cocoa.errors import ConfigError
+
+AXIS = "seeds"
+SPLIT, WHOLE = PartitionSpec(AXIS), PartitionSpec()
+"""Leaves with a leading axis of seeds, each device holding its own; leaves that each device has a copy of."""
+
+
+def offer_cores(devices: int | None, seeds: int) -> None:
+    """Let JAX treat cores as devices, if it has nothing but a CPU; call it before JAX computes anything.
+
+    `devices` None offers as many as get the same number of `seeds` each, unless the user has told JAX how
+    many there are. Without an effect once JAX has started.
+    """
+    told = jax.config.jax_num_cpu_devices >= 0  # type: ignore[attr-defined]
+    if devices is None and (told or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")):
+        return
+    count = devices or even(seeds, cores())
+    with contextlib.suppress(RuntimeError):  # JAX has started
+        jax.config.update("jax_num_cpu_devices", count)
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def even(seeds: int, most: int) -> int:
+    """Return the largest number up to `most` that divides `seeds`."""
+    return max(count for count in range(1, min(seeds, most) + 1) if seeds % count == 0)
+
+
+def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
+    """Return the devices for so many seeds, as a mesh with one axis, `AXIS`.
+
+    They are `devices` of this process or, with None, all it has; but no more than get the same number of
+    seeds each: of 4 devices 3 seeds take 3, 6 seeds take 3, and 5 seeds take 1. Raises ConfigError if there
+    are fewer.
+    """
+    present = jax.local_devices()
+    if devices is not None and devices > len(present):
+        raise ConfigError(
+            f"devices={devices} is not possible: JAX has {len(present)} here. The cores of a CPU count only "
+            "if JAX has computed nothing before."
+        )
+    return Mesh(np.array(present[: even(seeds, devices or len(present))]), (AXIS,))
+
+
+def split(tree: Any, mesh: Mesh) -> Any:
+    """Return a tree of leaves (seeds, ...) with each seed on its device."""
+    return jax.device_put(tree, NamedSharding(mesh, SPLIT))
+
+
+def copied(tree: Any, mesh: Mesh) -> Any:
+    """Return a tree of which every device has one copy."""
+    return jax.device_put(tree, NamedSharding(mesh, WHOLE))
+
+
+def copies(tree: Any, mesh: Mesh) -> Iterator[Any]:
+    """Yield the tree on one device after the other."""
+    for device in mesh.devices.flat:
+        yield jax.device_put(tree, device)
+
+
+def by_seed(tree: Any) -> list[Any]:
+    """Return what `split` has spread as a tree for each seed, on its device."""
+    leaves, structure = jax.tree.flatten(tree)
+    columns = [[row for shard in leaf.addressable_shards for row in shard.data] for leaf in leaves]
+    return [jax.tree.unflatten(structure, row) for row in zip(*columns, strict=True)]
+
+
+def describe(mesh: Mesh, seeds: int) -> str:
+    """Return where so many seeds of this process are trained."""
+    kind = mesh.devices.flat[0].device_kind
+    used, present = mesh.size, jax.local_device_count()
+    devices = f"{used} device{'s' if used > 1 else ''} ({kind})"
+    each = f"{seeds // used} seed{'s' if seeds > used else ''} each"
+    left = f"; {present - used} more would get an unequal share and stay idle" if present > used else ""
+    processes = f" in each of {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    return f"Training on {devices}{processes}, {each}{left}"
