@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import growth, updates
+from benchmarks import growth, preparation, updates
 from benchmarks.setting import Line
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "compiled": updates.compiled,
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
+    "preparation": preparation.preparation,
     "growth": growth.growth,
 }
 
