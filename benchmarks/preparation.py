@@ -30,7 +30,7 @@ TABLE_ROWS = 200_000
 
 
 def preparation() -> Iterator[Line]:
-    """Each stage before training, the fits beside the matrix products that they need and the machine's peak."""
+    """Each stage before training; the fits beside the matrix products they need and the peak."""
     measured = rates(
         {
             "peak": peak_flops(),
