@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import accelerator, growth, surroundings, updates, yardstick
+from benchmarks import accelerator, devices, growth, preparation, surroundings, updates, yardstick
 from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
@@ -18,8 +18,10 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "compiled": updates.compiled,
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
+    "preparation": preparation.preparation,
     "yardstick": yardstick.yardstick,
     "surroundings": surroundings.surroundings,
+    "devices": devices.devices,
     "growth": growth.growth,
     "accelerator": accelerator.accelerator,
 }

@@ -1,68 +1,41 @@
-"""What a second device gives: `python -m benchmarks.devices` trains two seeds of IQL on one core and on two.
-
-Each measurement is a process of its own, in which a core is a device; the best of three counts.
-"""
+"""What a second device gives: two seeds of IQL on one core, on two as one device, and on two as two devices."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from algos import Batch
 from algos.iql import IQL
+from benchmarks.setting import Line, make_training, rates, updates
 from cocoa.training.devices import offer_cores, seeds_mesh
-from cocoa.training.loop import Training
-from cocoa.transduction import build_networks
 
-SEEDS, TRANSITIONS, STATE, ACTION = (0, 1), 100_000, 17, 6
-WARM_UP, UPDATES, REPETITIONS = 20, 200, 3
+SEEDS, UPDATES = 2, 200
 
 
-def measure(devices: int) -> float:
-    """Return the updates per second that each of two seeds makes on so many cores of this process."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:devices])
-    offer_cores(devices, len(SEEDS))
-    rng = np.random.default_rng(0)
-
-    def numbers(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.uniform(-1, 1, shape), jnp.float32)
-
-    rows = TRANSITIONS
-    data = Batch(
-        numbers(rows, STATE), numbers(rows, ACTION), numbers(rows), jnp.zeros(rows), numbers(rows, STATE)
-    )
-    networks = build_networks(IQL(), None, ACTION)
-    mesh = seeds_mesh(len(SEEDS), devices)
-    training = Training(IQL(), networks, data, SEEDS, 1_000_000, 256, mesh=mesh)
-    state, _ = training.chunk(training.init(), 0, WARM_UP)
-    jax.block_until_ready(state)
-    start = time.monotonic()
-    state, _ = training.chunk(state, WARM_UP, UPDATES)
-    jax.block_until_ready(state)
-    return UPDATES / (time.monotonic() - start)
+def devices() -> Iterator[Line]:
+    """Two seeds on one device of one core, on one of two cores, and on two of one core each."""
+    one, wide, two = (_measured(cores, count) for cores, count in ((1, 1), (2, 1), (2, 2)))
+    yield Line("1 device of 1 core: rate", one, "updates/s")
+    yield Line("1 device of 2 cores: rate", wide, "updates/s")
+    yield Line("2 devices of 1 core: rate", two, "updates/s")
+    yield Line("2 devices over 1, of 1 core each", two / one, "", 1.6)
+    yield Line("2 devices of 1 core over 1 of 2 cores", two / wide)
 
 
-def best(devices: int) -> float:
-    """Return the largest of several measurements, each in a new process."""
-    command = [sys.executable, "-m", "benchmarks.devices", str(devices)]
-    runs = [subprocess.run(command, check=True, capture_output=True, text=True) for _ in range(REPETITIONS)]
-    return max(float(run.stdout) for run in runs)
+def _measured(cores: int, count: int) -> float:
+    """Return the updates per second of each seed, in a process that has so many cores and devices."""
+    command = [sys.executable, "-m", "benchmarks.devices", str(cores), str(count)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def main() -> None:
-    if len(sys.argv) > 1:
-        print(measure(int(sys.argv[1])))
-        return
-    one, two = best(1), best(2)
-    print(f"{len(SEEDS)} seeds of IQL, updates/s each: 1 device {one:.1f}, 2 devices {two:.1f}")
-    print(f"ratio {two / one:.2f}")
+def _measure(cores: int, count: int) -> float:
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    offer_cores(count, SEEDS)
+    training = make_training(IQL(), None, seeds=SEEDS, mesh=seeds_mesh(SEEDS, count))
+    return rates({"": updates(training, UPDATES)})[""]
 
 
 if __name__ == "__main__":
-    main()
+    print(_measure(*map(int, sys.argv[1:])))

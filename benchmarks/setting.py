@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from algos.base import Algorithm, Batch, World
@@ -138,6 +139,7 @@ def make_training(
     seeds: int = 1,
     batch_size: int = 256,
     anchored: bool = True,
+    mesh: Mesh | None = None,
 ) -> Training:
     """Return a training on normal transitions.
 
@@ -149,7 +151,8 @@ def make_training(
     world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
     networks = build_networks(algorithm, cocoa, ACTION)
     data = make_data(see, rows)
-    return Training(algorithm, networks, data, tuple(range(seeds)), 1_000_000, batch_size, world=world)
+    every = tuple(range(seeds))
+    return Training(algorithm, networks, data, every, 1_000_000, batch_size, world=world, mesh=mesh)
 
 
 def _never(state: Any, action: Any, next_state: Any) -> Any:

@@ -141,6 +141,18 @@ def test_each_epoch_has_its_own_order(system):
     assert not np.array_equal(*kernels)
 
 
+def test_an_epoch_sees_a_bootstrap_of_the_rows_but_for_what_fills_no_batch():
+    config = dataclasses.replace(SMALL, batch_size=32)
+    fit = EnsembleFit(config, np.zeros((500, 1)), np.zeros((500, 1)), jax.random.key(0))
+    orders = [fit.batches(epoch, member) for epoch in range(2) for member in range(2)]
+    assert all(order.shape == (12, 32) and order.min() >= 0 and order.max() < 400 for order in orders)
+    counts = [np.bincount(order.ravel(), minlength=400) for order in orders]
+    between = [np.abs(counts[i] - counts[j]).sum() for i, j in ((0, 2), (1, 3), (0, 1))]
+    assert max(between[:2]) <= 2 * 16  # the same sample but for the 16 left out
+    assert between[2] > 200
+    assert (orders[0] != orders[2]).any()
+
+
 def test_members_return_to_their_best_epoch_and_the_best_become_elites(system):
     s, a, r, s_next = system
     fit = EnsembleFit(
@@ -199,8 +211,7 @@ def test_members_train_on_different_bootstraps_of_the_training_rows():
         state, _ = fit.epoch(state)
     learned = np.asarray(state.params["layers"][0]["bias"])[:, 0]
     train = np.asarray(fit.train_data[1])[:, 0]
-    bootstrap_key = jax.random.split(jax.random.fold_in(fit.key, 1))[0]
-    rows = [jax.random.randint(jax.random.fold_in(bootstrap_key, i), (80,), 0, 80) for i in range(3)]
+    rows = [fit.batches(0, i)[0] for i in range(3)]
     np.testing.assert_allclose(learned, [train[r].mean() for r in rows], atol=0.02)
     assert np.ptp(learned) > 0.06
     assert 0.5 < len(np.unique(rows[0])) / 80 < 0.75  # 1 - 1/e of the rows are expected
