@@ -1,4 +1,4 @@
-"""What a second device gives: two seeds of IQL on one core, on two as one device, and on two as two devices."""
+"""What a second device gives to two seeds of IQL."""
 
 from __future__ import annotations
 

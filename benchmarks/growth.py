@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +28,7 @@ FIGURE = Path(__file__).parents[1] / "docs" / "growth.png"
 
 def _update(*, rows: int = 10_000, seeds: int = 1, batch_size: int = 256) -> float:
     """Return the seconds of an update of IQL+COCOA, for all seeds."""
-    sizes = {"rows": rows, "seeds": seeds, "batch_size": batch_size}
+    sizes: dict[str, Any] = {"rows": rows, "seeds": seeds, "batch_size": batch_size}
     training = make_training(REGISTRY["iql"](), CocoaConfig(), anchored=False, **sizes)
     length = max(10, 100 * 256 // (batch_size * seeds))
     return 1 / rates({"": updates(training, length)})[""]
