@@ -20,6 +20,7 @@ from cocoa.config import (
     CocoaConfig,
     Config,
     DataConfig,
+    DistributedConfig,
     SeekerConfig,
     cocoa_variant,
     from_dict,
@@ -260,10 +261,11 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
 def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.CaptureFixture[str]):
     assert main(["-h"]) == 0
     printed = capsys.readouterr().out
-    inner = {"algo", "cocoa", "data", "dynamics", "seeker"}
+    inner = {"algo", "cocoa", "data", "distributed", "dynamics", "seeker"}
     for path, cls in [
         ("", Config),
         ("data.", DataConfig),
+        ("distributed.", DistributedConfig),
         ("dynamics.", EnsembleConfig),
         ("algo.", IQL),
         ("cocoa.", CocoaConfig),
