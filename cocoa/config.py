@@ -13,6 +13,7 @@ from cocoa.typed import build, check_choice
 from dynamics.config import EnsembleConfig
 
 ANCHOR_VARIANTS = ("seek", "settle", "denoise", "nearest", "random", "self-noise", "zero")
+MATMUL_PRECISIONS = ("default", "high", "highest")
 WANDB_MODES = ("auto", "online", "offline", "off")
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 
@@ -134,6 +135,8 @@ class Config:
     as that allows of the accelerators or, on a CPU, of the cores."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
+    matmul_precision: str = "default"
+    """Of matrix products, where the hardware offers several: default (fast), high, highest (float32)."""
     wandb: str = "auto"
     """auto (online where a key is set, else offline), online, offline, off."""
     wandb_project: str = "cocoa"
@@ -179,6 +182,7 @@ def validate(config: Config) -> None:
     What an algorithm asks of its own fields, it checks in `__post_init__`, with a ValueError.
     """
     check_choice("wandb", config.wandb, WANDB_MODES)
+    check_choice("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
     check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
     if config.cocoa:
         check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)

@@ -126,7 +126,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
     lock = filelock.FileLock(folder / ".lock")
     processes.by_first(lambda: _acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
-    with _released(lock), Stopper(say) as stopper:
+    with _released(lock), _matmul_precision(config.matmul_precision), Stopper(say) as stopper:
         kind = Experiment if processes.leads() else Follower
         experiment = kind(config, dataset, folder, say, stopper)
         try:
@@ -159,6 +159,17 @@ def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def _matmul_precision(name: str) -> Iterator[None]:
+    """Set the precision of matrix products in all threads, which JAX's own context does not."""
+    before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    jax.config.update("jax_default_matmul_precision", name)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)
 
 
 class Experiment:

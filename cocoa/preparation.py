@@ -103,29 +103,29 @@ class Preparation:
         if not cocoa.amortised:
             return exact
         states, std, seed = self.dataset.observations, self.state_std(), self.source["seed"]
-        specification = self._anchors(cocoa) | {"network": asdict(NETWORK)}
-        alike = EnsembleFit(NETWORK, states[:2], states[:2], self.key)
-
-        def make() -> EnsembleFit:
-            return EnsembleFit(NETWORK, *distillation_data(exact, states, std, seed), self._key("amortised"))
-
-        with self.stage("amortised"):
-            network, self.histories["amortised"] = self.store.fit("amortised", specification, make, alike)
+        network = self._network(
+            "amortised", self._anchors(cocoa), lambda: distillation_data(exact, states, std, seed)
+        )
         self.report |= distillation_report(exact, Learned(network), states, std, seed + 1)
         return Learned(network)
 
     def _denoiser(self) -> Ensemble:
-        states, key = self.dataset.observations, self._key("denoiser")
-        alike = EnsembleFit(NETWORK, states[:2], states[:2], key)
+        states, seed = self.dataset.observations, self.source["seed"]
+        return self._network("denoiser", self.source, lambda: denoising_data(states, self.state_std(), seed))
 
-        def make() -> EnsembleFit:
-            return EnsembleFit(NETWORK, *denoising_data(states, self.state_std(), self.source["seed"]), key)
-
-        with self.stage("denoiser"):
-            network, self.histories["denoiser"] = self.store.fit(
-                "denoiser", self.source | {"network": asdict(NETWORK)}, make, alike
+    def _network(
+        self, kind: str, source: dict[str, Any], data: Callable[[], tuple[np.ndarray, np.ndarray]]
+    ) -> Ensemble:
+        """Return a network fitted to `data`, inputs and targets like states, and note its history."""
+        key, few = self._key(kind), self.dataset.observations[:2]
+        with self.stage(kind):
+            found, self.histories[kind] = self.store.fit(
+                kind,
+                source | {"network": asdict(NETWORK)},
+                lambda: EnsembleFit(NETWORK, *data(), key),
+                EnsembleFit(NETWORK, few, few, key),
             )
-        return network
+        return found
 
     def _exact_anchors(self, cocoa: CocoaConfig) -> Anchors:
         ingredients = Ingredients(

@@ -108,6 +108,18 @@ def test_a_training_cut_in_two_equals_one_in_one_piece(algorithm, with_cocoa, tm
     assert any(jax.tree.leaves(moved))
 
 
+@pytest.mark.parametrize("algorithm", ["iql", "mopo"], indirect=True)
+def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algorithm):
+    training = make_training.__wrapped__(algorithm, True)  # its own: other tests' calls would count
+    state, _ = training.chunk(training.init(), 0, 3)
+    given = state.learner
+    with jax.transfer_guard("disallow"):
+        state, _ = training.chunk(state, 3, 2)
+        jax.block_until_ready(state)
+    assert training._chunk._cache_size() == 1
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
+
+
 def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     other = altered(training, keys=jnp.stack([jax.random.key(7), jax.random.key(8)]))

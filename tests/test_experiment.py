@@ -10,9 +10,11 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
+import jax
 import numpy as np
 import pytest
 
@@ -424,3 +426,12 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
     assert len(action) == len(other) == 3
     assert action != other
     assert seed == 1
+
+
+def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():
+    def program(_):
+        return jax.jit(lambda x: x @ x).lower(np.ones((2, 2), np.float32)).as_text()
+
+    with experiment._matmul_precision("highest"), ThreadPoolExecutor(1) as pool:
+        assert "HIGHEST" in next(pool.map(program, [0]))
+    assert "HIGHEST" not in program(0)

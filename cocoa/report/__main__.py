@@ -26,7 +26,7 @@ from cocoa.training.summary import read_summary
 
 _NOT_THE_EXPERIMENT = {
     *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),
-    *("log_every", "wandb", "wandb_project"),
+    *("log_every", "wandb", "wandb_project", "devices", "distributed"),
 }
 """Fields in which runs may differ and their seeds are still samples of the same thing."""
 

@@ -148,17 +148,23 @@ class Training:
             if rounds and start % every == 0:
                 state = self._renewed(_noted(state, number % rounds), number)
             steps = min(length, (number + 1) * every - start)
-            arguments = (state.buffer, number, self.mapped, self.shared, self.keys, start, steps)
+            place, first, count = self._numbers(number, start, steps)
+            arguments = (state.buffer, place, self.mapped, self.shared, self.keys, first, count)
             learner, metrics = self._chunk(state.learner, *arguments)
             state = replace(state, learner=learner)
             parts.append((steps, metrics))
             start, length = start + steps, length - steps
         return state, _mean(parts)
 
+    def _numbers(self, *numbers: int) -> tuple[Array, ...]:
+        """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
+        return copied(tuple(np.int32(number) for number in numbers), self.mesh)
+
     def _renewed(self, state: TrainState, number: int) -> TrainState:
         """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
         learner = jax.tree.map(lambda x: x[:, number % self.source.rounds], state.snapshots)
-        buffer = self._refresh(state.buffer, learner, number, self.mapped, self.shared, self.keys)
+        (place,) = self._numbers(number)
+        buffer = self._refresh(state.buffer, learner, place, self.mapped, self.shared, self.keys)
         return replace(state, buffer=buffer)
 
     def _compiled(self, function: Any, specs: tuple[Any, ...]) -> Any:
@@ -167,7 +173,9 @@ class Training:
         The types of what varies between devices are not checked: nothing is exchanged between them.
         """
         spread = jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
-        return jax.jit(spread, donate_argnums=0, compiler_options=dict(compiler_options()))
+        # Outputs are placed like inputs: else there would be a second program for what the first returns.
+        placed, options = NamedSharding(self.mesh, SPLIT), dict(compiler_options())
+        return jax.jit(spread, donate_argnums=0, out_shardings=placed, compiler_options=options)
 
     def _empty_buffer(self) -> Any:
         placed = NamedSharding(self.mesh, SPLIT)
