@@ -9,24 +9,14 @@ import jax
 import numpy as np
 
 from benchmarks.flops import Net, chain
-from benchmarks.setting import (
-    ACTION,
-    DYNAMICS,
-    ROWS,
-    STATE,
-    Line,
-    ensemble,
-    observe,
-    peak_flops,
-    rates,
-)
+from benchmarks.setting import ACTION, DYNAMICS, STATE, Line, ensemble, observe, peak_flops, rates
 from cocoa.anchors import SeekerFit
 from cocoa.anchors.table import anchor_table
 from cocoa.config import CocoaConfig, SeekerConfig
 from dynamics.fit import EnsembleFit
 from dynamics.reverse import ReverseModel, reverse_rollouts
 
-TABLE_ROWS = 200_000
+ROWS, TABLE_ROWS = 50_000, 200_000
 
 
 def preparation() -> Iterator[Line]:

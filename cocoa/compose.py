@@ -28,8 +28,9 @@ from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, fr
 from cocoa.errors import ConfigError
 from cocoa.presets import Preset, find_presets
 from cocoa.typed import check_choice, suggest
+from dynamics.config import ENSEMBLES
 
-GROUPS = ("algo", "cocoa")
+GROUPS = ("algo", "cocoa", "dynamics")
 """Fields that are chosen by name, and then hold fields of their own."""
 
 
@@ -71,7 +72,7 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
 
 
 def choose(choices: Sequence[Override]) -> dict[str, Any]:
-    """Return the defaults that belong to `choices` (algo=, cocoa=). Raises ConfigError for an unknown one."""
+    """Return the defaults that belong to `choices` of GROUPS. Raises ConfigError for an unknown one."""
     return _hydra(_lines(choices), choices)
 
 
@@ -107,7 +108,7 @@ def parse(arguments: Sequence[str]) -> list[Override]:
 
 
 def store_defaults() -> None:
-    """Offer Hydra the dataclasses' defaults, and a choice for every algorithm and anchor variant."""
+    """Offer Hydra the dataclasses' defaults, and a choice for each algorithm, anchor variant and ensemble."""
     store = ConfigStore.instance().store
     for name, cls in REGISTRY.items():
         store(name, {"name": name, **asdict(cls())}, group="algo")
@@ -115,6 +116,8 @@ def store_defaults() -> None:
     store("default", asdict(CocoaConfig()), group="cocoa")
     for variant in ANCHOR_VARIANTS:
         store(variant, asdict(cocoa_variant(variant)), group="cocoa")
+    for name, ensemble in ENSEMBLES.items():
+        store(name, asdict(ensemble), group="dynamics")
     values = asdict(Config(algo=next(iter(REGISTRY.values()))()))
     store("fields", {name: value for name, value in values.items() if name not in GROUPS})
 

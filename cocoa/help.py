@@ -14,6 +14,7 @@ from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config
 from cocoa.data.sources import SHIPPED
 from cocoa.presets import load_presets
 from cocoa.typed import document, literal
+from dynamics.config import ENSEMBLES
 
 USAGE = """\
 Offline reinforcement learning with compositional conservatism.
@@ -48,6 +49,7 @@ def help_text(overrides: Sequence[str] = ()) -> str:
             "Where anchors come from (+cocoa=)",
             [(" ".join(ANCHOR_VARIANTS), document(CocoaConfig)["variant"])],
         ),
+        ("Models of the environment (dynamics=)", [(" ".join(ENSEMBLES), document(Config)["dynamics"])]),
         ("Datasets (dataset=)", [(" ".join(SHIPPED), document(Config)["dataset"])]),
         ("Presets, by dataset or environment; the command line overrides them", list(_presets())),
         ("Fields", list(_fields(Config(REGISTRY[algo]()), skip=("algo", "cocoa")))),

@@ -17,6 +17,8 @@ class EnsembleConfig:
     """L2 penalty of each layer's weights, the output layer last."""
     learning_rate: float = 1e-3
     """Adam's step size."""
+    learning_rate_decay: bool = False
+    """Let the step size fall linearly to zero over `max_epochs`."""
     batch_size: int = 256
     """Transitions per member and update."""
     holdout_fraction: float = 0.2
@@ -31,3 +33,10 @@ class EnsembleConfig:
     """Upper bound of passes over the data."""
     log_variance_penalty: float = 0.01
     """Weight of (sum of upper - lower bounds of the log-variance) in the loss."""
+
+
+ENSEMBLES = {
+    "default": EnsembleConfig(),
+    "quick": EnsembleConfig(learning_rate=1e-2, learning_rate_decay=True, max_epochs=16),
+}
+"""What `dynamics=<name>` stands for: the published settings, and a fit of a third of the time or less."""

@@ -76,7 +76,7 @@ class EnsembleFit:
         sizes = self.train_data[0].shape[1], self.config.hidden, self.train_data[1].shape[1]
         keys = jax.random.split(jax.random.fold_in(self.key, 0), self.config.members)
         params = jax.vmap(lambda key: init_params(key, *sizes))(keys)
-        optimizer = jax.vmap(_optimizer(self.config).init)(params)
+        optimizer = jax.vmap(_optimizer(self.config, 1).init)(params)
         best_params = jax.tree.map(jnp.copy, params)
         best_error = jnp.full(self.config.members, jnp.inf)
         return FitState(params, optimizer, best_params, best_error, jnp.int32(0), jnp.int32(0))
@@ -154,8 +154,11 @@ def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np
     return (rows - moments[0]) / _divisor(moments[1])
 
 
-def _optimizer(config: EnsembleConfig) -> optax.GradientTransformation:
-    return optax.adam(config.learning_rate)
+def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransformation:
+    """Return Adam for epochs of so many updates."""
+    if not config.learning_rate_decay:
+        return optax.adam(config.learning_rate)
+    return optax.adam(optax.linear_schedule(config.learning_rate, 0.0, config.max_epochs * updates))
 
 
 def _train_members(
@@ -202,7 +205,7 @@ def _member_epoch(
     def update(carry: tuple[Params, Any], batch: Array) -> tuple[tuple[Params, Any], Array]:
         params, optimizer = carry
         value, gradient = jax.value_and_grad(loss)(params, *(part[batch] for part in train))
-        updates, optimizer = _optimizer(config).update(gradient, optimizer, params)
+        updates, optimizer = _optimizer(config, len(batches)).update(gradient, optimizer, params)
         moved: Any = optax.apply_updates(params, updates)
         return (moved, optimizer), value
 

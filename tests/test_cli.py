@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ from cocoa.config import (
 )
 from cocoa.errors import ConfigError
 from cocoa.presets import load_presets
-from dynamics.config import EnsembleConfig
+from dynamics.config import ENSEMBLES, EnsembleConfig
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 PLAIN = "dataset=recordings/own.hdf5"  # a dataset for which there is no preset
@@ -57,6 +57,13 @@ def test_without_presets_and_arguments_the_dataclasses_hold():
 )
 def test_cocoa_is_a_flag_with_variants(argument: str, variant: str):
     assert configure("algo=iql", argument, PLAIN).cocoa == cocoa_variant(variant)
+
+
+def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
+    assert configure(PLAIN, "dynamics=default").dynamics == EnsembleConfig()
+    chosen = configure("dynamics.members=6", PLAIN, "dynamics=quick").dynamics
+    assert chosen == replace(ENSEMBLES["quick"], members=6)
+    assert "Did you mean dynamics=quick?" in mistake("dynamics=quik")
 
 
 def test_many_fields_at_once():

@@ -171,6 +171,19 @@ def test_members_return_to_their_best_epoch_and_the_best_become_elites(system):
     assert not np.array_equal(kernel[0], kernel[1])
 
 
+def test_the_step_size_falls_to_zero(system):
+    """A step of Adam is at most about the step size: the last epoch moves far less than the first."""
+    s, a, r, s_next = system
+    config = dataclasses.replace(SMALL, max_epochs=4, learning_rate_decay=True)
+    fit = EnsembleFit(config, *forward_data(s, a, r, s_next), jax.random.key(0))
+    state, moved = fit.init(), []
+    for _ in range(4):
+        before = np.array(state.params["layers"][1]["kernel"])
+        state, _ = fit.epoch(state)
+        moved.append(np.abs(np.asarray(state.params["layers"][1]["kernel"]) - before).mean())
+    assert moved[3] < 0.3 * moved[0]
+
+
 def test_fit_stops_when_nothing_improves():
     rng = np.random.default_rng(0)
     config = dataclasses.replace(SMALL, max_epochs=60, patience=2)
