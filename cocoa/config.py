@@ -115,7 +115,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
-    """Forward and reverse models: dynamics=quick takes a third of the time or less, at a higher step size."""
+    """Forward and reverse models: dynamics=quick takes a third of the time or less."""
     wandb: str = "auto"
     """auto (online where a key is set, else offline), online, offline, off."""
     wandb_project: str = "cocoa"

@@ -37,6 +37,11 @@ class EnsembleConfig:
 
 ENSEMBLES = {
     "default": EnsembleConfig(),
-    "quick": EnsembleConfig(learning_rate=1e-2, learning_rate_decay=True, max_epochs=16),
+    "quick": EnsembleConfig(learning_rate=5e-3, learning_rate_decay=True, max_epochs=24),
 }
-"""What `dynamics=<name>` stands for: the published settings, and a fit of a third of the time or less."""
+"""What `dynamics=<name>` stands for: the published settings, and a fit of a third of the time or less.
+
+Measured with one member on Hopper (holdout error, epochs): 60,000 transitions 0.0068 after 106 epochs of the
+published settings, 0.0061 after 32 of a decay from 6e-3; 200,000 transitions 0.0031 after 76 and still falling,
+0.0043 after 24 of `quick`. From 1e-2 one fit diverged for a while.
+"""
