@@ -37,6 +37,12 @@ class EnsembleConfig:
 
 ENSEMBLES = {
     "default": EnsembleConfig(),
-    "quick": EnsembleConfig(learning_rate=1e-2, learning_rate_decay=True, max_epochs=16),
+    "quick": EnsembleConfig(learning_rate=7e-3, learning_rate_decay=True, max_epochs=24),
 }
-"""What `dynamics=<name>` stands for: the published settings, and a fit of a third of the time or less."""
+"""What `dynamics=<name>` stands for: the published settings, and a fit of a third of the time or less.
+
+Measured with one member on Hopper, one run each (holdout error, epochs). 60,000 transitions: 0.0068 after 106
+of the published settings, where they stopped; 0.0061 after 32 of a decay from 6e-3. 200,000 transitions:
+0.0031 after 76 and not at their end; 0.0036 after 24 of `quick`, 0.0043 of a decay from 5e-3; from 1e-2 the
+error jumped to ten times its value in epoch 12 and the fit stopped.
+"""

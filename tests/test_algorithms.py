@@ -24,6 +24,7 @@ from conftest import (
 
 from algos import REGISTRY, Batch
 from cocoa.serialization import load_tree, save_tree
+from cocoa.training.devices import copied, split
 from cocoa.training.loop import Actor, Training
 from cocoa.typed import document
 
@@ -122,7 +123,8 @@ def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algo
 
 def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
-    other = altered(training, keys=jnp.stack([jax.random.key(7), jax.random.key(8)]))
+    keys = jnp.stack([jax.random.key(7), jax.random.key(8)])
+    other = altered(training, keys=split(keys, training.mesh))
     both, _ = training.chunk(training.init(), 0, 5)
     swapped, _ = other.chunk(other.init(), 0, 5)
     assert_equal_trees(jax.tree.map(lambda x: x[1], both), jax.tree.map(lambda x: x[0], swapped))
@@ -149,7 +151,8 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     observation, _ = training.shared["observations"]
     elsewhere = make_batch(with_cocoa, size=2000, seed=9).observation
-    other = altered(training, shared=training.shared | {"observations": (observation, elsewhere)})
+    other_shared = training.shared | {"observations": (observation, copied(elsewhere, training.mesh))}
+    other = altered(training, shared=other_shared)
     _, metrics = training.chunk(training.init(), 0, 1)
     _, other_metrics = other.chunk(other.init(), 0, 1)
     name = "td_loss" if "td_loss" in metrics else "critic_loss"
