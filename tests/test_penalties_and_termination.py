@@ -207,7 +207,7 @@ def test_a_simple_rule_is_learned(world_of):
     assert found.shape == (20, 50)
     assert found.dtype == bool
     wanted = after[..., 1] > 0.3
-    assert (found == wanted).mean() > 0.95
+    assert (found == wanted).mean() > 0.9
     clear = np.abs(after[..., 1] - 0.3) > 0.15
     assert (found == wanted)[clear].mean() > 0.99
 
