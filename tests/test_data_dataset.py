@@ -255,3 +255,43 @@ def test_a_recording_without_next_observations_loses_only_steps_that_have_none(t
     kept = np.flatnonzero(np.append(np.diff(full.episodes) == 0, False) | full.terminals)
     np.testing.assert_array_equal(cut.observations, full.observations[kept])
     np.testing.assert_array_equal(cut.next_observations[known], full.next_observations[kept][known])
+
+
+LAYOUTS = {
+    "contiguous": {},
+    "gzip, rows cut unevenly": {"compression": "gzip", "chunks": 7},
+    "gzip and shuffle": {"compression": "gzip", "chunks": 7, "shuffle": True},
+    "gzip with checksums": {"compression": "gzip", "chunks": 7, "fletcher32": True},
+    "lzf": {"compression": "lzf", "chunks": 7},
+    "gzip, larger than the data": {"compression": "gzip", "chunks": 64},
+}
+
+
+@pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_columns_are_read_whatever_their_layout(tmp_path, layout, dtype):
+    rng = np.random.default_rng(0)
+    columns = {
+        "observations": rng.normal(size=(45, 3)).astype(dtype),
+        "actions": rng.uniform(-1, 1, (45, 2)).astype(dtype),
+        "rewards": rng.normal(size=45).astype(dtype),
+        "terminals": rng.random(45) < 0.1,
+    }
+    options = LAYOUTS[layout]
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        for key, column in columns.items():
+            shape = {"chunks": (options["chunks"], *(2,) * (column.ndim - 1))} if "chunks" in options else {}
+            unlimited = {"maxshape": (None,) * column.ndim} if shape else {}
+            file.create_dataset(key, data=column, **options | shape | unlimited)
+    found, known = load(tmp_path / "data.hdf5"), Dataset.from_arrays(**columns)
+    for name in ("observations", "actions", "rewards", "terminals", "next_observations", "episodes"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(known, name))
+
+
+def test_chunks_that_were_never_written_hold_zeros(tmp_path):
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        for key, shape in {"observations": (40, 3), "actions": (40, 2)}.items():
+            file.create_dataset(key, shape, "f4", chunks=(10, 1), compression="gzip")[:10] = 0.5
+        file["rewards"] = np.ones(40, np.float32)
+        file["terminals"] = np.arange(40) == 39
+    assert load(tmp_path / "data.hdf5").observations.sum() == 0.5 * 30
