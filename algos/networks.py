@@ -8,24 +8,49 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
+from jax.core import Tracer
 
 from algos.base import Array, Metrics, Observation
 
 LOG_STD_BOUNDS = (-5.0, 2.0)
 
 
-@partial(jax.jit, static_argnums=(1, 2))
-def orthogonal(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-    """Return orthogonal weights of gain √2; compiled once per shape, which saves seconds at every start."""
-    return nn.initializers.orthogonal(2**0.5)(key, shape, dtype)
+def drawn_on_host(draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Any:
+    """Return an initializer that NumPy computes, from random numbers that depend on the key.
+
+    XLA would compile random numbers, and what is made of them, anew for each shape: seconds of every start.
+    """
+
+    def initializer(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        def compute(words: Array) -> np.ndarray:
+            return draw(np.random.default_rng(np.asarray(words)), shape).astype(dtype)
+
+        words = jax.random.key_data(key)
+        if not isinstance(words, Tracer):
+            return jnp.asarray(compute(words))
+        result = jax.ShapeDtypeStruct(shape, dtype)
+        return jax.pure_callback(compute, result, words, vmap_method="sequential")
+
+    return initializer
+
+
+@drawn_on_host
+def orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw a uniformly distributed orthogonal matrix, or rows or columns of one, times √2 (Saxe et al. 2014).
+
+    The signs of R's diagonal make Q of a Gaussian matrix uniform (Mezzadri 2007).
+    """
+    q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
+    q *= 2**0.5 * np.sign(np.diag(r))
+    return q if shape[0] >= shape[1] else q.T
 
 
 class Encoder(Protocol):
@@ -237,7 +262,7 @@ class Model:
     @classmethod
     def create(cls, module: nn.Module, optimizer: Adam, key: Array, *inputs: Any) -> Model:
         """Initialise `module` for `inputs`, of which only shapes matter."""
-        params = module.init(key, *inputs)["params"]
+        params = module.lazy_init(key, *jax.eval_shape(lambda: inputs))["params"]
         return cls(params, optimizer.transformation.init(params), module, optimizer)
 
     def __call__(self, *inputs: Any, params: Any = None) -> Any:

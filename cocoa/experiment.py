@@ -372,11 +372,7 @@ class Experiment:
 
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
-
-        def of_all(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-            return jax.ShapeDtypeStruct((len(self.config.seeds), *leaf.shape[1:]), leaf.dtype)
-
-        template = jax.tree.map(of_all, jax.eval_shape(lambda: training.init().saved))
+        template = training.template(len(self.config.seeds))
         return jax.tree.map(lambda x: x[share], load_tree(self.checkpoint, template, same_shapes=True))
 
     def _chunk(self, training: Training, state: TrainState, bar: TrainingBar) -> TrainState:

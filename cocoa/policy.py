@@ -91,7 +91,7 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     per_seed = config.cocoa is not None and config.cocoa.per_seed
     position = config.seeds.index(seed)
     observe = _pick(senses.observe, position) if per_seed else senses.observe
-    template = jax.eval_shape(lambda: _training(config, observe, observation_dim, action_dim).init().saved)
+    template = _training(config, observe, observation_dim, action_dim).template(len(config.seeds))
     state = load_tree(checkpoint_path(run), template, same_shapes=True)
     return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
 

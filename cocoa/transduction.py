@@ -7,15 +7,22 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from algos.base import Algorithm
-from algos.networks import MLP, Networks, orthogonal
+from algos.networks import MLP, Networks, drawn_on_host, orthogonal
 from cocoa.config import CocoaConfig
 from cocoa.decomposition import Decomposition
 
-small_biases = nn.initializers.normal(0.01)
-"""Not zero: a factor whose input is zero (differences of the variant `zero`) would be zero itself, and so
-would be ReLU's gradient behind it."""
+
+@drawn_on_host
+def small_biases(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Draw biases near zero.
+
+    Not zero: a factor whose input is zero (differences of the variant `zero`) would be zero itself, and so
+    would be ReLU's gradient behind it.
+    """
+    return 0.01 * rng.standard_normal(shape)
 
 
 class Factor(nn.Module):

@@ -112,19 +112,28 @@ class Training:
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
-
-        def one(key: Array) -> Any:
-            key = jax.random.fold_in(key, 0)
-            return self.algorithm.init(key, self.networks, self._example, self.updates)
-
-        # Not jitted as a whole: that would compile every layer's initialisation anew.
+        # Not jitted and stacked by NumPy, since each of the small programs would have to be compiled.
         keys = jax.device_put(self.keys, jax.local_devices()[0])
-        states = [one(keys[seed]) for seed in range(len(keys))]
-        learner = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+        states = [jax.device_get(self._learner(keys[seed])) for seed in range(len(keys))]
+        learner = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
         rounds = self.source.rounds
-        snapshots = jax.tree.map(lambda x: jnp.stack([x] * rounds, axis=1), learner) if rounds else ()
+        snapshots = jax.tree.map(lambda x: np.stack([x] * rounds, axis=1), learner) if rounds else ()
         learner, snapshots = split((learner, snapshots), self.mesh)
         return TrainState(learner, snapshots, self._empty_buffer())
+
+    def template(self, seeds: int) -> TrainState:
+        """Return shapes and types of `TrainState.saved` for so many seeds."""
+        learner, rounds = jax.eval_shape(self._learner, self.keys[0]), self.source.rounds
+
+        def with_axes(*axes: int) -> Any:
+            return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype), learner)
+
+        return TrainState(with_axes(seeds), with_axes(seeds, rounds) if rounds else (), ())
+
+    def _learner(self, key: Array) -> Any:
+        """Return a seed's learner before the first update."""
+        key = jax.random.fold_in(key, 0)
+        return self.algorithm.init(key, self.networks, self._example, self.updates)
 
     def restore(self, saved: TrainState, step: int) -> TrainState:
         """Return the state before the update `step`, of which `TrainState.saved` was kept."""
@@ -225,6 +234,7 @@ class Training:
         data, world = _given(mapped, shared)
         updates_key = jax.random.fold_in(key, 1)
 
+        @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
             draw_key, update_key = jax.random.split(jax.random.fold_in(updates_key, step))
             batch = self.source.draw(buffer, data, world, draw_key, self.batch_size)

@@ -14,7 +14,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from scipy.special import stdtrit
 
 from cocoa.config import Config
 from cocoa.data import Dataset, normalized_score
@@ -30,7 +29,8 @@ def interval(values: np.ndarray) -> list[float] | None:
     """Return the 95 % Student-t interval of the mean of `values` (seeds,); None for a single seed."""
     if len(values) < 2:
         return None
-    # Not scipy.stats, which takes half a second to import.
+    from scipy.special import stdtrit  # slow to import, and not needed for a start
+
     half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values))
     return [float(values.mean() - half), float(values.mean() + half)]
 

@@ -1,0 +1,44 @@
+"""How networks are made: initial weights by NumPy, whatever the key is."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from algos.networks import Adam, Concatenate, Critics, Model, drawn_on_host, orthogonal
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (17, 4), (4, 17), (6, 1), (1, 6)])
+def test_weights_are_orthogonal_of_gain_root_two(shape):
+    weights = np.asarray(orthogonal(jax.random.key(3), shape), np.float64)
+    assert weights.shape == shape
+    gram = weights.T @ weights if shape[0] >= shape[1] else weights @ weights.T
+    np.testing.assert_allclose(gram, 2 * np.eye(min(shape)), atol=1e-5)
+
+
+def test_orthogonal_matrices_are_uniform():
+    """Every entry of a uniform orthogonal matrix has mean 0, and its square the mean 1/n."""
+    draws = np.stack([orthogonal(jax.random.key(seed), (3, 3)) for seed in range(2000)]) / 2**0.5
+    np.testing.assert_allclose(draws.mean(axis=0), 0, atol=0.06)
+    np.testing.assert_allclose((draws**2).mean(axis=0), 1 / 3, atol=0.03)
+    assert abs(np.linalg.det(draws).mean()) < 0.1
+
+
+def test_a_compiled_draw_is_that_of_the_key():
+    keys = jax.random.split(jax.random.key(0), 3)
+    apart = [orthogonal(key, (4, 2)) for key in keys]
+    np.testing.assert_array_equal(jax.jit(orthogonal, static_argnums=1)(keys[0], (4, 2)), apart[0])
+    np.testing.assert_array_equal(jax.vmap(lambda key: orthogonal(key, (4, 2)))(keys), apart)
+    assert not np.array_equal(apart[0], apart[1])
+
+
+def test_a_draw_has_the_type_asked_for():
+    ones = drawn_on_host(lambda rng, shape: np.ones(shape))
+    assert ones(jax.random.key(0), (3,), jnp.bfloat16).dtype == jnp.bfloat16
+
+
+def test_a_model_starts_with_what_flax_initialises():
+    module, inputs = Critics(Concatenate, (8, 8)), (jnp.ones((1, 3)), jnp.ones((1, 2)))
+    model = Model.create(module, Adam(1e-3), jax.random.key(1), *inputs)
+    known = module.init(jax.random.key(1), *inputs)["params"]
+    jax.tree.map(np.testing.assert_array_equal, model.params, known)
