@@ -75,7 +75,10 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where batches come from: here uniformly from the data. Others keep a buffer beside the data."""
+    """Where batches come from: here uniformly from the data. Others keep a buffer beside the data.
+
+    A source does not see the data: it says which transitions it needs, and whoever holds the data takes them.
+    """
 
     every: int | None = None
     """Updates between two calls of `refresh`; None: it is never called."""
@@ -86,14 +89,24 @@ class Source:
         """Return the buffer before the first update, given an example of the data, leaves (N, ...)."""
         return ()
 
-    def refresh(self, buffer: Any, number: Array, act: Act, data: Batch, world: World, key: Array) -> Any:
-        """Return the buffer after its `number`-th renewal, with the present policy `act`."""
+    def starts(self, key: Array, count: int) -> Array:
+        """Return which of `count` transitions `refresh` needs when it is given the same key."""
         raise NotImplementedError
 
-    def draw(self, buffer: Any, data: Batch, world: World | None, key: Array, size: int) -> Batch:
-        """Return a batch of `size` transitions."""
-        rows = jax.random.randint(key, (size,), 0, len(data.reward))
-        return jax.tree.map(lambda x: x[rows], data)
+    def refresh(self, buffer: Any, number: Array, act: Act, starts: Batch, world: World, key: Array) -> Any:
+        """Return the buffer after its `number`-th renewal, with the present policy `act`.
+
+        `starts` are the transitions of the method of that name.
+        """
+        raise NotImplementedError
+
+    def rows(self, key: Array, size: int, count: int) -> Array:
+        """Return which of `count` transitions `draw` needs when it is given the same key and size."""
+        return jax.random.randint(key, (size,), 0, count)
+
+    def draw(self, buffer: Any, taken: Batch, world: World | None, key: Array, size: int) -> Batch:
+        """Return a batch of `size` transitions, of which `taken` are those of `rows`."""
+        return taken
 
     def metrics(self, buffer: Any, number: Array) -> Metrics:
         """Return what is to be logged of the buffer's `number`-th renewal."""

@@ -29,11 +29,14 @@ class ImaginedRollouts(Rollouts):
 
     samples: int = 10
 
-    def draw(self, buffer: Buffer, data: Batch, world: World, key: Array, size: int) -> ImaginedBatch:
+    def rows(self, key: Array, size: int, count: int) -> Array:
+        """Return which of `count` transitions a mixed batch has."""
+        return super().rows(jax.random.split(key)[0], size, count)
+
+    def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> ImaginedBatch:
         """Return a mixed batch with draws from the model."""
         batch_key, noise_key = jax.random.split(key)
-        batch = super().draw(buffer, data, world, batch_key, size)
-        real = round(size * self.real_ratio)
+        batch, real = super().draw(buffer, taken, world, batch_key, size), len(taken.reward)
         observation, action = jax.tree.map(lambda x: x[real:], (batch.observation, batch.action))
         mean, std = world.model.distribution(world.state(observation), action)
         mean, std = mean[..., :-1], std[..., :-1]

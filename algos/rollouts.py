@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos.base import Act, Array, Batch, Metrics, Source, World, concatenate
+from algos.base import Act, Array, Batch, Metrics, Observation, Source, World, concatenate
 from algos.blocks import count_blocks
 from dynamics.penalties import PENALTIES
 
@@ -46,7 +46,7 @@ class Rollouts(Source):
     """
 
     length: int
-    starts: int
+    start_count: int
     real_ratio: float
     penalty: str = "none"
     weight: float = 0.0
@@ -54,7 +54,7 @@ class Rollouts(Source):
     @property
     def capacity(self) -> int:
         """How many transitions a round can have."""
-        return self.starts * self.length
+        return self.start_count * self.length
 
     def init(self, data: Batch) -> Buffer:
         """Return an empty buffer for transitions as in `data`, leaves (N, ...)."""
@@ -64,11 +64,16 @@ class Rollouts(Source):
         }
         return Buffer(rows, jnp.zeros(self.rounds, jnp.int32), nothing)
 
+    def starts(self, key: Array, count: int) -> Array:
+        """Return from which of `count` transitions rollouts start: (blocks, rows)."""
+        blocks = count_blocks(self.start_count, _ROWS_AT_ONCE)
+        return jax.random.randint(jax.random.split(key)[0], (blocks, self.start_count // blocks), 0, count)
+
     def refresh(
-        self, buffer: Buffer, number: Array, act: Act, data: Batch, world: World, key: Array
+        self, buffer: Buffer, number: Array, act: Act, starts: Batch, world: World, key: Array
     ) -> Buffer:
         """Return the buffer with round `number`, imagined under the policy `act`, in place of the oldest."""
-        rows, count, metrics = self.imagine(act, data, world, key)
+        rows, count, metrics = self.imagine(act, starts.observation, world, key)
         slot = number % self.rounds
         return Buffer(
             rows=jax.tree.map(lambda old, new: old.at[slot].set(new), buffer.rows, rows),
@@ -76,20 +81,23 @@ class Rollouts(Source):
             metrics={name: old.at[slot].set(metrics[name]) for name, old in buffer.metrics.items()},
         )
 
-    def imagine(self, act: Act, data: Batch, world: World, key: Array) -> tuple[Batch, Array, Metrics]:
-        """Return transitions (capacity, ...), of which only the first `count` are there, and `count`."""
-        blocks = count_blocks(self.starts, _ROWS_AT_ONCE)
-        starts_key, steps_key = jax.random.split(key)
-        starts = jax.random.randint(starts_key, (blocks, self.starts // blocks), 0, len(data.reward))
+    def imagine(
+        self, act: Act, starts: Observation, world: World, key: Array
+    ) -> tuple[Batch, Array, Metrics]:
+        """Return transitions (capacity, ...), of which only the first `count` are there, and `count`.
 
-        def block(args: tuple[Array, Array]) -> Any:
-            rows, block_key = args
-            observation = jax.tree.map(lambda x: x[rows], data.observation)
-            carry = (world.state(observation), observation, jnp.ones(len(rows), bool))
+        `starts` has leaves (blocks, rows, ...).
+        """
+
+        def block(args: tuple[Observation, Array]) -> Any:
+            observation, block_key = args
+            state = world.state(observation)
+            carry = (state, observation, jnp.ones(len(state), bool))
             keys = jax.random.split(block_key, self.length)
             return jax.lax.scan(lambda carry, key: self._step(carry, act, world, key), carry, keys)[1]
 
-        rows, present, penalty = jax.lax.map(block, (starts, jax.random.split(steps_key, blocks)))
+        keys = jax.random.split(jax.random.split(key)[1], len(jax.tree.leaves(starts)[0]))
+        rows, present, penalty = jax.lax.map(block, (starts, keys))
         rows, present, penalty = jax.tree.map(
             lambda x: x.reshape(self.capacity, *x.shape[3:]), (rows, present, penalty)
         )
@@ -98,7 +106,7 @@ class Rollouts(Source):
         metrics = {
             "rollout_reward": jnp.sum(jnp.where(present, rows.reward, 0)) / count,
             "rollout_penalty": jnp.sum(jnp.where(present, penalty, 0)) / count,
-            "rollout_steps": count / self.starts,
+            "rollout_steps": count / self.start_count,
         }
         return jax.tree.map(lambda x: x[order], rows), count, metrics
 
@@ -122,19 +130,18 @@ class Rollouts(Source):
         step = Batch(observation, action, reward, terminal.astype(jnp.float32), next_observation)
         return (next_state, next_observation, running & ~terminal), (step, running, penalty)
 
-    def draw(self, buffer: Buffer, data: Batch, world: World, key: Array, size: int) -> MixedBatch:
-        """Return `round(size · real_ratio)` transitions of the data and `size` in all."""
-        real_key, imagined_key = jax.random.split(key)
-        real = round(size * self.real_ratio)
-        real_rows = jax.random.randint(real_key, (real,), 0, len(data.reward))
+    def rows(self, key: Array, size: int, count: int) -> Array:
+        """Return which of `count` transitions make the share `real_ratio` of a batch of `size`."""
+        return jax.random.randint(jax.random.split(key)[0], (round(size * self.real_ratio),), 0, count)
+
+    def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> MixedBatch:
+        """Return what was taken of the data, and as many imagined transitions as make `size` in all."""
+        imagined_key, real = jax.random.split(key)[1], len(taken.reward)
         ends = jnp.cumsum(buffer.counts)
         places = jax.random.randint(imagined_key, (size - real,), 0, ends[-1])
         rounds = jnp.searchsorted(ends, places, side="right")
         places = places - (ends - buffer.counts)[rounds]
-        mixed = concatenate(
-            jax.tree.map(lambda x: x[real_rows], data),
-            jax.tree.map(lambda x: x[rounds, places], buffer.rows),
-        )
+        mixed = concatenate(taken, jax.tree.map(lambda x: x[rounds, places], buffer.rows))
         return MixedBatch(**vars(mixed), real=jnp.arange(size) < real)
 
     def metrics(self, buffer: Buffer, number: Array) -> Metrics:
@@ -179,6 +186,6 @@ class ModelBased:
             every=self.rollout_every,
             rounds=self.rollout_rounds,
             length=self.rollout_length,
-            starts=self.rollout_starts,
+            start_count=self.rollout_starts,
             real_ratio=self.real_ratio,
         )

@@ -26,8 +26,7 @@ from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rate
 from cocoa.config import DataConfig
 from cocoa.data import Scaling, load, prepare
 from cocoa.data.spaces import spaces
-from cocoa.training.evaluation import Evaluator
-from cocoa.training.loop import Actor
+from cocoa.training.evaluation import Actor, Evaluator
 
 ROOT = Path(__file__).parents[1]
 ENV = "HalfCheetah-v4"

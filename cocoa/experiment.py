@@ -33,8 +33,8 @@ from cocoa.preparation import Prepared, prepare_run
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training import processes
 from cocoa.training.devices import describe, offer_cores, seeds_mesh
-from cocoa.training.evaluation import Evaluator
-from cocoa.training.loop import Actor, Training, TrainState
+from cocoa.training.evaluation import Actor, Evaluator
+from cocoa.training.loop import Training, TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Interrupted, Progress, Speedometer, Stopper, TrainingBar
 from cocoa.training.runs import Console, create_run, find_run, read_config, write_config

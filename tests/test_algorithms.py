@@ -24,8 +24,11 @@ from conftest import (
 
 from algos import REGISTRY, Batch
 from cocoa.serialization import load_tree, save_tree
-from cocoa.training.devices import copied, split
-from cocoa.training.loop import Actor, Training
+from cocoa.training import feed
+from cocoa.training.devices import split
+from cocoa.training.evaluation import Actor
+from cocoa.training.feed import Resident
+from cocoa.training.loop import Training
 from cocoa.typed import document
 
 ROOT = Path(__file__).parents[1]
@@ -147,12 +150,29 @@ def test_one_seed_gives_what_it_gives_among_others(per_seed, with_cocoa):
     assert_equal_trees(jax.tree.map(lambda x: x[1:], actual), expected, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("algorithm", ["iql", "mobile"], indirect=True)
+def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
+    monkeypatch.setattr(feed, "_BLOCK_UPDATES", 4)
+    training, data = make_training(algorithm, True), jax.tree.map(np.asarray, bandit_of(algorithm, True))
+    given = make_networks(True), data, (3, 7), 500, 64
+    streamed = Training(algorithm, *given, world=make_world(True), stream=True)
+    expected, metrics = training.chunk(training.init(), 0, 10)
+    state, _ = streamed.chunk(streamed.init(), 0, 3)
+    restored = streamed.restore(jax.tree.map(jnp.copy, state.saved), 3)
+    actual, _ = streamed.chunk(state, 3, 7)
+    assert streamed._chunk._cache_size() == 1
+    assert_equal_trees(actual, expected, rtol=1e-3, atol=1e-5)
+    again, _ = streamed.chunk(restored, 3, 7)
+    assert_equal_trees(again, actual)
+    _, whole = streamed.chunk(streamed.init(), 0, 10)
+    assert_equal_trees(whole, metrics, rtol=1e-3, atol=1e-5)
+
+
 def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
-    observation, _ = training.shared["observations"]
     elsewhere = make_batch(with_cocoa, size=2000, seed=9).observation
-    other_shared = training.shared | {"observations": (observation, copied(elsewhere, training.mesh))}
-    other = altered(training, shared=other_shared)
+    data = bandit_of(algorithm, with_cocoa).replace(next_observation=elsewhere)
+    other = altered(training, feed=Resident(data, False, training.mesh))
     _, metrics = training.chunk(training.init(), 0, 1)
     _, other_metrics = other.chunk(other.init(), 0, 1)
     name = "td_loss" if "td_loss" in metrics else "critic_loss"

@@ -21,7 +21,8 @@ import numpy as np
 from conftest import make_batch, make_networks, make_observe, make_world
 from algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
-from cocoa.training.loop import Actor, Training
+from cocoa.training.evaluation import Actor
+from cocoa.training.loop import Training
 
 def arrays(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
@@ -49,11 +50,13 @@ def training(devices):
 
 one, four = training(1), training(4)
 assert (one.mesh.size, four.mesh.size) == (1, 4)
-for leaf in jax.tree.leaves(four.shared):
+own, common = four._given(four.feed.at(0))
+assert jax.tree.leaves(common)
+for leaf in jax.tree.leaves(common):
     copies = [shard.data for shard in leaf.addressable_shards]
     assert len({{copy.device for copy in copies}}) == len(copies) == 4
     assert all(copy.shape == leaf.shape for copy in copies)
-assert_split((four.keys, four.mapped))
+assert_split((four.keys, own))
 
 first, _ = one.chunk(one.init(), 0, 10)
 kept = jax.tree.map(jnp.copy, first.saved)

@@ -212,7 +212,8 @@ def drawn(with_cocoa, noise, real_ratio=0.375, size=SIZE, samples=SAMPLES):
     rows = make_batch(with_cocoa, 2 * 16, seed=7)
     rows = jax.tree.map(lambda x: x.reshape(2, 16, *x.shape[1:]), rows)
     buffer = Buffer(rows, jnp.array([5, 16]), {})
-    batch = source.draw(buffer, data, world, KEY, size)
+    chosen = source.rows(KEY, size, len(data.reward))
+    batch = source.draw(buffer, jax.tree.map(lambda x: x[chosen], data), world, KEY, size)
     state = np.asarray(world.state(batch.observation), np.float64)
     members = np.arange(1, MEMBERS + 1)[:, None, None]
     expected = members * (state + 10 * np.asarray(batch.action).sum(-1, keepdims=True))
@@ -250,7 +251,7 @@ OPTIONS = {
 
 
 def test_mopos_rollouts_are_penalised_and_mobiles_are_not():
-    shared = {"every": 7, "rounds": 2, "length": 3, "starts": 5, "real_ratio": 0.3}
+    shared = {"every": 7, "rounds": 2, "length": 3, "start_count": 5, "real_ratio": 0.3}
     mopo = MOPO(**OPTIONS, penalty="pairwise").source
     assert mopo == Rollouts(**shared, penalty="pairwise", weight=1.25)
     assert type(mopo) is Rollouts

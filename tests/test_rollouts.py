@@ -74,15 +74,26 @@ def act(observation, key):
 
 
 def make_source(**options):
-    plain = {"every": 10, "rounds": 3, "length": LENGTH, "starts": STARTS, "real_ratio": 0.25}
+    plain = {"every": 10, "rounds": 3, "length": LENGTH, "start_count": STARTS, "real_ratio": 0.25}
     return Rollouts(**(plain | options))
+
+
+def starts(source, data, key):
+    rows = source.starts(key, len(data.reward))
+    return jax.tree.map(lambda x: x[rows], data)
+
+
+def draw(source, buffer, data, world, size):
+    rows = source.rows(KEY, size, len(data.reward))
+    return source.draw(buffer, jax.tree.map(lambda x: x[rows], data), world, KEY, size)
 
 
 def imagined(world, key=KEY, data=None, **options):
     """The rows that are there, as a dictionary of NumPy arrays with states in units, and the metrics."""
     source = make_source(**options)
     run = jax.jit(partial(source.imagine, act))
-    rows, count, metrics = run(make_data(world) if data is None else data, world, key)
+    data = make_data(world) if data is None else data
+    rows, count, metrics = run(starts(source, data, key).observation, world, key)
     assert len(rows.reward) == source.capacity
     rows = jax.tree.map(lambda x: np.asarray(x)[: int(count)], rows)
     state, after = (np.asarray(world.state(x)) for x in (rows.observation, rows.next_observation))
@@ -137,7 +148,7 @@ def test_rollouts_start_in_states_of_the_data(with_cocoa):
     world = make_world(with_cocoa)
     data = make_data(world)
     data = data.replace(next_observation=jax.tree.map(lambda x: x + 50, data.next_observation))
-    found, _ = imagined(world, data=data, starts=128)
+    found, _ = imagined(world, data=data, start_count=128)
     starts = leaves(found["rows"].observation)[found["step"] == 0]
     np.testing.assert_array_equal(np.unique(starts, axis=0), np.unique(leaves(data.observation), axis=0))
 
@@ -168,7 +179,7 @@ class Drawing:
 
 def test_each_step_is_a_draw_from_one_random_member():
     world = make_world(False, Drawing())
-    found, _ = imagined(world, starts=2000, length=1)
+    found, _ = imagined(world, start_count=2000, length=1)
     drawn = np.column_stack([found["next"], found["rows"].reward])
     second = drawn[:, 0] > 50
     assert (second == (drawn > 50).T).all()
@@ -215,11 +226,12 @@ def test_a_renewal_overwrites_the_oldest_round_only(with_cocoa):
     assert buffer.counts.tolist() == [0, 0, 0]
     for number in range(5):
         key = jax.random.fold_in(KEY, number)
-        after = refresh(buffer, number, data, world, key)
+        begun = starts(source, data, key)
+        after = refresh(buffer, number, begun, world, key)
         slot = number % 3
         others = np.arange(3) != slot
         jax.tree.map(lambda old, new, k=others: np.testing.assert_array_equal(old[k], new[k]), buffer, after)
-        rows, count, metrics = jax.jit(partial(source.imagine, act))(data, world, key)
+        rows, count, metrics = jax.jit(partial(source.imagine, act))(begun.observation, world, key)
         assert 0 < int(after.counts[slot]) == int(count) < source.capacity
         jax.tree.map(lambda new, row, s=slot: np.testing.assert_array_equal(new[s], row), after.rows, rows)
         assert source.metrics(after, number) == metrics
@@ -244,7 +256,7 @@ def test_imagined_rows_are_drawn_uniformly_over_all_rounds(counts):
     world = make_world(False)
     data = make_data(world)
     source = make_source(real_ratio=0.0)
-    batch = source.draw(labelled(counts, data), data, world, KEY, 20_000)
+    batch = draw(source, labelled(counts, data), data, world, 20_000)
     labels = [1000 * number + place for number, count in enumerate(counts) for place in range(count)]
     values, seen = np.unique(batch.reward, return_counts=True)
     assert values.tolist() == labels
@@ -254,7 +266,7 @@ def test_imagined_rows_are_drawn_uniformly_over_all_rounds(counts):
 def test_batches_hold_data_first_and_then_what_was_imagined(with_cocoa):
     world = make_world(with_cocoa)
     data = make_data(world)
-    batch = make_source(real_ratio=0.23).draw(labelled((5, 3, 2), data), data, world, KEY, 4000)
+    batch = draw(make_source(real_ratio=0.23), labelled((5, 3, 2), data), data, world, 4000)
     assert isinstance(batch, MixedBatch)
     real = np.arange(4000) < 920
     np.testing.assert_array_equal(batch.real, real)

@@ -6,14 +6,47 @@ from collections.abc import Callable
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
+from jax.sharding import Mesh
 
+from algos.base import Algorithm
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
+from cocoa.decomposition import Observe
 from cocoa.errors import ConfigError
+from cocoa.training.devices import by_seed, copies, split
 
 Policy = Callable[[np.ndarray], Any]
 """From states (seeds, episodes, O) to actions (seeds, episodes, A) in [-1, 1]."""
+
+
+class Actor:
+    """The deterministic policies of all seeds, each on the device that trains it."""
+
+    def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
+        """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
+
+        `mesh` is that of the training.
+        """
+        self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
+        self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
+
+    def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
+        """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
+
+        It is a program of one seed, called for each: one of several would round in another way for each
+        number of seeds, and on a CPU it would not be faster.
+        """
+        learners = by_seed(learner)
+        each = len(learners) // len(self.observes)
+        observes = [observe for observe in self.observes for _ in range(each)]
+
+        def act(states: np.ndarray) -> np.ndarray:
+            actions = [self._act(*given) for given in zip(learners, observes, states, strict=True)]
+            return np.stack(jax.device_get(actions))
+
+        return act
 
 
 class Evaluator:

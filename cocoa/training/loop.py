@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,8 +16,8 @@ from jax.sharding import Mesh, NamedSharding
 
 from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
-from cocoa.decomposition import Observe
-from cocoa.training.devices import SPLIT, WHOLE, by_seed, copied, copies, seeds_mesh, split
+from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
+from cocoa.training.feed import Resident, Streamed, data_of_one, feed_of_one
 
 CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
 """Without the fusions of this library, an update with LayerNorm takes about a sixth less time on CPUs."""
@@ -84,12 +84,14 @@ class Training:
         per_seed: bool = False,
         world: World | None = None,
         mesh: Mesh | None = None,
+        stream: bool = False,
     ):
         """Prepare a training of `updates` updates on `data`; a model-based algorithm needs a `world`.
 
         `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading
         axis of seeds, and so has all of `world`. The seeds are spread evenly over the devices of `mesh`, each
-        of which gets one copy of what they share; None is one device.
+        of which gets one copy of what they share; None is one device. With `stream`, `data` are NumPy arrays
+        and stay on the host, and the devices get what the next updates draw.
         """
         self.algorithm = algorithm
         self.source = algorithm.source
@@ -97,14 +99,17 @@ class Training:
         self.updates = updates
         self.batch_size = batch_size
         self.mesh = mesh or seeds_mesh(len(seeds), devices=1)
-        self.keys = split(jnp.stack([jax.random.key(seed) for seed in seeds]), self.mesh)
-        varied = {"observations": (data.observation, data.next_observation), "world": world}
-        common = {"rest": replace(data, observation=None, next_observation=None)}
-        mapped, shared = (varied, common) if per_seed else ({}, {**varied, **common})
-        first = _given(jax.tree.map(lambda x: x[0], mapped), shared)[0]
-        self._example = jax.tree.map(lambda x: x[:1], first)
-        self._buffer = jax.eval_shape(self.source.init, first)
-        self.mapped, self.shared = split(mapped, self.mesh), copied(shared, self.mesh)
+        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        self.keys = split(keys, self.mesh)
+        self.count = len(data.reward)
+        if stream:
+            self.feed = Streamed(data, per_seed, self.mesh, keys, self._rows, self._starts)
+        else:
+            self.feed = Resident(data, per_seed, self.mesh)
+        own, common = ({"world": world}, {}) if per_seed else ({}, {"world": world})
+        self._worlds = split(own, self.mesh), copied(common, self.mesh)
+        self._example = jax.tree.map(lambda x: x[:1], data_of_one(data, per_seed))
+        self._buffer = jax.eval_shape(self.source.init, self._example)
         self._chunk = self._compiled(
             self._chunk_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT, WHOLE, WHOLE)
         )
@@ -156,14 +161,26 @@ class Training:
             number = start // every
             if rounds and start % every == 0:
                 state = self._renewed(_noted(state, number % rounds), number)
-            steps = min(length, (number + 1) * every - start)
+            steps = min(length, (number + 1) * every - start, self.feed.left(start))
             place, first, count = self._numbers(number, start, steps)
-            arguments = (state.buffer, place, self.mapped, self.shared, self.keys, first, count)
+            arguments = (state.buffer, place, *self._given(self.feed.at(start)), self.keys, first, count)
             learner, metrics = self._chunk(state.learner, *arguments)
             state = replace(state, learner=learner)
             parts.append((steps, metrics))
             start, length = start + steps, length - steps
         return state, _mean(parts)
+
+    def _given(self, feed: tuple[Any, Any]) -> tuple[Any, Any]:
+        """Return what a program gets by seed, and what all seeds share: transitions and world."""
+        return self._worlds[0] | feed[0], self._worlds[1] | feed[1]
+
+    def _rows(self, key: Array, step: Array) -> Array:
+        """Return which transitions a seed's update `step` draws."""
+        return self.source.rows(_update_keys(key, step)[0], self.batch_size, self.count)
+
+    def _starts(self, key: Array, number: Array) -> Array:
+        """Return which transitions a seed's renewal `number` of the buffer starts from."""
+        return self.source.starts(_renewal_key(key, number), self.count)
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
@@ -173,7 +190,8 @@ class Training:
         """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
         learner = jax.tree.map(lambda x: x[:, number % self.source.rounds], state.snapshots)
         (place,) = self._numbers(number)
-        buffer = self._refresh(state.buffer, learner, place, self.mapped, self.shared, self.keys)
+        given = self._given(self.feed.starts(number))
+        buffer = self._refresh(state.buffer, learner, place, *given, self.keys)
         return replace(state, buffer=buffer)
 
     def _compiled(self, function: Any, specs: tuple[Any, ...]) -> Any:
@@ -198,10 +216,10 @@ class Training:
         self, buffer: Any, learner: Any, number: Array, mapped: Any, shared: Any, keys: Array
     ) -> Any:
         def one(buffer: Any, learner: Any, key: Array, mapped: Any, shared: Any, number: Array) -> Any:
-            data, world = _given(mapped, shared)
-            key = jax.random.fold_in(jax.random.fold_in(key, 2), number)
+            starts = feed_of_one(mapped, shared).take(self._starts(key, number), number)
+            world = (mapped | shared)["world"]
             act = partial(self.algorithm.act, learner)
-            return self.source.refresh(buffer, number, act, data, world, key)
+            return self.source.refresh(buffer, number, act, starts, world, _renewal_key(key, number))
 
         return over_seeds(one, (buffer, learner, keys, mapped), (shared, number))
 
@@ -231,13 +249,13 @@ class Training:
         start: Array,
         length: Array,
     ) -> tuple[Any, Metrics]:
-        data, world = _given(mapped, shared)
-        updates_key = jax.random.fold_in(key, 1)
+        feed, world = feed_of_one(mapped, shared), (mapped | shared)["world"]
 
         @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
-            draw_key, update_key = jax.random.split(jax.random.fold_in(updates_key, step))
-            batch = self.source.draw(buffer, data, world, draw_key, self.batch_size)
+            draw_key, update_key = _update_keys(key, step)
+            taken = feed.take(self._rows(key, step), step)
+            batch = self.source.draw(buffer, taken, world, draw_key, self.batch_size)
             return self.algorithm.update(learner, batch, update_key)
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
@@ -267,37 +285,11 @@ def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
     return {name: jnp.tensordot(shares, jnp.stack([m[name] for _, m in parts]), 1) for name in parts[0][1]}
 
 
-def _given(mapped: Mapping[str, Any], shared: Mapping[str, Any]) -> tuple[Batch, Any]:
-    """Return the data and the world of a seed."""
-    parts = {**mapped, **shared}
-    observation, next_observation = parts["observations"]
-    data = replace(parts["rest"], observation=observation, next_observation=next_observation)
-    return data, parts["world"]
+def _update_keys(key: Array, step: Array) -> Array:
+    """Return the keys with which a seed's update draws its batch, and does the rest."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), step))
 
 
-class Actor:
-    """The deterministic policies of all seeds, each on the device that trains it."""
-
-    def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
-        """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
-
-        `mesh` is that of the training.
-        """
-        self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
-        self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
-
-    def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
-
-        It is a program of one seed, called for each: one of several would round in another way for each
-        number of seeds, and on a CPU it would not be faster.
-        """
-        learners = by_seed(learner)
-        each = len(learners) // len(self.observes)
-        observes = [observe for observe in self.observes for _ in range(each)]
-
-        def act(states: np.ndarray) -> np.ndarray:
-            actions = [self._act(*given) for given in zip(learners, observes, states, strict=True)]
-            return np.stack(jax.device_get(actions))
-
-        return act
+def _renewal_key(key: Array, number: Array) -> Array:
+    """Return the key of a seed's renewal `number` of the buffer."""
+    return jax.random.fold_in(jax.random.fold_in(key, 2), number)
