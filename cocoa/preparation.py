@@ -15,7 +15,7 @@ import numpy as np
 from algos.base import Batch, World
 from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
-from cocoa.anchors.table import AnchorTable, anchor_table
+from cocoa.anchors.table import AnchorTable, anchor_table, express_all
 from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, Scaling, reward_map
@@ -151,7 +151,7 @@ class Preparation:
                 "anchors",
                 self._anchors(cocoa),
                 lambda: anchor_table(anchors, self.dataset.observations, self.dataset.next_observations),
-                AnchorTable(jnp.empty(0), jnp.empty(0)),
+                AnchorTable(np.empty(0), np.empty(0)),
             )
 
     def state_std(self) -> np.ndarray:
@@ -247,11 +247,18 @@ class Prepared:
 
 
 def prepare_run(
-    config: Config, dataset: Dataset, batch: Batch, scaling: Scaling, store: Store, stage: Stage
+    config: Config,
+    dataset: Dataset,
+    batch: Batch,
+    scaling: Scaling,
+    store: Store,
+    stage: Stage,
+    on_host: bool = False,
 ) -> Prepared:
     """Build what training needs. Models and anchors are shared by all seeds unless `cocoa.per_seed`.
 
-    Shared ones are those of seed 0, whatever the seeds of the run, so that all runs find the same.
+    With `on_host` the transitions are NumPy arrays, and no device ever holds all of them. Shared models are
+    those of seed 0, whatever the seeds of the run, so that all runs find the same.
     """
     cocoa = config.cocoa
     per_seed = cocoa is not None and cocoa.per_seed
@@ -265,13 +272,15 @@ def prepare_run(
         Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), found)
         for found in anchors or [None]
     ]
-    states = jnp.asarray(batch.observation), jnp.asarray(batch.next_observation)
+    known: list[Any] = [None, None]
     if cocoa:
-        tables = join([maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)])
-        known = tables.observation, tables.next_observation
-    else:
-        known = None, None
-    observation, next_observation = map(observes[0].express, states, known)
+        tables = [maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)]
+        columns = [table.observation for table in tables], [table.next_observation for table in tables]
+        known = [np.stack(column) if per_seed else column[0] for column in columns]
+    observation, next_observation = (
+        express_all(observes[0], states, found, on_host)
+        for states, found in zip((batch.observation, batch.next_observation), known, strict=True)
+    )
     world = None
     if config.algo.members:
         termination = config.algo.termination  # type: ignore[attr-defined]
@@ -279,7 +288,7 @@ def prepare_run(
             [maker.world(termination, observe) for maker, observe in zip(makers, observes, strict=True)]
         )
     rest = {
-        name: jnp.asarray(value)
+        name: np.asarray(value) if on_host else jnp.asarray(value)
         for name, value in vars(batch).items()
         if name not in ("observation", "next_observation")
     }

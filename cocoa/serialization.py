@@ -39,7 +39,7 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
 
 
 def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:
-    """Return the tree saved at `path`; `template` gives its structure and dtypes, the file its shapes.
+    """Return the tree saved at `path`; `template` gives its structure and types, the file its shapes.
 
     Raises RunError if the file is missing, damaged, or holds another structure, or with `same_shapes` other
     shapes than the template.
@@ -62,11 +62,15 @@ def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:
                 f"{path} does not fit the configuration: {name} has the shape {arrays[name].shape} there, "
                 f"and should have {leaf.shape}. Put the run's config.yaml back as it was, or start a new run."
             )
-    restored = [
-        jax.random.wrap_key_data(jnp.asarray(arrays[name])) if is_key(leaf) else jnp.asarray(arrays[name])
-        for name, (_, leaf) in zip(names, leaves, strict=True)
-    ]
+    restored = [_like(leaf, arrays[name]) for name, (_, leaf) in zip(names, leaves, strict=True)]
     return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def _like(leaf: Any, array: np.ndarray) -> Any:
+    """Return an array as what `leaf` is: a key, a NumPy array, or an array on the device."""
+    if is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(array))
+    return array if isinstance(leaf, np.ndarray) else jnp.asarray(array)
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -25,6 +25,8 @@ from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
 from cocoa.policy import checkpoint_path
+from cocoa.training.evaluation import Evaluator
+from cocoa.training.loop import Training
 from cocoa.training.metrics import read_metrics
 from cocoa.training.summary import read_summary
 from dynamics.config import EnsembleConfig
@@ -116,44 +118,60 @@ def test_a_run_leaves_what_it_should(finished, recording):
     assert "Finished: the policy's return" in (finished / "log.txt").read_text()
 
 
-def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(config, finished, monkeypatch):
-    """Ctrl-C in the second chunk, then again after the first evaluation."""
-    chunks = []
-    original = experiment.Experiment._chunk
+def interrupt(monkeypatch, *calls):
+    """Press Ctrl-C while the chunks of these numbers run; return the starts of all chunks, as they come."""
+    starts, original = [], Training.chunk
 
-    def chunk(self, *args):
-        chunks.append(self.step)
-        if len(chunks) in (2, 5):
+    def chunk(self, state, start, length):
+        starts.append(start)
+        if len(starts) in calls:
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
+        return original(self, state, start, length)
 
-    monkeypatch.setattr(experiment.Experiment, "_chunk", chunk)
+    monkeypatch.setattr(Training, "chunk", chunk)
+    return starts
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, finished, monkeypatch):
+    """Ctrl-C in the second chunk, then again after the first evaluation, whatever that runs beside."""
+    monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: beside)
+    starts, folder = interrupt(monkeypatch, 2, 5), finished.parent / f"cut-{beside}"
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(dataclasses.replace(config, name="cut"))
-    folder = finished.parent / "cut"
+        experiment.run(dataclasses.replace(config, name=folder.name))
     assert read_summary(folder)["status"] == "interrupted"
     assert "resume=" in (folder / "log.txt").read_text()
     with pytest.raises(KeyboardInterrupt):
         experiment.resume(folder)
     experiment.resume(folder)
-    assert chunks == [0, 10, 20, 30, 40, 50]
+    assert starts == [0, 10, 20, 30, 40, 50]
     assert_same_run(folder, finished)
     assert read_summary(folder)["status"] == "finished"
+
+
+def test_an_evaluation_beside_the_training_comes_after_the_next_chunk_began(config, finished, monkeypatch):
+    events, chunk, evaluate = [], Training.chunk, Evaluator.evaluate
+    monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: True)
+    monkeypatch.setattr(Training, "chunk", lambda *args: events.append("chunk") or chunk(*args))
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *args: events.append("evaluate") or evaluate(*args))
+    folder = experiment.run(dataclasses.replace(config, name="beside"))
+    cycle = ["chunk", "chunk", "chunk", "evaluate"]
+    assert events == [*cycle, "chunk", "chunk", "evaluate", "chunk", "evaluate"]
+    assert_same_run(folder, finished)
+
+
+def test_a_run_may_stream_its_data(config, finished):
+    folder = experiment.run(dataclasses.replace(config, name="streamed", stream=True))
+    assert "batches streamed from the host" in (folder / "log.txt").read_text()
+    streamed, resident = (read_metrics(path / "metrics.csv").series for path in (folder, finished))
+    assert streamed.keys() == resident.keys()
+    for name, entries in resident.items():
+        np.testing.assert_allclose(streamed[name], entries, rtol=1e-3, atol=1e-4, err_msg=str(name))
 
 
 @pytest.mark.parametrize(("per_seed", "amortised"), [(False, False), (True, True)])
 def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, tmp_path, monkeypatch):
     """Between two rounds of rollouts, of which the buffer is made anew."""
-    chunks = []
-    original = experiment.Experiment._chunk
-
-    def chunk(self, *args):
-        chunks.append(self.step)
-        if len(chunks) == 3 and "cut" in self.folder.name:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, *args)
-
-    monkeypatch.setattr(experiment.Experiment, "_chunk", chunk)
     for module in (preparation, policy):
         monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
@@ -162,10 +180,10 @@ def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, tmp
     config = dataclasses.replace(config, algo=imagining, cocoa=wrapped, updates=50, cache_dir=cache)
     suffix = f"mopo-{per_seed}"
     whole = experiment.run(dataclasses.replace(config, name=f"whole-{suffix}"))
-    chunks.clear()
+    starts = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         experiment.run(dataclasses.replace(config, name=f"cut-{suffix}"))
-    assert chunks == [0, 10, 20]
+    assert starts == [0, 10, 20]
     folder = experiment.resume(whole.parent / f"cut-{suffix}")
     assert_same_run(folder, whole)
     metrics = read_metrics(folder / "metrics.csv")
@@ -284,14 +302,7 @@ def test_what_stops_the_first_process_stops_all(config, finished, subprocess_env
 
 
 def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monkeypatch):
-    chunk = experiment.Experiment._chunk
-
-    def interrupted(self, *args):
-        if self.step == 30:
-            os.kill(os.getpid(), signal.SIGINT)
-        return chunk(self, *args)
-
-    monkeypatch.setattr(experiment.Experiment, "_chunk", interrupted)
+    interrupt(monkeypatch, 4)
     with pytest.raises(KeyboardInterrupt):
         experiment.run(dataclasses.replace(config, name="moved"))
     folder = finished.parent / "moved"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 from cocoa.anchors.variants import Anchors
-from cocoa.decomposition import in_chunks
+from cocoa.decomposition import Observe, in_chunks
+
+PIECE = 2**18
+"""Rows of the data that are worked on at a time."""
 
 
 @struct.dataclass
 class AnchorTable:
-    """The anchors of the dataset's states, both (N, O), environment units."""
+    """The anchors of the dataset's states, both (N, O) NumPy arrays in environment units."""
 
-    observation: jax.Array
-    next_observation: jax.Array
+    observation: np.ndarray
+    next_observation: np.ndarray
 
 
 def anchor_table(anchors: Anchors, states: np.ndarray, next_states: np.ndarray) -> AnchorTable:
@@ -25,9 +30,35 @@ def anchor_table(anchors: Anchors, states: np.ndarray, next_states: np.ndarray) 
     Where the next state is the next row's state, its anchor is taken from there: this halves the work.
     """
     follows = np.append((next_states[:-1] == states[1:]).all(axis=1), False)
-    rows = jnp.asarray(np.concatenate([states, next_states[~follows]]))
-    found = np.asarray(jax.jit(lambda anchors, x: in_chunks(anchors, x))(anchors, rows))
+    found = _find(anchors, np.concatenate([states, next_states[~follows]]))
     next_anchors = np.empty_like(found[: len(states)])
     next_anchors[follows] = found[1 : len(states)][follows[:-1]]
     next_anchors[~follows] = found[len(states) :]
-    return AnchorTable(jnp.asarray(found[: len(states)]), jnp.asarray(next_anchors))
+    return AnchorTable(found[: len(states)], next_anchors)
+
+
+def express_all(observe: Observe, states: np.ndarray, anchors: np.ndarray | None, on_host: bool) -> Any:
+    """Return the observations of states (N, O), whose anchors (..., N, O), if any, are known.
+
+    They are on the device, or NumPy arrays of which a device had a piece at a time.
+    """
+
+    def express(rows: slice) -> Any:
+        known = None if anchors is None else jnp.asarray(anchors[..., rows, :])
+        return observe.express(jnp.asarray(states[rows]), known)
+
+    if not on_host:
+        return express(slice(None))
+    starts = range(0, len(states), PIECE)
+    pieces = [jax.device_get(express(slice(start, start + PIECE))) for start in starts]
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-2), *pieces)
+
+
+def _find(anchors: Anchors, rows: np.ndarray) -> np.ndarray:
+    """Return the anchors of rows (M, O), of which a device gets a piece at a time, all of one size."""
+    find = jax.jit(lambda anchors, x: in_chunks(anchors, x))
+    found, size = np.empty_like(rows), min(PIECE, len(rows))
+    for start in range(0, len(rows), size):
+        piece = slice(min(start, len(rows) - size), start + size)
+        found[piece] = find(anchors, rows[piece])
+    return found

@@ -58,9 +58,22 @@ def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
     return Mesh(np.array(present[: even(seeds, devices or len(present))]), (AXIS,))
 
 
-def split(tree: Any, mesh: Mesh) -> Any:
-    """Return a tree of leaves (seeds, ...) with each seed on its device."""
-    return jax.device_put(tree, NamedSharding(mesh, SPLIT))
+def host_mesh() -> Mesh:
+    """Return the host's processor as a mesh of one device."""
+    return Mesh(np.array(jax.local_devices(backend="cpu")[:1]), (AXIS,))
+
+
+def evaluates_beside(mesh: Mesh) -> bool:
+    """Tell whether policies are evaluated on the host while the mesh goes on with the training.
+
+    Not on a CPU: there the two would take the cores from each other.
+    """
+    return mesh.devices.flat[0].platform != "cpu"
+
+
+def split(tree: Any, mesh: Mesh, copy: bool = False) -> Any:
+    """Return a tree of leaves (seeds, ...) with each seed on its device; with `copy` it is another tree's."""
+    return jax.device_put(tree, NamedSharding(mesh, SPLIT), may_alias=False if copy else None)
 
 
 def copied(tree: Any, mesh: Mesh) -> Any:

@@ -22,13 +22,14 @@ Policy = Callable[[np.ndarray], Any]
 
 
 class Actor:
-    """The deterministic policies of all seeds, each on the device that trains it."""
+    """The deterministic policies of all seeds, spread over devices."""
 
     def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
         """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
 
-        `mesh` is that of the training.
+        `mesh` holds the policies.
         """
+        self.mesh = mesh
         self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
         self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
 
@@ -38,7 +39,7 @@ class Actor:
         It is a program of one seed, called for each: one of several would round in another way for each
         number of seeds, and on a CPU it would not be faster.
         """
-        learners = by_seed(learner)
+        learners = by_seed(split(learner, self.mesh))
         each = len(learners) // len(self.observes)
         observes = [observe for observe in self.observes for _ in range(each)]
 

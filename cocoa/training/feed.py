@@ -15,6 +15,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from algos.base import Array, Batch
+from cocoa.config import Config
 from cocoa.training.devices import copied, split
 
 _BLOCK_BYTES = 64 * 2**20
@@ -154,9 +155,12 @@ def _joined(own: dict[str, Any], common: dict[str, Any]) -> Batch:
     return replace(parts["rest"], observation=observation, next_observation=next_observation)
 
 
-def too_large(data: Batch, mesh: Mesh) -> bool:
-    """Tell whether the data, which is on the host, is too large for the memory of a device of the mesh."""
-    known = mesh.devices.flat[0].memory_stats()
+def too_large(batch: Batch, config: Config) -> bool:
+    """Tell whether all transitions, as the networks will see them, are too large for a device's memory."""
+    known = jax.local_devices()[0].memory_stats()
     if not known or "bytes_limit" not in known:
         return False
-    return sum(x.nbytes for x in jax.tree.leaves(data)) > _DEVICE_SHARE * known["bytes_limit"]
+    size = sum(x.nbytes for x in jax.tree.leaves(batch))
+    if config.cocoa:  # two vectors for each state
+        size *= 2 * (len(config.seeds) if config.cocoa.per_seed else 1)
+    return size > _DEVICE_SHARE * known["bytes_limit"]

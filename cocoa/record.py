@@ -1,0 +1,203 @@
+"""What a run writes: metrics, summary, checkpoints, plots, and the same to Weights & Biases."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cocoa.config import Config
+from cocoa.data import Dataset
+from cocoa.diagnostics import diagnose
+from cocoa.errors import RunError
+from cocoa.policy import Senses, checkpoint_path, save_senses
+from cocoa.preparation import Prepared
+from cocoa.serialization import read_metadata, save_tree
+from cocoa.training.loop import TrainState
+from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
+from cocoa.training.progress import Speedometer
+from cocoa.training.summary import read_summary, summarize, verdict, write_summary
+from cocoa.training.wandb_logger import WandbLogger
+from dynamics.report import format_report
+
+
+class Record:
+    """The files of one run, opened where its last checkpoint left them."""
+
+    def __init__(self, config: Config, dataset: Dataset, folder: Path, say: Callable[[str], None]):
+        """`say` tells the user; raises RunError if the checkpoint is damaged or of another dataset."""
+        self.config = config
+        self.dataset = dataset
+        self.folder = folder
+        self.say = say
+        self.checkpoint = checkpoint_path(folder)
+        saved = self._read_checkpoint()
+        self._check_dataset(saved)
+        self.step = int(saved.get("step", 0))
+        """Updates that are done."""
+        self.seconds = self._read_seconds(saved)
+        self.speed = Speedometer()
+        self._open(saved)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the seconds of a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    @contextlib.contextmanager
+    def preparation_stage(self, name: str) -> Iterator[None]:
+        """Note the time of a stage at once, so that a run that is killed later does not forget it."""
+        with self.stage(name):
+            yield
+        self.summarize("running")
+
+    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        """Write metrics of the seeds, or with None of all together."""
+        with self.stage("logging"):
+            self._metrics.write(step, metrics, seeds)
+            self.wandb.log(step, metrics)
+
+    def log_speed(self) -> None:
+        """Log how fast updates are."""
+        self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
+
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | None) -> None:
+        """Log how the models were fitted, their errors, and whether the anchors do what they should."""
+        seeds = self.config.seeds if prepared.per_seed else None
+        for stage in prepared.histories[0] if prepared.histories else ():
+            epochs = epochs_by_seed([history[stage] for history in prepared.histories])
+            for epoch, values in enumerate(epochs, 1):
+                self._metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
+        if prepared.reports:
+            self.log(0, by_seed(prepared.reports, "dynamics/"), seeds)
+            self._tell_errors(prepared.reports[0])
+        if not prepared.anchors:
+            return
+        found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
+        self.log(0, by_seed([one.summary() for one in found], ""), seeds)
+        self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
+        from cocoa.report.plots import anchor_plot  # slow to import, and not needed for every start
+
+        anchor_plot(found[0], self.folder / "anchors.png")
+        self.wandb.image("anchors", self.folder / "anchors.png")
+
+    def save(self, saved: TrainState) -> None:
+        """Write the state of all seeds, and what else is needed to go on as if nothing had happened."""
+        metadata = {
+            "step": str(self.step),
+            "metrics": str(self._metrics.position()),
+            "dataset_sha256": self.dataset.sha256,
+            "seconds": json.dumps(self.seconds),
+        }
+        save_tree(self.checkpoint, saved, metadata)
+
+    def save_senses(self, senses: Senses) -> None:
+        """Write what a policy needs beside its parameters."""
+        save_senses(self.folder, senses)
+
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Write and return the summary of what is known by now."""
+        shared = None if self.config.cocoa is None else not self.config.cocoa.per_seed
+        summary = summarize(
+            self.config,
+            self.dataset,
+            read_metrics(self.folder / "metrics.csv"),
+            status,
+            seconds={name: round(value, 2) for name, value in self.seconds.items()},
+            updates_per_second=self.speed.updates_per_second,
+            extra={"step": self.step, "models_shared_by_seeds": shared},
+        )
+        write_summary(self.folder, summary)
+        return summary
+
+    def close(self, status: str) -> None:
+        """Write the summary and the plots, and close all files."""
+        self._metrics.close()
+        summary = self.summarize(status)
+        if summary["return"] is not None:
+            from cocoa.report.plots import learning_curve  # slow to import, and not needed for a start
+
+            curve = learning_curve(self.folder, behaviour=_behaviour(summary))
+            self.wandb.image("learning_curve", curve)
+        self.wandb.finish(summary)
+        if status == "finished":
+            self.say(verdict(summary))
+
+    def _open(self, saved: Mapping[str, str]) -> None:
+        """Open what is written to, as it was at the checkpoint."""
+        self._metrics = MetricsFile(self.folder / "metrics.csv", int(saved.get("metrics", 0)))
+        self.wandb = WandbLogger(self.config, self.folder, self.say)
+
+    def _tell_errors(self, report: dict[str, float]) -> None:
+        if "forward/relative" in report:
+            self.say(format_report(report))
+        if "amortised/data" in report:
+            self.say(
+                f"Amortised anchors miss the exact by {report['amortised/data']:.0%} of the difference "
+                f"on the data, by {report['amortised/perturbed']:.0%} off it."
+            )
+
+    def _read_checkpoint(self) -> dict[str, str]:
+        try:
+            return read_metadata(self.checkpoint) if self.checkpoint.exists() else {}
+        except RunError as error:
+            raise RunError(
+                f"{error} Delete it to train anew in this folder, with the models that are there, or start "
+                "another run."
+            ) from error
+
+    def _read_seconds(self, saved: Mapping[str, str]) -> dict[str, float]:
+        """Return the time spent by stage so far: that of the last checkpoint, or else of the summary."""
+        if saved:
+            return json.loads(saved["seconds"])
+        with contextlib.suppress(RunError, KeyError):
+            return dict(read_summary(self.folder)["seconds"])
+        return {}
+
+    def _check_dataset(self, saved: Mapping[str, str]) -> None:
+        if saved and saved["dataset_sha256"] != self.dataset.sha256:
+            raise RunError(
+                f"The dataset of {self.folder} has changed since: its SHA-256 is {self.dataset.sha256}, and "
+                f"was {saved['dataset_sha256']}. Put the old file back, or start a new run."
+            )
+
+
+class NoRecord(Record):
+    """The record in any process but the first: it knows where the run stands, and writes nothing."""
+
+    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        """Do nothing."""
+
+    def log_speed(self) -> None:
+        """Do nothing."""
+
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | None) -> None:
+        """Do nothing."""
+
+    def save(self, saved: TrainState) -> None:
+        """Do nothing."""
+
+    def save_senses(self, senses: Senses) -> None:
+        """Do nothing."""
+
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Do nothing."""
+        return {}
+
+    def close(self, status: str) -> None:
+        """Do nothing."""
+
+    def _open(self, saved: Mapping[str, str]) -> None: ...
+
+
+def _behaviour(summary: Mapping[str, Any]) -> float:
+    return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]
