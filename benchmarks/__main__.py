@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import accelerator, devices, growth, preparation, surroundings, updates, yardstick
+from benchmarks import accelerator, devices, growth, preparation, streaming, surroundings, updates, yardstick
 from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
@@ -22,6 +22,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "yardstick": yardstick.yardstick,
     "surroundings": surroundings.surroundings,
     "devices": devices.devices,
+    "streaming": streaming.streaming,
     "growth": growth.growth,
     "accelerator": accelerator.accelerator,
 }

@@ -140,6 +140,7 @@ def make_training(
     batch_size: int = 256,
     anchored: bool = True,
     mesh: Mesh | None = None,
+    stream: bool = False,
 ) -> Training:
     """Return a training on normal transitions.
 
@@ -151,8 +152,8 @@ def make_training(
     world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
     networks = build_networks(algorithm, cocoa, ACTION)
     data = make_data(see, rows)
-    every = tuple(range(seeds))
-    return Training(algorithm, networks, data, every, 1_000_000, batch_size, world=world, mesh=mesh)
+    given = networks, jax.device_get(data) if stream else data, tuple(range(seeds)), 1_000_000, batch_size
+    return Training(algorithm, *given, world=world, mesh=mesh, stream=stream)
 
 
 def _never(state: Any, action: Any, next_state: Any) -> Any:
