@@ -69,6 +69,7 @@ def cocoa_cost() -> Iterator[Line]:
     goals = {"iql": (400, 1.05), "td3_bc": (400, 1.05), "cql": (20, 1.05), "mopo": (1000, 1.15)}
     for name, (length, goal) in goals.items():
         yield from _cost(REGISTRY[name](), CocoaConfig(), length, goal, name)
+    yield from _cost(REGISTRY["mopo"](), CocoaConfig(amortised=True), 1000, 1.15, "mopo amortised")
     mobile = REGISTRY["mobile"]()
     yield from _cost(mobile, CocoaConfig(), 10, 4.5, "mobile")
     yield from _cost(mobile, CocoaConfig(amortised=True), 10, 1.5, "mobile amortised")
