@@ -134,8 +134,8 @@ class Config:
     """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
     as that allows of the accelerators or, on a CPU, of the cores."""
     stream: bool | None = None
-    """Keep the data in the host's memory, and send devices what the next updates draw. None: only if the data
-    would fill more than half of a device's memory."""
+    """Train on data in the host's memory, of which devices get what the next updates draw. None: only if the
+    data would fill more than half of a device's memory. Models are fitted on a device all the same."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
     matmul_precision: str = "default"

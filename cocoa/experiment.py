@@ -241,7 +241,9 @@ class Experiment:
         beside = evaluates_beside(mesh)
         actor = Actor(config.algo, prepared.observe, prepared.per_seed, host_mesh() if beside else mesh)
         bar = TrainingBar(config.updates, self.record.step, hidden=not processes.leads())
-        with contextlib.closing(bar), contextlib.closing(evaluator or contextlib.ExitStack()):
+        with contextlib.ExitStack() as stack:
+            for used in (bar, training.feed, *([evaluator] if evaluator else [])):
+                stack.enter_context(contextlib.closing(used))
             self._loop(training, state, evaluator, actor, bar, beside)
 
     def _loop(
@@ -253,7 +255,10 @@ class Experiment:
         bar: TrainingBar,
         beside: bool,
     ) -> None:
-        """Train chunk by chunk; with `beside`, what follows on a chunk is done while the next one runs."""
+        """Train chunk by chunk, evaluate and save.
+
+        With `beside`, that waits until all chunks up to the next evaluation are on their way to the device.
+        """
         config, record = self.config, self.record
 
         def finish(saved: TrainState) -> None:
@@ -265,42 +270,50 @@ class Experiment:
 
         waiting: TrainState | None = None
         while record.step < config.updates:
-            start, end, began = record.step, self._chunk_end(), time.monotonic()
+            began, start, parts = time.monotonic(), record.step, []
             with record.stage("training"):
-                state, metrics = training.chunk(state, start, end - start)
+                for end in self._chunk_ends() if waiting else self._chunk_ends()[:1]:
+                    state, metrics = training.chunk(state, start, end - start)
+                    parts.append((end, metrics))
+                    start = end
+            overlapped = waiting is not None
             if waiting:
                 finish(waiting)
                 waiting = None
-            with record.stage("training"):
-                metrics = processes.gather(metrics)
-            self._note(end, metrics, time.monotonic() - began, bar)
-            stop = processes.anywhere(self.stopper.requested)
-            if end % config.eval_every == 0 or end == config.updates:
-                if beside and not stop and end < config.updates:
+            for end, metrics in parts:
+                with record.stage("training"):
+                    metrics = processes.gather(metrics)
+                if not overlapped:
+                    record.speed.add(end - record.step, time.monotonic() - began)
+                self._note(end, metrics, bar)
+            if record.step % config.eval_every == 0 or record.step == config.updates:
+                if beside and record.step < config.updates:
                     waiting = split(state.saved, actor.mesh, copy=True)
                 else:
                     finish(state.saved)
-            if stop:
+            if processes.anywhere(self.stopper.requested):
+                if waiting:
+                    finish(waiting)
                 self._save(state.saved)
                 raise Interrupted
+
+    def _chunk_ends(self) -> list[int]:
+        """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that."""
+        config, step = self.config, self.record.step
+        last = min(step // config.eval_every * config.eval_every + config.eval_every, config.updates)
+        first = step // config.log_every * config.log_every + config.log_every
+        return [*range(first, last, config.log_every), last]
 
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
         template = training.template(len(self.config.seeds))
         return jax.tree.map(lambda x: x[share], load_tree(self.record.checkpoint, template, same_shapes=True))
 
-    def _chunk_end(self) -> int:
-        """Return the next multiple of `log_every` or `eval_every`."""
-        config, start = self.config, self.record.step
-        ends = [start // every * every + every for every in (config.log_every, config.eval_every)]
-        return min(*ends, config.updates)
-
-    def _note(self, end: int, metrics: Mapping[str, Any], seconds: float, bar: TrainingBar) -> None:
+    def _note(self, end: int, metrics: Mapping[str, Any], bar: TrainingBar) -> None:
         """Log what was seen up to the update `end`."""
         config, record, done = self.config, self.record, end - self.record.step
         metrics = {f"training/{name}": value for name, value in metrics.items()}
         record.step = end
-        record.speed.add(done, seconds)
         record.log(end, metrics, config.seeds)
         record.log_speed()
         for name, value in metrics.items():

@@ -119,7 +119,7 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
     states = rng.normal(size=(rows, observation_dim)).astype(np.float32)
     actions = rng.uniform(-1, 1, (rows, action_dim)).astype(np.float32)
     key = jax.random.key(0)
-    zeros = np.zeros(observation_dim, np.float32)
+    zeros = jnp.zeros(observation_dim)
     anchors = None
     if config.cocoa:
         inputs, targets = np.concatenate([states, actions], 1), np.column_stack([states, states[:, 0]])
@@ -139,5 +139,5 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
         anchors = build_anchors(config.cocoa, given)
         if config.cocoa.amortised:
             anchors = Learned(network)
-    scaling = Scaling(zeros, zeros, np.zeros(action_dim, np.float32), np.zeros(action_dim, np.float32))
+    scaling = Scaling(zeros, zeros, jnp.zeros(action_dim), jnp.zeros(action_dim))
     return Senses(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]

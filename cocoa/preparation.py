@@ -257,8 +257,9 @@ def prepare_run(
 ) -> Prepared:
     """Build what training needs. Models and anchors are shared by all seeds unless `cocoa.per_seed`.
 
-    With `on_host` the transitions are NumPy arrays, and no device ever holds all of them. Shared models are
-    those of seed 0, whatever the seeds of the run, so that all runs find the same.
+    With `on_host` the transitions returned are NumPy arrays; models, if any are needed, are fitted to all of
+    them on a device nevertheless. Shared models are those of seed 0, whatever the seeds of the run, so that
+    all runs find the same.
     """
     cocoa = config.cocoa
     per_seed = cocoa is not None and cocoa.per_seed

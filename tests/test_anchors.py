@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import scipy.stats
 from flax import struct
+from jax.tree_util import Partial
 
 from algos.iql import IQL
-from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs
+from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs, table
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
@@ -444,3 +445,28 @@ def test_names_of_variants():
     ):
         with pytest.raises(ConfigError, match="nearest"):
             wrong()
+
+
+@pytest.mark.parametrize("piece", [4, 100])
+def test_a_table_holds_the_anchors_whatever_the_pieces(piece, monkeypatch):
+    monkeypatch.setattr(table, "PIECE", piece)
+    rng = np.random.default_rng(0)
+    states = rng.normal(size=(11, 3)).astype(np.float32)
+    next_states = np.roll(states, -1, axis=0)
+    next_states[[3, 10]] = rng.normal(size=(2, 3))  # where episodes end
+    found = table.anchor_table(Partial(lambda x: 2 * x + 1), states, next_states)
+    np.testing.assert_array_equal(found.observation, 2 * states + 1)
+    np.testing.assert_array_equal(found.next_observation, 2 * next_states + 1)
+
+
+@pytest.mark.parametrize("shape", [None, (11, 3), (2, 11, 3)])
+def test_observations_on_the_host_are_those_on_the_device(shape, monkeypatch):
+    monkeypatch.setattr(table, "PIECE", 4)
+    rng = np.random.default_rng(0)
+    states, anchors = rng.normal(size=(11, 3)), None if shape is None else rng.normal(size=shape)
+    observe = Observe(jnp.array([0.1, 0.2, 0.3]), jnp.array([0.7, 0.3, 1.3]))
+    on_host = table.express_all(observe, states, anchors, on_host=True)
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(on_host))
+    jax.tree.map(
+        np.testing.assert_array_equal, on_host, table.express_all(observe, states, anchors, on_host=False)
+    )

@@ -149,14 +149,13 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, f
     assert read_summary(folder)["status"] == "finished"
 
 
-def test_an_evaluation_beside_the_training_comes_after_the_next_chunk_began(config, finished, monkeypatch):
+def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config, finished, monkeypatch):
     events, chunk, evaluate = [], Training.chunk, Evaluator.evaluate
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: True)
     monkeypatch.setattr(Training, "chunk", lambda *args: events.append("chunk") or chunk(*args))
     monkeypatch.setattr(Evaluator, "evaluate", lambda *args: events.append("evaluate") or evaluate(*args))
     folder = experiment.run(dataclasses.replace(config, name="beside"))
-    cycle = ["chunk", "chunk", "chunk", "evaluate"]
-    assert events == [*cycle, "chunk", "chunk", "evaluate", "chunk", "evaluate"]
+    assert events == [*["chunk"] * 4, "evaluate", *["chunk"] * 2, "evaluate", "evaluate"]
     assert_same_run(folder, finished)
 
 

@@ -1,11 +1,16 @@
 """Transitions that come from the host in blocks are those that a device with all data takes."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from algos.base import Batch
+from algos.iql import IQL
+from cocoa.config import CocoaConfig, Config
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Resident, Streamed, feed_of_one, too_large
@@ -64,13 +69,38 @@ def test_a_renewal_gets_its_starts(feeds):
 
 
 def test_a_block_is_as_large_as_memory_allows(monkeypatch):
-    monkeypatch.setattr(feed, "_BLOCK_BYTES", 7 * 2 * SIZE * (3 + 3) * 4 * 2)
     data = make_data(False)
-    data = data.replace(action=data.action[:, :0], reward=data.reward[:, None][:, :0])
-    data = data.replace(terminal=np.zeros((ROWS, 6), np.float32))
-    keys = jnp.stack([jax.random.key(3), jax.random.key(4)])
-    assert Streamed(data, False, seeds_mesh(2, 1), keys, draws, starts).updates == 7
+    size = sum(leaf.nbytes // ROWS for leaf in jax.tree.leaves(data))
+    monkeypatch.setattr(feed, "_BLOCK_BYTES", 7 * SIZE * size)
+    for seeds in (1, 2):
+        keys = jnp.stack([jax.random.key(seed) for seed in range(seeds)])
+        assert Streamed(data, False, seeds_mesh(seeds, 1), keys, draws, starts).updates == 7
 
 
-def test_data_are_never_too_large_for_the_memory_they_are_in():
-    assert not too_large(make_data(False), seeds_mesh(1, 1))
+def test_an_error_in_the_thread_reaches_the_training(feeds, monkeypatch):
+    _, streamed, _ = feeds
+    monkeypatch.setattr(streamed, "_taken", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        streamed.at(0)
+    streamed.close()
+
+
+TOO_LARGE = {1e9: [False] * 3, 20e3: [False, False, True], 10e3: [False, True, True], 7e3: [True] * 3}
+
+
+@pytest.mark.parametrize("limit", TOO_LARGE)
+def test_data_are_streamed_if_they_are_too_large(limit, monkeypatch):
+    """Observations take 2400 bytes and the rest 1600; with COCOA, and models per seed, there are more."""
+    device = SimpleNamespace(memory_stats=lambda: {"bytes_limit": limit})
+    monkeypatch.setattr(feed.jax, "local_devices", lambda: [device])
+    wholes = np.zeros((ROWS, 6), np.float32)
+    data = Batch(wholes, np.zeros((ROWS, 6), np.float32), wholes[:, 0], wholes[:, 1], wholes)
+    config = Config(algo=IQL(), seeds=(0, 1))
+    separate = CocoaConfig(per_seed=True)
+    found = [too_large(data, replace(config, cocoa=cocoa)) for cocoa in (None, CocoaConfig(), separate)]
+    assert found == TOO_LARGE[limit]
+
+
+def test_a_cpu_never_streams_by_itself():
+    if jax.default_backend() == "cpu":
+        assert not too_large(make_data(False), Config(algo=IQL()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import zlib
@@ -70,10 +71,11 @@ def _columns(file: h5py.File, source: str) -> dict[str, np.ndarray]:
 def _read_column(dataset: h5py.Dataset, source: str, key: str) -> np.ndarray:
     column = np.empty(dataset.shape, dataset.dtype if key in FLAGS else np.float32)
     try:
-        if _plain_gzip(dataset) and dataset.dtype == column.dtype:
-            _decompress(dataset, column)
-        else:
-            dataset.read_direct(column)
+        if dataset.dtype == column.dtype:
+            with contextlib.suppress(zlib.error, ValueError):  # HDF5 tells what is wrong, if anything is
+                if _decompress(dataset, column):
+                    return column
+        dataset.read_direct(column)
     except Exception as error:
         raise DataError(
             f"{source}: `{key}` cannot be read, the file is damaged: {error}. {_REMEDY}"
@@ -81,22 +83,19 @@ def _read_column(dataset: h5py.Dataset, source: str, key: str) -> np.ndarray:
     return column
 
 
-def _plain_gzip(dataset: h5py.Dataset) -> bool:
-    """Tell whether a dataset is compressed by gzip in chunks, all of which are there, and nothing else."""
-    if dataset.compression != "gzip" or dataset.shuffle or dataset.fletcher32 or dataset.scaleoffset:
+def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> bool:
+    """Read a dataset into `column` if it is chunks of gzip, and tell whether it was.
+
+    It is done on all cores: decompression, for which HDF5 has one, is what takes longest.
+    """
+    filters, shape = dataset.id.get_create_plist(), dataset.chunks
+    gzip = filters.get_nfilters() == 1 and filters.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE
+    if not gzip or shape is None:
         return False
-    return dataset.id.get_num_chunks() == len(_chunk_offsets(dataset))
-
-
-def _chunk_offsets(dataset: h5py.Dataset) -> list[tuple[int, ...]]:
-    """Return the first index of each chunk."""
-    axes = zip(dataset.shape, dataset.chunks or dataset.shape, strict=True)
-    return list(itertools.product(*(range(0, size, chunk) for size, chunk in axes)))
-
-
-def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> None:
-    """Read a dataset into `column` on all cores: decompression, for which HDF5 has one, takes longest."""
-    shape = dataset.chunks or dataset.shape
+    starts = (range(0, size, step) for size, step in zip(column.shape, shape, strict=True))
+    offsets = list(itertools.product(*starts))
+    if dataset.id.get_num_chunks() < len(offsets):  # those that were never written hold a fill value
+        return False
 
     def place(offset: tuple[int, ...]) -> None:
         uncompressed, content = dataset.id.read_direct_chunk(offset)
@@ -106,8 +105,9 @@ def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> None:
         target[...] = chunk[tuple(slice(size) for size in target.shape)]  # the last chunks hang over
 
     with ThreadPoolExecutor() as pool:
-        for _ in pool.map(place, _chunk_offsets(dataset)):
+        for _ in pool.map(place, offsets):
             pass
+    return True
 
 
 def _env(file: h5py.File) -> str | None:

@@ -58,9 +58,16 @@ def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
     return Mesh(np.array(present[: even(seeds, devices or len(present))]), (AXIS,))
 
 
+def host_device() -> Any:
+    """Return the host's processor, or a device if JAX may use nothing else ($JAX_PLATFORMS)."""
+    with contextlib.suppress(RuntimeError):
+        return jax.local_devices(backend="cpu")[0]
+    return jax.local_devices()[0]
+
+
 def host_mesh() -> Mesh:
-    """Return the host's processor as a mesh of one device."""
-    return Mesh(np.array(jax.local_devices(backend="cpu")[:1]), (AXIS,))
+    """Return `host_device` as a mesh."""
+    return Mesh(np.array([host_device()]), (AXIS,))
 
 
 def evaluates_beside(mesh: Mesh) -> bool:
@@ -68,7 +75,7 @@ def evaluates_beside(mesh: Mesh) -> bool:
 
     Not on a CPU: there the two would take the cores from each other.
     """
-    return mesh.devices.flat[0].platform != "cpu"
+    return mesh.devices.flat[0].platform != "cpu" and host_device().platform == "cpu"
 
 
 def split(tree: Any, mesh: Mesh, copy: bool = False) -> Any:

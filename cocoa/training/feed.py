@@ -16,11 +16,11 @@ from jax.sharding import Mesh
 
 from algos.base import Array, Batch
 from cocoa.config import Config
-from cocoa.training.devices import copied, split
+from cocoa.training.devices import copied, host_device, split
 
-_BLOCK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 16 * 2**20  # of a seed
 _BLOCK_UPDATES = 1000
-"""At most so much is taken from the host at a time: two such blocks are on the device."""
+"""At most so much is taken from the host at a time; a seed's numbers do not depend on the others."""
 _DEVICE_SHARE = (
     0.5  # of a device's memory, which the data may fill; copies arise while a training is prepared
 )
@@ -75,6 +75,9 @@ class Resident:
         """Return what the renewal `number` of the buffer needs."""
         return self._given
 
+    def close(self) -> None:
+        """Do nothing."""
+
 
 class Streamed:
     """Data in the host's memory, of which a thread takes the next block while the device is busy.
@@ -90,10 +93,10 @@ class Streamed:
         self._own, self._common = _parted(data, per_seed)
         self._mesh = mesh
         # By the host's processor: on the device it would wait for the updates that it is to prepare.
-        self._keys = jax.device_put(keys, jax.local_devices(backend="cpu")[0])
+        self._keys = jax.device_put(keys, host_device())
         rows = jax.eval_shape(draws, self._keys[0], jnp.int32(0)).size
         size = sum(x.nbytes // len(x) for x in jax.tree.leaves(data_of_one(data, per_seed)))
-        self.updates = min(_BLOCK_UPDATES, max(1, _BLOCK_BYTES // max(1, len(keys) * rows * size)))
+        self.updates = min(_BLOCK_UPDATES, max(1, _BLOCK_BYTES // max(1, rows * size)))
         ahead = jax.vmap(draws, (None, 0))
         self._draws = jax.jit(
             jax.vmap(lambda key, first: ahead(key, first + jnp.arange(self.updates)), (0, None))
@@ -119,6 +122,11 @@ class Streamed:
     def starts(self, number: int) -> tuple[Any, Any]:
         """Return the transitions of the renewal `number` of the buffer, as a block of that alone."""
         return {"block": self._taken(self._starts, number)}, {}
+
+    def close(self) -> None:
+        """Stop the thread; what it has taken is dropped."""
+        self._thread.shutdown(cancel_futures=True)
+        self._blocks = {}
 
     def _taken(self, needed: Any, first: int) -> Block:
         """Return what `needed` says for all seeds, leaves (seeds, ...), on their devices."""
@@ -160,7 +168,8 @@ def too_large(batch: Batch, config: Config) -> bool:
     known = jax.local_devices()[0].memory_stats()
     if not known or "bytes_limit" not in known:
         return False
-    size = sum(x.nbytes for x in jax.tree.leaves(batch))
+    observations = batch.observation.nbytes + batch.next_observation.nbytes
+    size = sum(x.nbytes for x in jax.tree.leaves(batch)) - observations
     if config.cocoa:  # two vectors for each state
-        size *= 2 * (len(config.seeds) if config.cocoa.per_seed else 1)
-    return size > _DEVICE_SHARE * known["bytes_limit"]
+        observations *= 2 * (len(config.seeds) if config.cocoa.per_seed else 1)
+    return size + observations > _DEVICE_SHARE * known["bytes_limit"]
