@@ -93,6 +93,7 @@ def _cost(algorithm: Algorithm, cocoa: CocoaConfig, length: int, goal: float, na
 
 def cql_sizes() -> Iterator[Line]:
     """CQL+COCOA at the authors' sizes, small and full."""
+    yield Line("sgemm peak", rates({"peak": peak_flops()})["peak"] / 1e9, "GFLOP/s")
     for name, cocoa, length, authors, times in (
         ("small", CocoaConfig(), 20, 1.7, 10),
         ("full", CocoaConfig(encoder_hidden=(256,) * 3, embedding=32, hidden=(256,) * 3), 2, 0.12, 2.5),

@@ -31,7 +31,8 @@ class Actor:
         """
         self.mesh = mesh
         self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
-        self._act = jax.jit(lambda learner, see, states: algorithm.act(learner, see(states)))
+        self.algorithm = algorithm
+        self._programs: dict[Any, Any] = {}
 
     def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
@@ -42,12 +43,24 @@ class Actor:
         learners = by_seed(split(learner, self.mesh))
         each = len(learners) // len(self.observes)
         observes = [observe for observe in self.observes for _ in range(each)]
+        # Flat, since a call would need longer to find the leaves of a learner than for the policy itself.
+        flat = [jax.tree.flatten(given) for given in zip(learners, observes, strict=True)]
+        program = self._program(flat[0][1])
 
         def act(states: np.ndarray) -> np.ndarray:
-            actions = [self._act(*given) for given in zip(learners, observes, states, strict=True)]
-            return np.stack(jax.device_get(actions))
+            actions = [program(leaves, one) for (leaves, _), one in zip(flat, states, strict=True)]
+            return np.stack([np.asarray(one) for one in actions])
 
         return act
+
+    def _program(self, structure: Any) -> Any:
+        """Return the compiled policy of leaves in this structure."""
+
+        def act(leaves: list[Any], states: Any) -> Any:
+            learner, observe = jax.tree.unflatten(structure, leaves)
+            return self.algorithm.act(learner, observe(states))
+
+        return self._programs.setdefault(structure, jax.jit(act))
 
 
 class Evaluator:
