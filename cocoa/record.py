@@ -21,7 +21,7 @@ from cocoa.serialization import read_metadata, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Speedometer
-from cocoa.training.summary import read_summary, summarize, verdict, write_summary
+from cocoa.training.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.training.wandb_logger import WandbLogger
 from dynamics.report import format_report
 
@@ -114,7 +114,7 @@ class Record:
             status,
             seconds={name: round(value, 2) for name, value in self.seconds.items()},
             updates_per_second=self.speed.updates_per_second,
-            extra={"step": self.step, "models_shared_by_seeds": shared},
+            extra={"step": self.step, "models_shared_by_seeds": shared, **self._provenance},
         )
         write_summary(self.folder, summary)
         return summary
@@ -136,6 +136,7 @@ class Record:
         """Open what is written to, as it was at the checkpoint."""
         self._metrics = MetricsFile(self.folder / "metrics.csv", int(saved.get("metrics", 0)))
         self.wandb = WandbLogger(self.config, self.folder, self.say)
+        self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
 
     def _tell_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:

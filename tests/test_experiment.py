@@ -20,7 +20,7 @@ import pytest
 
 import cocoa
 from algos.mopo import MOPO
-from cocoa import experiment, policy, preparation
+from cocoa import experiment, policy, preparation, record
 from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
@@ -109,6 +109,8 @@ def test_a_run_leaves_what_it_should(finished, recording):
     assert (summary["algo"], summary["cocoa"], summary["seeds"]) == ("iql", "seek", [3, 7])
     assert summary["models_shared_by_seeds"] is True
     assert summary["env"] == ENV
+    assert summary["versions"]["jax"] == jax.__version__
+    assert summary["hardware"]["cores"] >= 1
     steps, returns = read_metrics(finished / "metrics.csv").values("evaluation/return")
     assert steps.tolist() == [20, 40, 60]
     assert summary["return"]["per_seed"] == returns[:, -1].tolist()
@@ -159,11 +161,15 @@ def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config
     assert_same_run(folder, finished)
 
 
-def test_a_run_may_stream_its_data(config, finished):
+def test_a_run_may_stream_its_data(config, finished, monkeypatch):
+    """And its summary tells of the commit that it was started at, whatever comes after."""
+    commits = iter(["first"])
+    monkeypatch.setattr(record, "provenance", lambda: {"git_commit": next(commits)})
     folder = experiment.run(dataclasses.replace(config, name="streamed", stream=True))
     assert "batches streamed from the host" in (folder / "log.txt").read_text()
     streamed, resident = (read_metrics(path / "metrics.csv").series for path in (folder, finished))
     assert streamed.keys() == resident.keys()
+    assert read_summary(folder)["git_commit"] == "first"
     for name, entries in resident.items():
         np.testing.assert_allclose(streamed[name], entries, rtol=1e-3, atol=1e-4, err_msg=str(name))
 

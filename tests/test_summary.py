@@ -90,7 +90,7 @@ def test_every_documented_field(dataset, tmp_path):
     assert set(found) == {
         *("status", "dataset", "env", "algo", "cocoa", "updates", "seeds", "score", "score_last10"),
         *("return", "return_last10", "behaviour_score", "behaviour_return", "updates_per_second", "seconds"),
-        *("versions", "git_commit", "dataset_sha256", "hardware", "name", "evaluations", "step"),
+        *("dataset_sha256", "name", "evaluations", "step"),
     }
     assert (found["algo"], found["cocoa"], found["env"]) == ("iql", "seek", "Hopper-v4")
     assert (found["updates"], found["evaluations"], found["seeds"]) == (120, 12, [3, 7, 1])

@@ -53,7 +53,7 @@ def summarize(
     """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
 
     `score` and `return` are of the last evaluation, `score_last10` and `return_last10` the mean of the last
-    ten.
+    ten; `extra` is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -74,7 +74,6 @@ def summarize(
         "seconds": dict(seconds),
         **extra,
         "dataset_sha256": dataset.sha256,
-        **provenance(),
     }
 
 
