@@ -66,14 +66,14 @@ AXES = (
 
 def growth() -> Iterator[Line]:
     """Time and peak memory against sizes, each point in a process of its own; docs/growth.png."""
-    found = {axis.name: [_measured(axis.name, size) for size in axis.sizes] for axis in AXES}
+    found: dict[str, list[tuple[float, float]]] = {}
     for axis in AXES:
-        first = axis.sizes[0]
+        found[axis.name] = [_measured(axis.name, size) for size in axis.sizes]
         for size, (seconds, memory) in zip(axis.sizes, found[axis.name], strict=True):
             grown = seconds / found[axis.name][0][0]
             yield Line(f"{axis.name}={size:,}: seconds", seconds, "s")
             yield Line(f"{axis.name}={size:,}: peak memory", memory / 1e9, "GB")
-            expected = axis.predicted(size) / axis.predicted(first)
+            expected = axis.predicted(size) / axis.predicted(axis.sizes[0])
             yield Line(f"{axis.name}={size:,}: time over predicted growth", grown / expected)
     draw(found, FIGURE)
 
