@@ -13,7 +13,7 @@ from cocoa.anchors.variants import Anchors
 from cocoa.decomposition import Observe, in_chunks
 
 PIECE = 2**18
-"""Rows of the data that are worked on at a time."""
+"""Rows of the data that are worked on at a time, at most."""
 
 
 @struct.dataclass
@@ -57,7 +57,8 @@ def express_all(observe: Observe, states: np.ndarray, anchors: np.ndarray | None
 def _find(anchors: Anchors, rows: np.ndarray) -> np.ndarray:
     """Return the anchors of rows (M, O), of which a device gets a piece at a time, all of one size."""
     find = jax.jit(lambda anchors, x: in_chunks(anchors, x))
-    found, size = np.empty_like(rows), min(PIECE, len(rows))
+    pieces = -(-len(rows) // PIECE)
+    found, size = np.empty_like(rows), -(-len(rows) // pieces)  # so that the last hardly overlaps another
     for start in range(0, len(rows), size):
         piece = slice(min(start, len(rows) - size), start + size)
         found[piece] = find(anchors, rows[piece])

@@ -79,7 +79,7 @@ def evaluates_beside(mesh: Mesh) -> bool:
 
 
 def split(tree: Any, mesh: Mesh, copy: bool = False) -> Any:
-    """Return a tree of leaves (seeds, ...) with each seed on its device; with `copy` it is another tree's."""
+    """Return a tree of leaves (seeds, ...) with each seed on its device; with `copy` in memory of its own."""
     return jax.device_put(tree, NamedSharding(mesh, SPLIT), may_alias=False if copy else None)
 
 

@@ -117,7 +117,7 @@ class Training:
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
-        # Not jitted and stacked by NumPy, since each of the small programs would have to be compiled.
+        # Neither jitted nor stacked by JAX: all the small programs for it would have to be compiled.
         keys = jax.device_put(self.keys, jax.local_devices()[0])
         states = [jax.device_get(self._learner(keys[seed])) for seed in range(len(keys))]
         learner = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
