@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from algos.base import Algorithm
-from cocoa import experiment
+from cocoa import launch
 from cocoa.config import CocoaConfig, Config, cocoa_variant
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
@@ -51,7 +51,7 @@ def fit(
     config = Config(algorithm, wrapped, name, seeds=chosen, wandb=wandb, **fields)
     config, presets = with_presets(config)
     notes = [f"Preset {preset.name}: {preset}" for preset in presets]
-    return load_policy(experiment.run(config, arrays, notes))
+    return load_policy(launch.run(config, arrays, notes))
 
 
 def resume(
@@ -61,4 +61,4 @@ def resume(
 
     `dataset` is needed if it was made of arrays; `devices` may be other than before.
     """
-    return load_policy(experiment.resume(os.fspath(folder), dataset, devices))
+    return load_policy(launch.resume(os.fspath(folder), dataset, devices))

@@ -76,9 +76,9 @@ def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
-    from cocoa import experiment  # slow to import, and not needed to tell that the configuration is wrong
+    from cocoa import launch  # slow to import, and not needed to tell that the configuration is wrong
 
-    experiment.run(config, notes=[f"Preset {preset.name}: {preset}" for preset in presets])
+    launch.run(config, notes=[f"Preset {preset.name}: {preset}" for preset in presets])
 
 
 def _resume(arguments: Sequence[str]) -> None:
@@ -94,9 +94,9 @@ def _resume(arguments: Sequence[str]) -> None:
     if not folder:
         raise ConfigError("resume= is empty: give the folder of a run, as in resume=runs/hopper-demo/iql/...")
     where, _ = compose(given)
-    from cocoa import experiment
+    from cocoa import launch
 
-    experiment.resume(Path(folder).expanduser(), devices=where.devices, distributed=where.distributed)
+    launch.resume(Path(folder).expanduser(), devices=where.devices, distributed=where.distributed)
 
 
 def _show(overrides: Sequence[str]) -> None:

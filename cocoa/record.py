@@ -16,7 +16,7 @@ from cocoa.data import Dataset
 from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
 from cocoa.policy import Senses, checkpoint_path, save_senses
-from cocoa.preparation import Prepared
+from cocoa.prepared import Prepared
 from cocoa.serialization import read_metadata, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics

@@ -20,7 +20,7 @@ import pytest
 
 import cocoa
 from algos.mopo import MOPO
-from cocoa import experiment, policy, preparation, record
+from cocoa import experiment, launch, policy, preparation, record
 from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
@@ -80,7 +80,7 @@ def config(recording, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(config):
-    return experiment.run(dataclasses.replace(config, name="whole"))
+    return launch.run(dataclasses.replace(config, name="whole"))
 
 
 def assert_same_run(folder, other):
@@ -140,12 +140,12 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, f
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: beside)
     starts, folder = interrupt(monkeypatch, 2, 5), finished.parent / f"cut-{beside}"
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(dataclasses.replace(config, name=folder.name))
+        launch.run(dataclasses.replace(config, name=folder.name))
     assert read_summary(folder)["status"] == "interrupted"
     assert "resume=" in (folder / "log.txt").read_text()
     with pytest.raises(KeyboardInterrupt):
-        experiment.resume(folder)
-    experiment.resume(folder)
+        launch.resume(folder)
+    launch.resume(folder)
     assert starts == [0, 10, 20, 30, 40, 50]
     assert_same_run(folder, finished)
     assert read_summary(folder)["status"] == "finished"
@@ -156,7 +156,7 @@ def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: True)
     monkeypatch.setattr(Training, "chunk", lambda *args: events.append("chunk") or chunk(*args))
     monkeypatch.setattr(Evaluator, "evaluate", lambda *args: events.append("evaluate") or evaluate(*args))
-    folder = experiment.run(dataclasses.replace(config, name="beside"))
+    folder = launch.run(dataclasses.replace(config, name="beside"))
     assert events == [*["chunk"] * 4, "evaluate", *["chunk"] * 2, "evaluate", "evaluate"]
     assert_same_run(folder, finished)
 
@@ -165,7 +165,7 @@ def test_a_run_may_stream_its_data(config, finished, monkeypatch):
     """And its summary tells of the commit that it was started at, whatever comes after."""
     commits = iter(["first"])
     monkeypatch.setattr(record, "provenance", lambda: {"git_commit": next(commits)})
-    folder = experiment.run(dataclasses.replace(config, name="streamed", stream=True))
+    folder = launch.run(dataclasses.replace(config, name="streamed", stream=True))
     assert "batches streamed from the host" in (folder / "log.txt").read_text()
     streamed, resident = (read_metrics(path / "metrics.csv").series for path in (folder, finished))
     assert streamed.keys() == resident.keys()
@@ -184,12 +184,12 @@ def test_an_interrupted_model_based_run_goes_on(per_seed, amortised, config, tmp
     cache = str(tmp_path / "cache")
     config = dataclasses.replace(config, algo=imagining, cocoa=wrapped, updates=50, cache_dir=cache)
     suffix = f"mopo-{per_seed}"
-    whole = experiment.run(dataclasses.replace(config, name=f"whole-{suffix}"))
+    whole = launch.run(dataclasses.replace(config, name=f"whole-{suffix}"))
     starts = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(dataclasses.replace(config, name=f"cut-{suffix}"))
+        launch.run(dataclasses.replace(config, name=f"cut-{suffix}"))
     assert starts == [0, 10, 20]
-    folder = experiment.resume(whole.parent / f"cut-{suffix}")
+    folder = launch.resume(whole.parent / f"cut-{suffix}")
     assert_same_run(folder, whole)
     metrics = read_metrics(folder / "metrics.csv")
     assert (metrics.values("training/rollout_steps")[1] <= 2).all()
@@ -309,7 +309,7 @@ def test_what_stops_the_first_process_stops_all(config, finished, subprocess_env
 def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monkeypatch):
     interrupt(monkeypatch, 4)
     with pytest.raises(KeyboardInterrupt):
-        experiment.run(dataclasses.replace(config, name="moved"))
+        launch.run(dataclasses.replace(config, name="moved"))
     folder = finished.parent / "moved"
     script = [sys.executable, str(ROOT / "train.py"), f"resume={folder}", "devices=2"]
     subprocess.run(script, check=True, env=subprocess_env)
@@ -321,12 +321,12 @@ def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(c
     cache = Path(config.cache_dir)
     before = {path: path.stat().st_mtime_ns for path in cache.glob("*.safetensors")}
     again = dataclasses.replace(config, seeds=(5,), algo=cocoa.IQL(hidden=(16,), expectile=0.9), name="other")
-    experiment.run(again)
+    launch.run(again)
     assert {path: path.stat().st_mtime_ns for path in cache.glob("*.safetensors")} == before
     damaged = next(cache.glob("seeker-*.safetensors"))
     content = damaged.read_bytes()
     damaged.write_bytes(content[: len(content) // 2])
-    experiment.run(dataclasses.replace(config, name="repaired"))
+    launch.run(dataclasses.replace(config, name="repaired"))
     assert arrays_in(damaged.read_bytes()) == arrays_in(content)
     assert_same_run(finished.parent / "repaired", finished)
 
@@ -342,15 +342,15 @@ def test_a_checkpoint_of_another_shape_is_told(config, finished):
 def test_a_damaged_summary_is_written_anew(config, finished):
     folder = shutil.copytree(finished, finished.parent / "unsummarised")
     (folder / "summary.json").write_text("{")
-    experiment.resume(folder)
+    launch.resume(folder)
     assert read_summary(folder)["score"] == read_summary(finished)["score"]
     assert_same_run(folder, finished)
 
 
 def test_models_per_seed_differ_and_do_not_depend_on_the_other_seeds(config):
     separate = dataclasses.replace(COCOA, per_seed=True)
-    both = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, name="per-seed"))
-    one = experiment.run(dataclasses.replace(config, cocoa=separate, updates=20, seeds=(7,), name="only-7"))
+    both = launch.run(dataclasses.replace(config, cocoa=separate, updates=20, name="per-seed"))
+    one = launch.run(dataclasses.replace(config, cocoa=separate, updates=20, seeds=(7,), name="only-7"))
     assert read_summary(both)["models_shared_by_seeds"] is False
     _, errors = read_metrics(both / "metrics.csv").values("dynamics/forward/relative")
     assert errors[0] != errors[1]
@@ -365,7 +365,7 @@ def test_plain_runs_and_controls(variant, config):
     wrapped = variant and dataclasses.replace(COCOA, variant=variant)
     data = dataclasses.replace(config.data, observation_normalization=True)
     run = dataclasses.replace(config, cocoa=wrapped, data=data, updates=20, seeds=(0,), name="control")
-    folder = experiment.run(run)
+    folder = launch.run(run)
     assert folder.parent.name == ("iql" if variant is None else f"iql+cocoa-{variant}")
     assert read_summary(folder)["cocoa"] == variant
     assert np.isfinite(cocoa.load_policy(folder)(np.zeros(4))).all()
@@ -390,16 +390,16 @@ def test_evaluation_repeats_what_the_loaded_policy_does(config, finished):
 
 def test_mistakes_are_told(config, finished, tmp_path):
     with pytest.raises(RunError, match="exists already"):
-        experiment.run(dataclasses.replace(config, name="whole"))
+        launch.run(dataclasses.replace(config, name="whole"))
     unknown = dataclasses.replace(cocoa.load(config.dataset, ENV), env=None)
     with pytest.raises(ConfigError, match="env="):
-        experiment.run(dataclasses.replace(config, env=None), unknown)
+        launch.run(dataclasses.replace(config, env=None), unknown)
     with pytest.raises(RunError, match=r"no config\.yaml"):
-        experiment.resume(finished.parent / "wohle")
+        launch.resume(finished.parent / "wohle")
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "summary.json").unlink()
     with pytest.raises(RunError, match="SHA-256"):
-        experiment.resume(copy, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
+        launch.resume(copy, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
     with pytest.raises(RunError, match="seeds"):
         cocoa.load_policy(finished, seed=4)
 
@@ -448,6 +448,6 @@ def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():
     def program(_):
         return jax.jit(lambda x: x @ x).lower(np.ones((2, 2), np.float32)).as_text()
 
-    with experiment._matmul_precision("highest"), ThreadPoolExecutor(1) as pool:
+    with launch._matmul_precision("highest"), ThreadPoolExecutor(1) as pool:
         assert "HIGHEST" in next(pool.map(program, [0]))
     assert "HIGHEST" not in program(0)

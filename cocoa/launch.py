@@ -1,0 +1,150 @@
+"""Starts a run or goes on with one: its folder, lock, processes and devices, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import jax
+
+from cocoa.config import Config, DistributedConfig
+from cocoa.data import Dataset, load
+from cocoa.errors import ConfigError, RunError, UserError
+from cocoa.experiment import Experiment
+from cocoa.policy import checkpoint_path
+from cocoa.record import NoRecord, Record
+from cocoa.training import processes
+from cocoa.training.devices import offer_cores
+from cocoa.training.progress import Interrupted, Stopper
+from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
+from cocoa.training.summary import read_summary
+
+
+def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
+    """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
+
+    `notes` are told and logged at the start. With `config.distributed` every process of the run calls this,
+    and gets the same folder.
+
+    Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
+    saved.
+    """
+    _place(config)
+    path = Path(config.dataset)
+    if dataset is None and path.exists():
+        config = replace(config, dataset=str(path.resolve()))
+    dataset = dataset or load(config.dataset, config.env)
+    config = replace(config, env=config.env or dataset.env)
+    _check_evaluation(config)
+    folder = Path(processes.by_first(lambda: str(_begin(config, notes))))
+    _execute(config, dataset, folder)
+    return folder
+
+
+def resume(
+    folder: str | Path,
+    dataset: Dataset | None = None,
+    devices: int | None = None,
+    distributed: DistributedConfig | None = None,
+) -> Path:
+    """Go on with the run in `folder` from where it was saved last, and return the folder.
+
+    The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
+    `distributed` may be other than they were. Raises RunError if the folder is no run, or its dataset has
+    changed.
+    """
+    folder = find_run(folder)
+    config = read_config(folder)
+    config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
+    _place(config)
+    if _finished(folder) and checkpoint_path(folder).exists():
+        if processes.leads():
+            Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
+        return folder
+    dataset = dataset or load(config.dataset, config.env)
+    _execute(config, dataset, folder)
+    return folder
+
+
+def _place(config: Config) -> None:
+    """Find the run's processes, and the devices of this one, before anything is computed."""
+    processes.join(config.distributed)
+    count = config.distributed.processes or 1
+    offer_cores(config.devices, max(1, len(config.seeds) // count))
+    processes.share(len(config.seeds))
+
+
+def _begin(config: Config, notes: Sequence[str]) -> Path:
+    """Make and return the folder of a run."""
+    folder = create_run(config)
+    write_config(folder, config)
+    for note in notes:
+        Console(folder).say(note)
+    return folder
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return read_summary(folder)["status"] == "finished"
+    except (RunError, KeyError):  # a damaged summary is written anew
+        return False
+
+
+def _check_evaluation(config: Config) -> None:
+    if config.env is None and config.eval_episodes:
+        raise ConfigError(
+            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it "
+            "with env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
+        )
+
+
+def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
+    lock = filelock.FileLock(folder / ".lock")
+    processes.by_first(lambda: _acquire(lock, folder))
+    say = Console(folder).say if processes.leads() else lambda text: None
+    with _released(lock), _matmul_precision(config.matmul_precision), Stopper(say) as stopper:
+        record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
+        try:
+            Experiment(config, dataset, record, stopper).train()
+            processes.meet()
+        except Interrupted:
+            record.close("interrupted")
+            say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
+            raise KeyboardInterrupt from None
+        except BaseException:
+            with contextlib.suppress(
+                UserError
+            ):  # of the first error is told, not of those that follow from it
+                record.close("failed")
+            raise
+
+
+def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RunError(f"{folder} is being trained by another process.") from error
+    return ""
+
+
+@contextlib.contextmanager
+def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
+    """Release a lock at the end, if it is held."""
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _matmul_precision(name: str) -> Iterator[None]:
+    """Set the precision of matrix products in all threads, which JAX's own context does not."""
+    before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
+    jax.config.update("jax_default_matmul_precision", name)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_default_matmul_precision", before)

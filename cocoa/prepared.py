@@ -1,0 +1,114 @@
+"""What the preparation of a run gives its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from algos.base import Batch, World
+from cocoa.anchors import Anchors
+from cocoa.anchors.table import express_all
+from cocoa.artefacts import History, Store
+from cocoa.config import Config
+from cocoa.data import Dataset, Scaling
+from cocoa.decomposition import Observe
+from cocoa.preparation import Preparation, Stage
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training needs, and what is to be told of the preparation."""
+
+    data: Batch
+    """All transitions with observations as the networks see them; leaves (N, ...) or, with `per_seed`, the
+    observations' (seeds, N, ...)."""
+    observe: Observe
+    """From states to observations; with `per_seed` leaves have a leading axis of seeds."""
+    world: World | None
+    """The learned environment, if the algorithm needs one; with `per_seed` with an axis of seeds."""
+    per_seed: bool
+    anchors: list[Anchors]
+    """One, or with `per_seed` one per seed; none in a plain run."""
+    std: np.ndarray
+    """Standard deviation of the states, (O,)."""
+    reports: list[dict[str, float]]
+    """Held-out errors of the models of each set; empty if there are none."""
+    histories: list[dict[str, History]]
+    """By set of models: the metrics of each epoch, by stage."""
+
+    def of_seeds(self, seeds: slice) -> Prepared:
+        """Return what these seeds of the run need for their training."""
+        if not self.per_seed:
+            return self
+        data = self.data
+        own = (data.observation, data.next_observation, self.observe, self.world)
+        observation, next_observation, observe, world = jax.tree.map(lambda x: x[seeds], own)
+        data = replace(data, observation=observation, next_observation=next_observation)
+        return replace(self, data=data, observe=observe, world=world)
+
+
+def prepare_run(
+    config: Config,
+    dataset: Dataset,
+    batch: Batch,
+    scaling: Scaling,
+    store: Store,
+    stage: Stage,
+    on_host: bool = False,
+) -> Prepared:
+    """Build what training needs. Models and anchors are shared by all seeds unless `cocoa.per_seed`.
+
+    With `on_host` the transitions returned are NumPy arrays; models, if any are needed, are fitted to all of
+    them on a device nevertheless. Shared models are those of seed 0, whatever the seeds of the run, so that
+    all runs find the same.
+    """
+    cocoa = config.cocoa
+    per_seed = cocoa is not None and cocoa.per_seed
+    makers = [
+        Preparation(config, dataset, batch, store, stage, seed)
+        for seed in (config.seeds if per_seed else (0,))
+    ]
+    join = _stack if per_seed else (lambda trees: trees[0])
+    anchors = [maker.anchors(cocoa) for maker in makers] if cocoa else []
+    observes = [
+        Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), found)
+        for found in anchors or [None]
+    ]
+    known: list[Any] = [None, None]
+    if cocoa:
+        tables = [maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)]
+        columns = [table.observation for table in tables], [table.next_observation for table in tables]
+        known = [np.stack(column) if per_seed else column[0] for column in columns]
+    observation, next_observation = (
+        express_all(observes[0], states, found, on_host)
+        for states, found in zip((batch.observation, batch.next_observation), known, strict=True)
+    )
+    world = None
+    if config.algo.members:
+        termination = config.algo.termination  # type: ignore[attr-defined]
+        world = join(
+            [maker.world(termination, observe) for maker, observe in zip(makers, observes, strict=True)]
+        )
+    rest = {
+        name: np.asarray(value) if on_host else jnp.asarray(value)
+        for name, value in vars(batch).items()
+        if name not in ("observation", "next_observation")
+    }
+    return Prepared(
+        data=replace(batch, observation=observation, next_observation=next_observation, **rest),
+        observe=join(observes),
+        world=world,
+        per_seed=per_seed,
+        anchors=anchors,
+        std=makers[0].state_std(),
+        reports=[maker.report for maker in makers if maker.report],
+        histories=[maker.histories for maker in makers if maker.histories],
+    )
+
+
+def _stack(trees: list[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
