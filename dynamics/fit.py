@@ -200,7 +200,8 @@ def _member_epoch(
     train, (inputs, targets) = rows
 
     def loss(params: Params, x: Array, y: Array) -> Array:
-        return negative_log_likelihood(params, x, y, config.weight_decay, config.log_variance_penalty)
+        penalties = config.weight_decay, config.log_variance_penalty
+        return negative_log_likelihood(params, x, y, *penalties, config.variance_exponent)
 
     def update(carry: tuple[Params, Any], batch: Array) -> tuple[tuple[Params, Any], Array]:
         params, optimizer = carry

@@ -90,7 +90,8 @@ def test_report_tells_errors_in_physical_units(models, system):
     assert "round trip" in format_report(report)
 
 
-def test_loss_equals_its_derivation():
+@pytest.mark.parametrize("exponent", [0.0, 0.5])
+def test_loss_equals_its_derivation(exponent):
     params = init_params(jax.random.key(0), 3, (5, 4), 2)
     params["max_log_variance"] = jnp.array([0.1, -0.4])
     params["min_log_variance"] = jnp.array([-1.0, -2.0])
@@ -105,14 +106,22 @@ def test_loss_equals_its_derivation():
     low, high = np.array([-1.0, -2.0]), np.array([0.1, -0.4])
     upper = high - np.log1p(np.exp(high - raw))
     log_variance = low + np.log1p(np.exp(upper - low))
-    loss = np.mean((mean - y) ** 2 / np.exp(log_variance) + log_variance)
+    variance = np.exp(log_variance)
+    weights = variance**exponent / np.mean(variance**exponent)
+    loss = np.mean(weights * ((mean - y) ** 2 / variance + log_variance))
     loss += sum(
         w / 2 * np.sum(np.asarray(layer["kernel"], np.float64) ** 2)
         for w, layer in zip(decay, params["layers"], strict=True)
     )
     loss += penalty * np.sum(high - low)
-    np.testing.assert_allclose(negative_log_likelihood(params, x, y, decay, penalty), loss, rtol=1e-5)
+    value, gradient = jax.value_and_grad(negative_log_likelihood)(params, x, y, decay, penalty, exponent)
+    np.testing.assert_allclose(value, loss, rtol=1e-5)
     np.testing.assert_allclose(predict(params, x)[1], log_variance, rtol=1e-4)
+    by_mean = weights * 2 * (mean - y) / variance
+    by_log_variance = weights * (1 - (mean - y) ** 2 / variance)  # the weights count as constant
+    by_raw = by_log_variance / (1 + np.exp(low - upper)) / (1 + np.exp(raw - high))
+    by_bias = np.concatenate([by_mean, by_raw], axis=1).sum(axis=0) / y.size
+    np.testing.assert_allclose(gradient["layers"][-1]["bias"], by_bias, rtol=1e-4)
 
 
 def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path):

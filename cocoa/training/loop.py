@@ -113,6 +113,7 @@ class Training:
         self._chunk = self._compiled(
             self._chunk_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT, WHOLE, WHOLE)
         )
+        self._note = self._compiled(self._note_of_all_seeds, (SPLIT, SPLIT, WHOLE))
         self._refresh = self._compiled(self._refresh_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT))
 
     def init(self) -> TrainState:
@@ -160,7 +161,8 @@ class Training:
         while length:
             number = start // every
             if rounds and start % every == 0:
-                state = self._renewed(_noted(state, number % rounds), number)
+                snapshots = self._note(state.snapshots, state.learner, *self._numbers(number))
+                state = self._renewed(replace(state, snapshots=snapshots), number)
             steps = min(length, (number + 1) * every - start, self.feed.left(start))
             place, first, count = self._numbers(number, start, steps)
             arguments = (state.buffer, place, *self._given(self.feed.at(start)), self.keys, first, count)
@@ -188,10 +190,8 @@ class Training:
 
     def _renewed(self, state: TrainState, number: int) -> TrainState:
         """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
-        learner = jax.tree.map(lambda x: x[:, number % self.source.rounds], state.snapshots)
-        (place,) = self._numbers(number)
         given = self._given(self.feed.starts(number))
-        buffer = self._refresh(state.buffer, learner, place, *given, self.keys)
+        buffer = self._refresh(state.buffer, state.snapshots, *self._numbers(number), *given, self.keys)
         return replace(state, buffer=buffer)
 
     def _compiled(self, function: Any, specs: tuple[Any, ...]) -> Any:
@@ -212,16 +212,22 @@ class Training:
 
         return jax.tree.map(empty, self._buffer)
 
+    def _note_of_all_seeds(self, snapshots: Any, learner: Any, number: Array) -> Any:
+        """Return the snapshots with the learner as that of the renewal `number`."""
+        slot = number % self.source.rounds
+        return jax.tree.map(lambda old, new: old.at[:, slot].set(new), snapshots, learner)
+
     def _refresh_of_all_seeds(
-        self, buffer: Any, learner: Any, number: Array, mapped: Any, shared: Any, keys: Array
+        self, buffer: Any, snapshots: Any, number: Array, mapped: Any, shared: Any, keys: Array
     ) -> Any:
-        def one(buffer: Any, learner: Any, key: Array, mapped: Any, shared: Any, number: Array) -> Any:
+        def one(buffer: Any, snapshots: Any, key: Array, mapped: Any, shared: Any, number: Array) -> Any:
+            learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
             starts = feed_of_one(mapped, shared).take(self._starts(key, number), number)
             world = (mapped | shared)["world"]
             act = partial(self.algorithm.act, learner)
             return self.source.refresh(buffer, number, act, starts, world, _renewal_key(key, number))
 
-        return over_seeds(one, (buffer, learner, keys, mapped), (shared, number))
+        return over_seeds(one, (buffer, snapshots, keys, mapped), (shared, number))
 
     def _chunk_of_all_seeds(
         self,
@@ -268,12 +274,6 @@ class Training:
         learner, totals = jax.lax.fori_loop(0, length, body, (learner, totals))
         metrics = jax.tree.map(lambda total: total / length, totals)
         return learner, metrics | self.source.metrics(buffer, number)
-
-
-def _noted(state: TrainState, slot: int) -> TrainState:
-    """Return the state with its learner among the snapshots."""
-    snapshots = jax.tree.map(lambda old, new: old.at[:, slot].set(new), state.snapshots, state.learner)
-    return replace(state, snapshots=snapshots)
 
 
 def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
