@@ -34,7 +34,7 @@ from cocoa.typed import document
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(params=sorted(REGISTRY))
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(REGISTRY)])
 def algorithm(request):
     """Each algorithm with larger steps, so that few updates are enough, few rollouts and weak penalties."""
     plain = REGISTRY[request.param]()
