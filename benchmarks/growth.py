@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
 from algos import REGISTRY
 from benchmarks.setting import STATE, Line, make_training, observe, rates, updates
@@ -96,7 +97,12 @@ def draw(found: dict[str, list[tuple[float, float]]], path: Path) -> None:
         above.loglog(
             axis.sizes, 1e3 * seconds[0] * predicted / predicted[0], "k--", lw=1, label="predicted growth"
         )
-        below.loglog(axis.sizes, memory / 1e9, "s-", color="C1")
+        low, high = above.get_ylim()
+        above.set_ylim(low / 2, 2 * high)
+        below.semilogx(axis.sizes, memory / 1e9, "s-", color="C1")
+        below.set_ylim(bottom=0)
+        below.set_xticks(axis.sizes, [EngFormatter(places=0, sep="")(size) for size in axis.sizes])
+        below.minorticks_off()
         above.set_title(
             "update of IQL+COCOA" if axis.seconds is _update else "anchors of 16,384 states", fontsize=9
         )
