@@ -63,7 +63,7 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
         _check_key(override, base)
     given: dict[str, Any] = {override.key_or_group: override.value() for override in values}
     presets = find_presets(base["algo"]["name"], str(given.get("dataset", base["dataset"])), given.get("env"))
-    presets = [preset.without({*given, *_missing(base)}) for preset in presets]
+    presets = [preset.without({*given, *_chosen(base), *_missing(base)}) for preset in presets]
     settings = [setting for preset in presets for setting in preset.overrides]
     composed = _hydra(_lines(choices) + settings + _lines(values))
     if type(composed["seeds"]) is int:
@@ -143,6 +143,12 @@ def _lines(overrides: Iterable[Override]) -> list[str]:
 
 def _is_choice(override: Override) -> bool:
     return override.key_or_group in GROUPS or override.is_hydra_override()
+
+
+def _chosen(base: Mapping[str, Any]) -> list[str]:
+    """Return the fields in which the ensemble that was chosen by name differs from the default one."""
+    default = OmegaConf.create(asdict(ENSEMBLES["default"]))
+    return [f"dynamics.{name}" for name, value in base["dynamics"].items() if value != default[name]]
 
 
 def _missing(base: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What the preparation of a run gives its training."""
+"""Prepares a run: gets models and anchors made, and puts together what training needs."""
 
 from __future__ import annotations
 

@@ -41,8 +41,9 @@ class EnsembleFit:
     """Fit of an ensemble to (inputs, targets), both standardised.
 
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
-    fill a last batch is left out. Training ends after `max_epochs`, or after `patience` epochs in which no
-    member's holdout error fell by the share `min_improvement`; each member goes back to its best epoch.
+    fill a last batch is left out. Training ends after `max_epochs`, or, with a constant step size, after
+    `patience` epochs in which no member's holdout error fell by the share `min_improvement`; each member goes
+    back to its best epoch.
 
     Which rows are held out depends on their number alone, not on the key: models of the same transitions
     have the same held-out rows, so that they can be tested together on rows that none of them has seen.
@@ -113,7 +114,9 @@ class EnsembleFit:
 
     def finished(self, state: FitState) -> bool:
         """Tell whether no epoch is left."""
-        return int(state.stale_epochs) >= self.config.patience or int(state.epoch) >= self.config.max_epochs
+        # To stop before a step size has fallen would lose what it falls for.
+        stale = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
+        return stale or int(state.epoch) >= self.config.max_epochs
 
     def progress(self, state: FitState) -> tuple[int, int]:
         """Return the epochs done and an upper bound of all."""

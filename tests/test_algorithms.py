@@ -34,7 +34,7 @@ from cocoa.typed import document
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in sorted(REGISTRY)])
+@pytest.fixture(params=sorted(REGISTRY))
 def algorithm(request):
     """Each algorithm with larger steps, so that few updates are enough, few rollouts and weak penalties."""
     plain = REGISTRY[request.param]()
@@ -116,11 +116,14 @@ def test_a_training_cut_in_two_equals_one_in_one_piece(algorithm, with_cocoa, tm
 def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algorithm):
     training = make_training.__wrapped__(algorithm, True)  # its own: other tests' calls would count
     state, _ = training.chunk(training.init(), 0, 3)
-    given = state.learner
+    given = state.saved
     with jax.transfer_guard("disallow"):
-        state, _ = training.chunk(state, 3, 2)
+        state, _ = training.chunk(state, 3, 3)
+        state, _ = training.chunk(state, 6, 2)  # MOPO's buffer is renewed before the sixth
         jax.block_until_ready(state)
     assert training._chunk._cache_size() == 1
+    if algorithm.source.rounds:
+        assert (training._note._cache_size(), training._refresh._cache_size()) == (1, 1)
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(given))
 
 

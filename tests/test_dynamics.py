@@ -202,6 +202,23 @@ def test_fit_stops_when_nothing_improves():
     assert int(state.stale_epochs) == 2
 
 
+def test_a_falling_step_size_falls_to_the_end():
+    rng = np.random.default_rng(0)
+    config = dataclasses.replace(SMALL, max_epochs=20, patience=1, learning_rate_decay=True)
+    fit = EnsembleFit(config, rng.normal(size=(400, 3)), rng.normal(size=(400, 1)), jax.random.key(0))
+    assert int(train(fit).epoch) == 20
+
+
+def test_the_variance_exponent_reaches_the_fit(system):
+    inputs, targets = forward_data(*system)
+    losses = []
+    for exponent in (0.0, 0.5):
+        config = dataclasses.replace(SMALL, members=1, elites=1, variance_exponent=exponent)
+        fit = EnsembleFit(config, inputs, targets, jax.random.key(0))
+        losses.append(fit.epoch(fit.init())[1]["loss"])
+    assert losses[0] != losses[1]
+
+
 def test_holdout_is_kept_out_of_training():
     x = np.arange(500, dtype=np.float32)[:, None]
     fit = EnsembleFit(SMALL, x, x, jax.random.key(0))

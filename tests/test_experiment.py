@@ -31,7 +31,6 @@ from cocoa.training.metrics import read_metrics
 from cocoa.training.summary import read_summary
 from dynamics.config import EnsembleConfig
 
-pytestmark = pytest.mark.xdist_group("experiment")  # all share one finished run
 ROOT = Path(__file__).parents[1]
 ENV = "InvertedPendulum-v4"
 MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
