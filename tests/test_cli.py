@@ -63,9 +63,7 @@ def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
     assert configure(PLAIN, "dynamics=default").dynamics == EnsembleConfig()
     chosen = configure("dynamics.members=6", PLAIN, "dynamics=quick").dynamics
     assert chosen == replace(ENSEMBLES["quick"], members=6)
-    assert (
-        configure("dataset=hopper-demo", "dynamics=quick").dynamics == ENSEMBLES["quick"]
-    )  # not its preset's
+    assert configure("dynamics=quick", "dataset=hopper-demo").dynamics == ENSEMBLES["quick"]
     assert "Did you mean dynamics=quick?" in mistake("dynamics=quik")
 
 

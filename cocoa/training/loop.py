@@ -142,7 +142,10 @@ class Training:
         return self.algorithm.init(key, self.networks, self._example, self.updates)
 
     def restore(self, saved: TrainState, step: int) -> TrainState:
-        """Return the state before the update `step`, of which `TrainState.saved` was kept."""
+        """Return the state before the update `step`, of which `TrainState.saved` was kept.
+
+        Arrays of `saved` that are on the devices already may be used up by the next chunk.
+        """
         state = replace(split(saved, self.mesh), buffer=self._empty_buffer())
         if every := self.source.every:
             done = -(-step // every)
