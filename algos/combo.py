@@ -23,6 +23,8 @@ class COMBO(ModelBased, CQL):
         E_mixed T log Σ_k exp((Q_i(s, a_k) - log μ_k(a_k)) / T) - E_data Q_i(s, a)
     """
 
+    cosine_schedule: bool = True
+    """Let the policy's step size decay to zero over the training."""
     real_ratio: float = 0.5
     """Share of the data in each batch; the rest is imagined."""
 

@@ -36,8 +36,9 @@ class CQL(sac.SAC):
 
     The sum runs over 3n actions a_k, an importance-sampled estimate of log ∫ exp Q_i(s, a) da up to the
     constant log 3n: n each from the uniform distribution, from π(s) and from π(s'), all taken as actions in
-    s, with log-densities log μ_k. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds the
-    bracket, the *gap*, at `lagrange_gap`: L(β) = -β w (gap - lagrange_gap), with the critics' mean gap.
+    s, with log-densities log μ_k. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds w
+    times the bracket, the *gap*, at τ: L(β) = -β (w gap - τ), with the critics' mean gap, as the authors'
+    code has it (w is 1 in the paper's).
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)
@@ -53,11 +54,11 @@ class CQL(sac.SAC):
     samples: int = 10
     """n: actions of each of the three kinds."""
     lagrange: bool = False
-    """Learn a factor on the weight that holds the gap at `lagrange_gap`."""
+    """Learn a factor on the weight that holds the penalty at `lagrange_gap`."""
     lagrange_gap: float = 10.0
-    """The gap that is aimed at with `lagrange`."""
+    """τ: where `lagrange` holds the gap times `weight`."""
     max_q_backup: bool = False
-    """Bootstrap from the best of n actions of the policy, instead of one."""
+    """Bootstrap from the best of n actions of the policy, each critic's own, instead of one."""
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
@@ -71,7 +72,7 @@ class CQL(sac.SAC):
             return super().target(state, batch, key)
         actions, _ = squashed_sample(state.actor(batch.next_observation), key, self.samples)
         next_q = self.values(state, batch.next_observation, actions, state.target_critics)
-        best = next_q.min(axis=0).max(axis=0)
+        best = next_q.max(axis=1).min(axis=0)
         return batch.reward + self.discount * (1 - batch.terminal) * best
 
     def values(self, state: sac.State, observation: Observation, actions: Array, params: Any) -> Array:
@@ -135,7 +136,7 @@ class CQL(sac.SAC):
     def weight_loss(self, params: Any, state: State, gap: Array) -> tuple[Array, Metrics]:
         """L(β), given the mean gap; β = exp of the learned number."""
         factor = jnp.exp(state.log_weight(params=params))
-        loss = -factor * self.weight * (gap - self.lagrange_gap)
+        loss = -factor * (self.weight * gap - self.lagrange_gap)
         return loss, {"lagrange_factor": factor}
 
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:  # type: ignore[override]

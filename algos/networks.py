@@ -1,7 +1,8 @@
 """Networks that all algorithms share: heads over a backbone over an encoder.
 
 An *encoder* turns an observation, and for critics an action, into one feature vector. The plain one
-concatenates arrays; another may be substituted without a change to any algorithm.
+concatenates arrays; another may be substituted without a change to any algorithm. All weights start
+orthogonal, as in IQL's code; the other papers' codes have the defaults of their libraries.
 """
 
 from __future__ import annotations

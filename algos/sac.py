@@ -35,7 +35,8 @@ class SAC(Algorithm):
         L(π)   = E (α log π(ã | s) - min_i Q_i(s, ã))
         L(α)   = -E log α (log π(ã | s) + H̄)
 
-    and then moves Q̄ towards Q. The entropy term in brackets is left out by `deterministic_backup`.
+    and then moves Q̄ towards Q. The entropy term in brackets is left out by `deterministic_backup`. α has no
+    upper bound; OfflineRL-Kit's is 1.
     """
 
     actor_learning_rate: float = 1e-4

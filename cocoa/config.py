@@ -24,7 +24,7 @@ class DataConfig:
 
     reward_normalization: str = "none"
     """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion);
-    minus_one: subtract 1 (IQL and CQL, AntMaze)."""
+    minus_one: subtract 1 (IQL, AntMaze)."""
     observation_normalization: bool = False
     """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
     top_episodes: float = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -44,7 +45,8 @@ class Preset:
         return replace(self, settings={key: value for key, value in self.settings.items() if key not in keys})
 
 
-def load_presets() -> list[Preset]:
+@functools.cache
+def load_presets() -> tuple[Preset, ...]:
     """Return all presets, in the order in which they are applied: those for one algorithm come last."""
     presets = []
     for file in sorted((resources.files("configs") / "presets").iterdir(), key=lambda file: file.name):
@@ -56,7 +58,7 @@ def load_presets() -> list[Preset]:
                 datasets, source = tuple(entry.pop("datasets")), " ".join(entry.pop("source").split())
                 presets.append(Preset(name, datasets, entry.pop("algo", None), source, settings))
                 assert not entry, f"{file} has an unknown key: {', '.join(entry)}"
-    return sorted(presets, key=lambda preset: preset.algo is not None)
+    return tuple(sorted(presets, key=lambda preset: preset.algo is not None))
 
 
 def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:

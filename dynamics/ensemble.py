@@ -55,25 +55,25 @@ def negative_log_likelihood(
 ) -> Array:
     """Return one member's loss on a batch of standardised inputs (B, I) and targets (B, T).
 
-        L = E[w ((t - μ)² exp(-ℓ) + ℓ)] + ½ Σ_l wd_l |W_l|² + c Σ_j (ℓmax_j - ℓmin_j),
-        w = exp(β ℓ) / E[exp(β ℓ)], without gradient,
+        L = E[w ((t - μ)² exp(-ℓ) + ℓ)] + ½ Σ_l wd_l |W_l|² + c Σ_j w̄_j (ℓmax_j - ℓmin_j),
+        w = exp(β ℓ) / E[exp(β ℓ)], without gradient,   w̄_j = its mean over the rows,
 
     with mean μ and log-variance ℓ, expectations over rows and outputs. With β = `variance_exponent` = 0 it is
     MBPO's loss, the likelihood, whose gradient hardly moves a mean where the variance is large. β > 0 takes
     that back (β-NLL, Seitzer et al. 2022; there w is not divided by its mean, so that the two
-    penalties would weigh more the smaller the variances are).
+    penalties would weigh more the smaller the variances are). The bounds of an output weigh as much as the
+    output: else they would outweigh the likelihood where the variance is small.
     """
     mean, log_variance = predict(params, x)
     likelihood = (target - mean) ** 2 * jnp.exp(-log_variance) + log_variance
-    if variance_exponent:
-        weights = jax.lax.stop_gradient(jnp.exp(variance_exponent * log_variance))
-        likelihood = likelihood * weights / weights.mean()
+    weights = jax.lax.stop_gradient(jnp.exp(variance_exponent * log_variance))
+    weights /= weights.mean()
     decay = sum(
         0.5 * weight * jnp.sum(layer["kernel"] ** 2)
         for weight, layer in zip(weight_decay, params["layers"], strict=True)
     )
-    bounds = jnp.sum(params["max_log_variance"] - params["min_log_variance"])
-    return likelihood.mean() + decay + bounds_penalty * bounds
+    bounds = jnp.sum(weights.mean(axis=0) * (params["max_log_variance"] - params["min_log_variance"]))
+    return jnp.mean(weights * likelihood) + decay + bounds_penalty * bounds
 
 
 @struct.dataclass

@@ -1,7 +1,7 @@
 """How unsure a model is of a transition: what model-based algorithms subtract from imagined rewards.
 
 Each function takes means and standard deviations (members, ..., O + 1) of the next state and the reward, in
-physical units, and returns (...).
+physical units, and returns (...). Members are the elites; OfflineRL-Kit's MOPO asks those that are none, too.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from conftest import ACTION_DIM, make_batch, make_networks, scatter
 from algos import cql
 from algos.bc import BC
 from algos.blocks import count_blocks, mean_over_blocks
+from algos.combo import COMBO
 from algos.cql import CQL
+from algos.mopo import MOPO
 from algos.networks import squashed_sample
 from algos.sac import SAC
 from algos.td3_bc import TD3BC
@@ -184,21 +186,47 @@ def test_cql_estimates_the_integral_over_actions():
     np.testing.assert_allclose(gap - np.log(9000), integral.mean(), atol=0.1)
 
 
-def test_cql_options(with_cocoa):
-    """The learned weight grows while the gap is above its target; the best of n bootstraps higher."""
-    batch = make_batch(with_cocoa)
-    for gap, grows in ((-100.0, True), (100.0, False)):
-        algorithm = CQL(samples=2, lagrange=True, lagrange_gap=gap)
-        state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
-        after, _ = algorithm.weight_loss(state.log_weight.params, state, jnp.float32(0))
-        slope = jax.grad(lambda p, a=algorithm, s=state: a.weight_loss(p, s, jnp.float32(0))[0])(
-            state.log_weight.params
-        )
+def test_cqls_learned_weight():
+    """With β = exp(0.7): it scales the penalty, and its loss is -β (w gap - τ)."""
+    plain, learned = CQL(samples=3, weight=2.0), CQL(samples=3, weight=2.0, lagrange=True, lagrange_gap=5.0)
+    state, batch, _, _ = setting(plain, False, ("actor", "critics"), ("target_critics",))
+    state = state.replace(log_weight=state.log_weight.replace(params={"value": jnp.float32(0.7)}))
+    loss, metrics = plain.critic_loss(state.critics.params, state, batch, KEY)
+    expected = metrics["td_loss"] + np.exp(0.7) * (loss - metrics["td_loss"])
+    np.testing.assert_allclose(
+        learned.critic_loss(state.critics.params, state, batch, KEY)[0], expected, rtol=1e-4
+    )
+    for gap, grows in ((3.0, True), (2.0, False)):
+        weight_loss = jax.value_and_grad(lambda p, g=gap: learned.weight_loss(p, state, g)[0])
+        value, slope = weight_loss(state.log_weight.params)
+        assert float(value) == pytest.approx(-np.exp(0.7) * (2 * gap - 5), rel=1e-4)
+        assert float(slope["value"]) == pytest.approx(float(value), rel=1e-4)
         assert (float(slope["value"]) < 0) == grows
-        assert np.isfinite(after)
-    plain, best = CQL(samples=20), CQL(samples=20, max_q_backup=True)
-    state = plain.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
-    assert (best.target(state, batch, KEY) - plain.target(state, batch, KEY)).mean() > 0
+    after, metrics = jax.jit(learned.update)(state, batch, KEY)
+    moved = float(after.log_weight.params["value"]) - 0.7
+    assert (moved > 0) == (2 * float(metrics["gap"]) > 5)
+    assert abs(moved) == pytest.approx(learned.critic_learning_rate, rel=0.01)
+
+
+def test_cqls_best_of_n_backup(with_cocoa):
+    """Each target critic takes its own best action, then the lower of the two counts."""
+    algorithm = CQL(discount=0.9, samples=6, max_q_backup=True)
+    state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
+    actions, _ = squashed_sample(state.actor(batch.next_observation), KEY, 6)
+    values = np.stack([oracle.critics(s.target_critics, b.next_observation, a) for a in np.asarray(actions)])
+    next_q = oracle.lowest(values.max(axis=0))
+    assert (next_q != values.min(axis=1).max(axis=0)).any()
+    target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_q)
+    np.testing.assert_allclose(algorithm.target(state, batch, KEY), target, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "decays"), [(SAC(), True), (MOPO(), True), (COMBO(), True), (CQL(), False)]
+)
+def test_only_the_policys_step_size_may_fall(algorithm, decays):
+    state = algorithm.init(jax.random.key(0), make_networks(False), make_batch(False), 100)
+    assert state.actor.optimizer.decay_updates == (100 if decays else None)
+    assert state.critics.optimizer.decay_updates is state.log_alpha.optimizer.decay_updates is None
 
 
 def test_cql_is_the_same_in_blocks(monkeypatch, with_cocoa):

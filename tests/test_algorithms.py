@@ -43,6 +43,7 @@ def algorithm(request):
     small = {
         **{"weight": 0.3, "samples": 4, "penalty_weight": 0.1, "clamp_target": False, "actor_penalty": 0.5},
         **{"rollout_length": 3, "rollout_starts": 128, "rollout_every": 6, "rollout_rounds": 2},
+        **{"target_rate": 0.05},
     }
     return dataclasses.replace(plain, **rates, **{k: v for k, v in small.items() if k in fields})
 
@@ -171,6 +172,27 @@ def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
     assert_equal_trees(whole, metrics, rtol=1e-3, atol=1e-5)
 
 
+def test_targets_go_a_part_of_the_way_to_their_networks(algorithm, with_cocoa):
+    training = make_training(algorithm, with_cocoa)
+    state, _ = training.chunk(training.init(), 0, 1)
+    before = jax.tree.map(jnp.copy, state.learner)
+    after = training.chunk(state, 1, 1)[0].learner  # TD3's move in every second update
+    names = [field.name for field in dataclasses.fields(after) if field.name.startswith("target_")]
+    assert bool(names) == (algorithm.name != "bc")
+    for name in names:
+        online = getattr(after, name.removeprefix("target_")).params
+        mixed = jax.tree.map(lambda t, o: 0.95 * t + 0.05 * o, getattr(before, name), online)
+        assert_equal_trees(getattr(after, name), mixed, rtol=1e-6, atol=1e-6)
+        far = jax.tree.map(lambda t, o: float(jnp.abs(t - o).max()), getattr(before, name), online)
+        assert max(jax.tree.leaves(far)) > 1e-3  # so that neither end would pass
+
+
+def test_each_update_of_each_seed_draws_its_own_transitions():
+    training = make_training(REGISTRY["iql"](), False)
+    drawn = {tuple(training._rows(key, step).tolist()) for key in training.keys for step in range(3)}
+    assert len(drawn) == 6
+
+
 def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     elsewhere = make_batch(with_cocoa, size=2000, seed=9).observation
@@ -193,8 +215,10 @@ def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     assert (jnp.abs(actions) <= 1).all()
     np.testing.assert_allclose(policy(states[:, 0]), actions[:, 0], atol=1e-5)
     one = jax.tree.map(lambda x: x[0], state.learner)
-    drawn = jax.jit(algorithm.act)(one, make_observe(with_cocoa)(states[0]), jax.random.key(0))
+    act = jax.jit(algorithm.act)
+    drawn, again = (act(one, make_observe(with_cocoa)(states[0]), jax.random.key(i)) for i in range(2))
     assert (jnp.abs(drawn) <= 1).all()
+    assert (drawn != again).all() == (algorithm.name != "bc")
 
 
 def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):

@@ -10,7 +10,7 @@ import pytest
 from cocoa.serialization import load_tree, save_tree
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
-from dynamics.fit import EnsembleFit
+from dynamics.fit import EnsembleFit, _keep_best
 from dynamics.forward import ForwardModel, forward_data
 from dynamics.report import format_report, forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
@@ -113,7 +113,7 @@ def test_loss_equals_its_derivation(exponent):
         w / 2 * np.sum(np.asarray(layer["kernel"], np.float64) ** 2)
         for w, layer in zip(decay, params["layers"], strict=True)
     )
-    loss += penalty * np.sum(high - low)
+    loss += penalty * np.sum(weights.mean(axis=0) * (high - low))
     value, gradient = jax.value_and_grad(negative_log_likelihood)(params, x, y, decay, penalty, exponent)
     np.testing.assert_allclose(value, loss, rtol=1e-5)
     np.testing.assert_allclose(predict(params, x)[1], log_variance, rtol=1e-4)
@@ -200,6 +200,15 @@ def test_fit_stops_when_nothing_improves():
     state = train(fit)
     assert int(state.epoch) < 60
     assert int(state.stale_epochs) == 2
+
+
+def test_one_member_that_improves_is_enough_to_go_on():
+    fit = EnsembleFit(SMALL, np.zeros((50, 1)), np.zeros((50, 1)), jax.random.key(0))
+    state = dataclasses.replace(fit.init(), best_error=jnp.ones(3), stale_epochs=jnp.int32(4))
+    error = jnp.array([1.0, 0.5, 2.0])
+    after = _keep_best(SMALL, state, jax.tree.map(jnp.copy, state.params), state.optimizer, error)
+    np.testing.assert_array_equal(after.best_error, [1.0, 0.5, 1.0])
+    assert int(after.stale_epochs) == 0
 
 
 def test_a_falling_step_size_falls_to_the_end():
@@ -312,6 +321,20 @@ def test_each_row_is_sampled_from_one_member_all_equally_often():
     assert (np.abs(counts - 80) < 5 * np.sqrt(80)).all()
 
 
+def test_samples_have_the_spread_that_is_predicted():
+    """Of its own for each row and output."""
+    params = {
+        "layers": [{"kernel": jnp.zeros((1, 3, 4)), "bias": jnp.array([[1.0, -1.0, 0.0, -2.0]])}],
+        "min_log_variance": jnp.full((1, 2), -20.0),
+        "max_log_variance": jnp.full((1, 2), 20.0),
+    }
+    ensemble = Ensemble(params, jnp.zeros(3), jnp.ones(3), jnp.zeros(2), jnp.array([1.0, 3.0]))
+    draws = ensemble.sample(jnp.zeros((20_000, 3)), jax.random.key(0))
+    np.testing.assert_allclose(draws.mean(axis=0), [1, -3], atol=0.05)
+    np.testing.assert_allclose(draws.std(axis=0), [1, 3 * np.exp(-1)], rtol=0.03)
+    assert abs(np.corrcoef(draws.T)[0, 1]) < 0.05
+
+
 def test_rollouts_walk_back_along_one_direction_each():
     """With s = s' + (v, -v) and no noise, a rollout is an arithmetic progression with a constant action."""
     model = ReverseModel(constant_ensemble([0.5]))
@@ -327,6 +350,7 @@ def test_rollouts_walk_back_along_one_direction_each():
     directions_used = actions.reshape(4, 50)
     assert (directions_used == directions_used[0]).all()
     assert np.isin(directions_used[0], np.clip(2 * directions, -1, 1)).all()
+    assert len(np.unique(directions_used[0])) > 8  # of at most 20, some of which are clipped to the bounds
     noisy = reverse_rollouts(model, starts, directions, jax.random.key(0), 4, 0.5, 0.1)[1].reshape(4, 50)
     assert 0.07 < (noisy - noisy.mean(0)).std() * np.sqrt(4 / 3) < 0.13
 
@@ -335,8 +359,9 @@ def test_chunks_of_rollouts_do_not_lose_rows(monkeypatch):
     monkeypatch.setattr("dynamics.reverse._STARTS_AT_ONCE", 16)
     model = ReverseModel(constant_ensemble([0.5]))
     starts = np.arange(80, dtype=np.float32).reshape(40, 2)
-    states, _ = reverse_rollouts(model, starts, np.zeros((3, 1)), jax.random.key(0), 1, 1.0, 0.0)
+    states, actions = reverse_rollouts(model, starts, np.zeros((3, 1)), jax.random.key(0), 1, 1.0, 0.1)
     np.testing.assert_allclose(states, starts + np.array([0.5, -0.5]), atol=1e-3)
+    assert len(np.unique(actions)) == 40  # each chunk has noise of its own
 
 
 def linear_model(change, std=1.0):

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algos.networks import Adam, Concatenate, Critics, Model, drawn_on_host, orthogonal
+from algos.networks import Adam, Concatenate, Critics, GaussianPolicy, Model, drawn_on_host, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (17, 4), (4, 17), (6, 1), (1, 6)])
@@ -42,3 +42,10 @@ def test_a_model_starts_with_what_flax_initialises():
     model = Model.create(module, Adam(1e-3), jax.random.key(1), *inputs)
     known = module.init(jax.random.key(1), *inputs)["params"]
     jax.tree.map(np.testing.assert_array_equal, model.params, known)
+
+
+def test_deviations_of_a_policy_are_bounded():
+    module, observation = GaussianPolicy(Concatenate, (8,), 3), jnp.ones((1, 2))
+    params = module.init(jax.random.key(0), observation)["params"]
+    params["log_std"] = jnp.array([-30.0, 0.5, 30.0])
+    np.testing.assert_array_equal(module.apply({"params": params}, observation)[1], [-5, 0.5, 2])

@@ -1,0 +1,94 @@
+"""What each stage of the preparation is given, in an environment whose actions are not bounded by 1."""
+
+from contextlib import nullcontext
+
+import jax
+import numpy as np
+import pytest
+
+from algos.iql import IQL
+from cocoa import preparation
+from cocoa.artefacts import Store
+from cocoa.config import CocoaConfig, Config, SeekerConfig
+from cocoa.data import Dataset, prepare
+from cocoa.preparation import Preparation
+from cocoa.prepared import prepare_run
+from dynamics.config import EnsembleConfig
+
+ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
+
+
+class Quiet:
+    """A watcher to whom nothing needs to be told."""
+
+    def say(self, text):
+        pass
+
+    def epoch(self, *progress):
+        pass
+
+    def check(self):
+        pass
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory):
+    rng = np.random.default_rng(0)
+    dataset = Dataset.from_arrays(
+        observations=rng.normal(size=(60, 4)),
+        actions=rng.uniform(-3, 3, (60, 1)),
+        rewards=rng.normal(size=60),
+        terminals=np.arange(60) % 20 == 19,
+        next_observations=rng.normal(size=(60, 4)),
+        env=ENV,
+    )
+    cocoa = CocoaConfig(
+        rollout_length=2, rollout_scale=0.7, rollout_noise=0.2, seeker=SeekerConfig(hidden=(8,), max_epochs=1)
+    )
+    models = EnsembleConfig(members=1, elites=1, hidden=(8,), weight_decay=(0.0, 0.0), max_epochs=1)
+    config = Config(algo=IQL(), cocoa=cocoa, dynamics=models)
+    store = Store(str(tmp_path_factory.mktemp("cache")), Quiet())
+    return config, dataset, *prepare(dataset, config.data), store, lambda stage: nullcontext()
+
+
+def test_models_learn_from_scaled_actions(setting):
+    config, dataset, batch, _, *rest = setting
+    states, actions, rewards, next_states = Preparation(config, dataset, batch, *rest, seed=0).known
+    np.testing.assert_allclose(actions, dataset.actions / 3, rtol=1e-6)
+    np.testing.assert_array_equal(states, dataset.observations)
+    np.testing.assert_array_equal(rewards, dataset.rewards)
+    np.testing.assert_array_equal(next_states, dataset.next_observations)
+
+
+def test_the_seeker_learns_from_walks_back_from_next_states(setting, monkeypatch):
+    config, dataset, batch, _, *rest = setting
+    walks = []
+
+    def spy(*given):
+        walks.append((given, real(*given)))
+        return walks[0][1]
+
+    real = preparation.reverse_rollouts
+    monkeypatch.setattr(preparation, "reverse_rollouts", spy)
+    maker = Preparation(config, dataset, batch, *rest, seed=0)
+    fit = maker._fit_seeker(config.cocoa)
+    (model, starts, directions, _, *numbers), (states, actions) = walks[0]
+    assert model is maker.reverse
+    np.testing.assert_array_equal(starts, dataset.next_observations)
+    np.testing.assert_allclose(directions, dataset.actions / 3, rtol=1e-6)
+    assert numbers == [2, 0.7, 0.2]
+    assert (len(states), len(actions)) == (120, 120)
+    assert fit is not None
+
+
+def test_observations_are_those_of_their_own_states(setting):
+    config, dataset, batch, scaling, *rest = setting
+    prepared = prepare_run(config, dataset, batch, scaling, *rest)
+    observed = jax.jit(lambda states: prepared.observe(states))
+    for found, states in (
+        (prepared.data.observation, dataset.observations),
+        (prepared.data.next_observation, dataset.next_observations),
+    ):
+        expected = observed(states)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
+    assert not np.allclose(prepared.data.observation.anchor, prepared.data.next_observation.anchor)

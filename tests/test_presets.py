@@ -1,0 +1,85 @@
+"""The numbers of the presets beside those that were published: a slip would change results silently."""
+
+import pytest
+
+from algos import REGISTRY
+from cocoa.presets import find_presets
+
+MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
+PUBLISHED = {
+    "mopo": (
+        ("rollout_length", "penalty_weight"),
+        {
+            "halfcheetah": {MEDIUM: (5, 0.5), REPLAY: (5, 0.5), EXPERT: (5, 2.5)},
+            "hopper": {MEDIUM: (5, 5.0), REPLAY: (5, 2.5), EXPERT: (5, 5.0)},
+            "walker2d": {MEDIUM: (5, 0.5), REPLAY: (1, 2.5), EXPERT: (1, 2.5)},
+        },
+    ),
+    "mobile": (
+        ("rollout_length", "penalty_weight", "auto_alpha"),
+        {
+            "halfcheetah": {
+                "random": (5, 0.5, True),
+                MEDIUM: (5, 0.5, True),
+                REPLAY: (5, 0.1, True),
+                EXPERT: (5, 2.0, True),
+            },
+            "hopper": {
+                "random": (5, 5.0, True),
+                MEDIUM: (5, 1.5, False),
+                REPLAY: (5, 0.1, True),
+                EXPERT: (5, 1.5, True),
+            },
+            "walker2d": {
+                "random": (5, 2.0, True),
+                MEDIUM: (5, 0.5, True),
+                REPLAY: (1, 0.5, True),
+                EXPERT: (1, 1.5, True),
+            },
+        },
+    ),
+    "combo": (
+        ("rollout_length", "weight"),
+        {
+            "halfcheetah": {MEDIUM: (5, 0.5), REPLAY: (5, 0.5), EXPERT: (5, 5.0)},
+            "hopper": {MEDIUM: (5, 5.0), REPLAY: (5, 0.5), EXPERT: (5, 5.0)},
+            "walker2d": {MEDIUM: (1, 5.0), REPLAY: (1, 0.5), EXPERT: (1, 5.0)},
+        },
+    ),
+    "rebrac": (
+        ("actor_penalty", "critic_penalty"),
+        {
+            "halfcheetah": {MEDIUM: (0.001, 0.01), REPLAY: (0.01, 0.001), EXPERT: (0.01, 0.1)},
+            "hopper": {MEDIUM: (0.01, 0.01), REPLAY: (0.05, 0.5), EXPERT: (0.1, 0.01)},
+            "walker2d": {MEDIUM: (0.05, 0.1), REPLAY: (0.05, 0.01), EXPERT: (0.01, 0.01)},
+        },
+    ),
+}
+"""By algorithm: fields, then their values by robot and dataset (OfflineRL-Kit; ReBRAC's paper)."""
+
+
+def settings(algo, dataset, prefix=""):
+    """What presets set for fields with this prefix, which is left away."""
+    return {
+        name.removeprefix(prefix): value
+        for preset in find_presets(algo, dataset, None)
+        for name, value in preset.settings.items()
+        if name.startswith(prefix)
+    }
+
+
+@pytest.mark.parametrize("algo", PUBLISHED)
+def test_settings_by_dataset_are_the_published_ones(algo):
+    fields, tasks = PUBLISHED[algo]
+    for robot, datasets in tasks.items():
+        for dataset, values in datasets.items():
+            found = REGISTRY[algo]().__dict__ | settings(algo, f"{robot}-{dataset}-v2", "algo.")
+            assert tuple(found[field] for field in fields) == values, f"{robot}-{dataset}"
+
+
+def test_settings_of_all_datasets_are_the_published_ones():
+    assert settings("rebrac", "hopper-medium-v2")["batch_size"] == 1024
+    assert settings("td3_bc", "any") == {"data.observation_normalization": True}
+    layers = [256, 256, 256]
+    networks = {"encoder_hidden": layers, "embedding": 32, "hidden": layers}
+    assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
