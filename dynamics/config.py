@@ -33,8 +33,8 @@ class EnsembleConfig:
     max_epochs: int = 1000
     """Upper bound of passes over the data."""
     log_variance_penalty: float = 0.01
-    """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has its own
-    bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
+    """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has
+    its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
     variance_exponent: float = 0.0
     """β of the β-NLL: an output whose standardised variance is v weighs v^β, over the batch's mean of that; 0
     is the likelihood."""
