@@ -58,7 +58,7 @@ def make_world(with_cocoa):
 def make_networks(with_cocoa):
     if with_cocoa:
         return Networks(ACTION_DIM, (16,), Transduction((8,), 4))
-    return Networks(ACTION_DIM, (16,))
+    return Networks(ACTION_DIM, (16, 16))
 
 
 def make_batch(with_cocoa, size=64, seed=0):
