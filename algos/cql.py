@@ -60,6 +60,14 @@ class CQL(sac.SAC):
     max_q_backup: bool = False
     """Bootstrap from the best of n actions of the policy, each critic's own, instead of one."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        if self.samples < 1:
+            raise ValueError(f"samples={self.samples} must be at least 1")
+        if not self.penalty_temperature > 0:
+            raise ValueError(f"penalty_temperature={self.penalty_temperature} must be above 0")
+
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
         base = super().init(key, networks, batch, updates)

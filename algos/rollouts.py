@@ -151,7 +151,7 @@ class Rollouts(Source):
 
 @dataclass(frozen=True)
 class ModelBased:
-    """Fields of algorithms that learn from model rollouts, too; to be mixed into an `Algorithm`."""
+    """Fields of algorithms that learn from model rollouts, too; to be mixed into SAC or an heir of it."""
 
     members: ClassVar[int] = 1
 
@@ -171,6 +171,7 @@ class ModelBased:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        super().__post_init__()  # type: ignore[misc]  # SAC's
         for name in ("rollout_length", "rollout_starts", "rollout_every", "rollout_rounds"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 1")

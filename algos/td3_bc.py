@@ -55,6 +55,16 @@ class TD3BC(Algorithm):
     critic_layer_norm: bool = False
     """LayerNorm behind the hidden layers of the critics."""
 
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        if self.policy_delay < 1:
+            raise ValueError(f"policy_delay={self.policy_delay} must be at least 1")
+        for name in ("policy_noise", "noise_clip"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        if not 0 < self.target_rate <= 1:
+            raise ValueError(f"target_rate={self.target_rate} must be above 0 and at most 1")
+
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""
         actor_key, critics_key = jax.random.split(key)

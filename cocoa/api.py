@@ -44,12 +44,12 @@ def fit(
     chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    known = [field.name for field in dataclasses.fields(Config)]
+    known = [field.name for field in dataclasses.fields(Config) if field.name != "resume"]
     for field in fields:
         if field not in known:
             raise ConfigError(f"There is no field {field}.{suggest(field, known)}")
     config = Config(algorithm, wrapped, name, seeds=chosen, wandb=wandb, **fields)
-    config, presets = with_presets(config)
+    config, presets = with_presets(config, fields)
     notes = [f"Preset {preset.name}: {preset}" for preset in presets]
     return load_policy(launch.run(config, arrays, notes))
 

@@ -41,10 +41,13 @@ def _main(arguments: Sequence[str]) -> int:
         print(help_text(overrides))
     elif any(override.startswith("resume=") for override in overrides):
         _resume(arguments)
-    elif flags.multirun:
-        return _multirun(overrides)
     elif flags.cfg == "job":
-        _show(overrides)
+        for job in expand(overrides) if flags.multirun else [overrides]:
+            _show(job)
+    elif flags.multirun:
+        if flags.cfg or flags.info:
+            raise ConfigError("Hydra's own settings are shown of one run alone: leave out -m.")
+        return _multirun(overrides)
     elif flags.cfg or flags.info:
         _, presets = compose(overrides)
         settings = [setting for preset in presets for setting in preset.overrides]
@@ -100,8 +103,9 @@ def _resume(arguments: Sequence[str]) -> None:
 
 
 def _show(overrides: Sequence[str]) -> None:
-    """Print the whole configuration as YAML."""
+    """Print the whole configuration as a YAML document."""
     config, presets = compose(overrides)
+    print("---")
     for preset in presets:
         print(f"# Preset {preset.name}: {preset}")
     print(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))), end="")

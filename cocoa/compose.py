@@ -56,6 +56,11 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
                 f"{override.input_line} holds several values. Add -m to train with one after the other, or "
                 "write a list as [1,2], and quote a text with a comma in it: 'dataset=\"a,b.hdf5\"'."
             )
+        if override.is_delete():
+            raise ConfigError(
+                f"{override.input_line} takes a field away, but a run needs them all. Give it a value; a run "
+                "without COCOA is one without +cocoa."
+            )
     choices = [override for override in overrides if _is_choice(override)]
     values = [override for override in overrides if not _is_choice(override)]
     base = choose(choices)

@@ -201,7 +201,7 @@ def validate(config: Config) -> None:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
         raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
-    for name in ("dataset", "resume"):
+    for name in ("dataset", "env", "resume", "runs_dir"):
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for item in fields(config.algo):
@@ -229,6 +229,10 @@ def _validate_distributed(config: DistributedConfig) -> None:
         raise ConfigError(
             f"distributed.coordinator={config.coordinator} needs distributed.processes, how many there are, "
             "and distributed.process, which of them this is, from 0."
+        )
+    elif not config.coordinator.rpartition(":")[2].isdigit():
+        raise ConfigError(
+            f"distributed.coordinator={config.coordinator} must be host:port, as in node1:1234."
         )
 
 

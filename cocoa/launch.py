@@ -12,6 +12,7 @@ import jax
 
 from cocoa.config import Config, DistributedConfig
 from cocoa.data import Dataset, load
+from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import checkpoint_path
@@ -33,11 +34,11 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     saved.
     """
     _place(config)
-    path = Path(config.dataset)
-    if dataset is None and path.exists():
-        config = replace(config, dataset=str(path.resolve()))
-    dataset = dataset or load(config.dataset, config.env)
-    config = replace(config, env=config.env or dataset.env)
+    if dataset is None:
+        dataset = load(config.dataset, config.env)
+        config = replace(config, dataset=from_anywhere(config.dataset))
+    dataset = _in_environment(dataset, config.env)
+    config = replace(config, env=dataset.env)
     _check_evaluation(config)
     folder = Path(processes.by_first(lambda: str(_begin(config, notes))))
     _execute(config, dataset, folder)
@@ -65,8 +66,13 @@ def resume(
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
     dataset = dataset or load(config.dataset, config.env)
-    _execute(config, dataset, folder)
+    _execute(config, _in_environment(dataset, config.env), folder)
     return folder
+
+
+def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
+    """Return the dataset as one of the environment that the configuration names, if it names one."""
+    return dataset if env in (None, dataset.env) else dataset.of_environment(env)
 
 
 def _place(config: Config) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from typing import Any
@@ -158,16 +158,22 @@ class Preparation:
         return moments(self.dataset.observations)[1]
 
     def _ensemble_fit(self, kind: str, inputs: np.ndarray, targets: np.ndarray) -> EnsembleFit:
-        return EnsembleFit(self.config.dynamics, inputs, targets, self._key(kind))
+        with self._told_as_data_error(kind):
+            return EnsembleFit(self.config.dynamics, inputs, targets, self._key(kind))
 
     def _ensemble(self, kind: str, fit: EnsembleFit) -> Ensemble:
         """Return the fitted ensemble, and note its history."""
-        try:
-            with self.stage(kind):
-                found, self.histories[kind] = self.store.fit(kind, self._model(kind), lambda: fit, fit)
-        except ValueError as error:  # of dynamics/, which knows no errors of ours
-            raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}") from error
+        with self._told_as_data_error(kind), self.stage(kind):
+            found, self.histories[kind] = self.store.fit(kind, self._model(kind), lambda: fit, fit)
         return found
+
+    @contextmanager
+    def _told_as_data_error(self, kind: str) -> Iterator[None]:
+        """Turn an error of dynamics/, which knows none of ours, into one."""
+        try:
+            yield
+        except ValueError as error:
+            raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}.") from error
 
     def _fit_seeker(self, cocoa: CocoaConfig) -> SeekerFit:
         states, actions = reverse_rollouts(

@@ -75,12 +75,17 @@ def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:
     ]
 
 
-def with_presets(config: Config) -> tuple[Config, list[Preset]]:
-    """Return `config` with the presets that apply to it where it is at the defaults, and what they set."""
+def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, list[Preset]]:
+    """Return `config` with the presets that apply to it, and what they set.
+
+    They set what is at its default, apart from the fields of `Config` that were `chosen`.
+    """
     found = find_presets(config.algo.name, config.dataset, config.env)
     defaults = Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
     plain, values = dict(_leaves(to_dict(defaults))), to_dict(config)
-    given = {name for name, value in _leaves(values) if value != plain[name]}
+    given = {
+        name for name, value in _leaves(values) if value != plain[name] or name.partition(".")[0] in chosen
+    }
     applied = [
         preset.without({*given, *(key for key in preset.settings if key not in plain)}) for preset in found
     ]

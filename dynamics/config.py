@@ -59,6 +59,6 @@ the negative log-likelihood of the held-out rows):
 
 With bounds that weigh the same whatever their output weighs, `quick` had ended at 0.0014 and -8.4 on
 hopper-medium. In earlier runs there the published settings were at 0.0031 after 76 epochs, and the likelihood
-at 0.0043 after 24 epochs from 5e-3, at 0.0036 from 7e-3; from 1e-2 it diverged. β and step size were chosen on
-the same held-out rows.
+at 0.0043 after 24 epochs from 5e-3, at 0.0036 from 7e-3; from 1e-2 it diverged. β and step size were chosen
+on the same held-out rows.
 """

@@ -27,7 +27,7 @@ from cocoa.config import (
     to_dict,
 )
 from cocoa.errors import ConfigError
-from cocoa.presets import load_presets
+from cocoa.presets import load_presets, with_presets
 from dynamics.config import ENSEMBLES, EnsembleConfig
 
 TRAIN = Path(__file__).parents[1] / "train.py"
@@ -142,6 +142,32 @@ def test_iql_as_published(arguments: list[str], expectile: float, temperature: f
     assert config.data.reward_normalization == normalization
 
 
+def test_presets_leave_alone_what_was_chosen_even_if_it_is_the_default():
+    config = Config(IQL(), updates=1_000_000)
+    assert with_presets(config)[0].updates == 40_000
+    kept, presets = with_presets(config, chosen={"updates"})
+    assert kept.updates == 1_000_000
+    assert all("updates" not in preset.settings for preset in presets)
+
+
+@pytest.mark.parametrize(
+    ("algo", "field", "value"),
+    [
+        ("sac", "initial_alpha", 0.0),
+        ("mopo", "initial_alpha", 0.0),
+        ("cql", "samples", 0),
+        ("combo", "penalty_temperature", 0.0),
+        ("td3_bc", "policy_delay", 0),
+        ("rebrac", "noise_clip", -1.0),
+        *((algo, "target_rate", 1.5) for algo in ("iql", "td3_bc", "sac", "mobile")),
+    ],
+)
+def test_algorithms_refuse_values_out_of_range(algo: str, field: str, value: float):
+    with pytest.raises(ValueError, match=field):
+        REGISTRY[algo](**{field: value})
+    assert f"algo.{field}" in mistake(f"algo={algo}", f"algo.{field}={value}")
+
+
 def test_every_preset_fits_every_algorithm_it_is_for():
     for preset in load_presets():
         for algo in [preset.algo] if preset.algo else REGISTRY:
@@ -157,6 +183,9 @@ MISTAKES = {
     "algo=IQL": ["algo=iql?"],
     "+coca": ["+cocoa?"],
     "dataset=": ["dataset= is empty"],
+    "runs_dir=": ["runs_dir= is empty"],
+    "~updates": ["~updates takes a field away"],
+    "~cocoa": ["~cocoa takes a field away", "without +cocoa"],
     "resume=": ["resume= is empty"],
     "algo.learning_rate=0": ["algo.learning_rate=0.0", "above 0"],
     "algo.expectle=0.9": ["algo.expectle", "algo.expectile?"],
@@ -297,12 +326,14 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["resume=runs/x", "devices=2", "wandb=off"], "without wandb=off"),
         (["resume=runs/x", "devices=0"], "devices must be at least 1"),
         (["distributed.processes=2"], "need distributed.coordinator=host:port"),
+        (["distributed.coordinator=a", "distributed.processes=2", "distributed.process=0"], "host:port"),
         (["distributed.coordinator=a:1", "distributed.processes=2"], "distributed.process, which of them"),
         (
             ["distributed.coordinator=a:1", "distributed.processes=2", "distributed.process=2"],
             "from 0",
         ),
         (["-m", "algo=iql,iqll"], "Did you mean algo=iql?"),
+        (["-m", "algo=iql,bc", "--cfg", "hydra"], "leave out -m"),
         (["-m", "algo.expectile=interval(0,1)"], "0.7,0.9"),
     ],
 )
@@ -313,6 +344,12 @@ def test_user_errors_exit_with_2(arguments: list[str], part: str, capsys: pytest
     assert captured.err.startswith("Error: ")
     assert captured.err.count("\n") == 1
     assert part in captured.err
+
+
+def test_cfg_job_of_a_multirun_prints_each_configuration(capsys: pytest.CaptureFixture[str]):
+    assert main(["-m", "algo=iql,bc", "--cfg", "job"]) == 0
+    documents = capsys.readouterr().out.split("---\n")[1:]
+    assert [OmegaConf.create(document).algo.name for document in documents] == ["iql", "bc"]  # type: ignore
 
 
 def test_multirun_is_every_combination():

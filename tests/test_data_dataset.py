@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocoa.data import Dataset, load
+from cocoa.errors import DataError
 
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 TIME_LIMIT = 3
@@ -295,3 +296,14 @@ def test_chunks_that_were_never_written_hold_zeros(tmp_path):
         file["rewards"] = np.ones(40, np.float32)
         file["terminals"] = np.arange(40) == 39
     assert load(tmp_path / "data.hdf5").observations.sum() == 0.5 * 30
+
+
+def test_arrays_can_be_given_an_environment_afterwards():
+    dataset = load("hopper-demo")
+    arrays = ("observations", "actions", "rewards", "terminals", "next_observations")
+    unnamed = Dataset.from_arrays(**{name: getattr(dataset, name) for name in arrays})
+    named = unnamed.of_environment("Hopper-v4")
+    assert (unnamed.env, named.env) == (None, "Hopper-v4")
+    np.testing.assert_array_equal(named.observations, unnamed.observations)
+    with pytest.raises(DataError, match="environment InvertedPendulum-v4 has 4"):
+        unnamed.of_environment("InvertedPendulum-v4")

@@ -316,3 +316,14 @@ def test_tasks_are_d4rls():
     locomotion = 4 * (5 * 3 + 2)
     assert len(D4RL) == locomotion + 4 * 3 * 2 + 6 * 2 + 6 + 3
     assert len({task.path for task in D4RL.values()}) == len(D4RL)
+
+
+def test_a_folder_that_is_called_like_a_dataset_does_not_hide_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hopper-demo").mkdir()
+    assert sources.from_anywhere("hopper-demo") == "hopper-demo"
+    assert sources.locate("hopper-demo").name == "hopper-demo.hdf5"
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(DataError, match="neither a known name nor a file"):
+        sources.locate("mine")
+    assert sources.from_anywhere("own.hdf5") == str(tmp_path / "own.hdf5")

@@ -1,5 +1,6 @@
 """What each stage of the preparation is given, in an environment whose actions are not bounded by 1."""
 
+import dataclasses
 from contextlib import nullcontext
 
 import jax
@@ -11,6 +12,7 @@ from cocoa import preparation
 from cocoa.artefacts import Store
 from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data import Dataset, prepare
+from cocoa.errors import DataError
 from cocoa.preparation import Preparation
 from cocoa.prepared import prepare_run
 from dynamics.config import EnsembleConfig
@@ -92,3 +94,10 @@ def test_observations_are_those_of_their_own_states(setting):
         expected = observed(states)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
     assert not np.allclose(prepared.data.observation.anchor, prepared.data.next_observation.anchor)
+
+
+def test_too_few_transitions_for_a_model_are_an_error_that_tells(setting):
+    config, dataset, batch, _, *rest = setting
+    nothing = dataclasses.replace(dataset, next_observed=np.zeros(60, bool))
+    with pytest.raises(DataError, match="forward model of arrays cannot be fitted: inputs have 0 rows"):
+        Preparation(config, nothing, batch, *rest, seed=0).forward  # noqa: B018

@@ -17,7 +17,15 @@ from cocoa.data import Dataset
 from cocoa.errors import RunError
 from cocoa.training import summary as module
 from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.summary import block, interval, provenance, read_summary, summarize, write_summary
+from cocoa.training.summary import (
+    block,
+    interval,
+    provenance,
+    read_summary,
+    summarize,
+    verdict,
+    write_summary,
+)
 
 SEEDS = (3, 7, 1)
 
@@ -178,3 +186,16 @@ def test_damage_is_told(tmp_path, content):
         (tmp_path / "summary.json").write_bytes(content)
     with pytest.raises(RunError, match=r"summary\.json cannot be read.*written anew"):
         read_summary(tmp_path)
+
+
+def test_the_verdict_compares_only_with_an_interval():
+    def say(mean, ci95):
+        block = {"mean": mean, "ci95": ci95}
+        summary = {"return": block, "score": block, "behaviour_score": 50.0, "behaviour_return": 900.0}
+        return verdict(summary)
+
+    assert "of 70.0 (95 % interval 60.0 to 80.0) beats the data's mean score of 50.0" in say(70.0, (60, 80))
+    assert "is below" in say(20.0, (10, 30))
+    assert "does not clearly differ" in say(55.0, (40, 70))
+    assert say(70.0, None) == "Finished: the policy's score is 70.0, of one seed; the data's mean is 50.0."
+    assert "diverged" in say(float("nan"), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gymnasium
@@ -93,6 +93,14 @@ class Dataset:
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32, copy=False) for k, a in arrays.items()}
         return _build(columns, name, name, env, _digest(columns))
+
+    def of_environment(self, env: str) -> Dataset:
+        """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
+        bounds = spaces(env)
+        if bounds:
+            check_spaces({"observations": self.observations, "actions": self.actions}, self.name, env, bounds)
+        check_actions(self.actions, self.name, env, bounds)
+        return replace(self, env=env)
 
     @property
     def behaviour_return(self) -> float:

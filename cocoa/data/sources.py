@@ -37,7 +37,7 @@ def locate(dataset: str) -> Path:
     if dataset in D4RL:
         return download(D4RL_URL + D4RL[dataset].path, d4rl_cache())
     path = Path(dataset).expanduser()
-    if os.path.exists(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
+    if os.path.isfile(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
         return path
     names = [*SHIPPED, *D4RL]
     near = get_close_matches(dataset, names, n=4, cutoff=0.5) or list(SHIPPED)
@@ -45,6 +45,12 @@ def locate(dataset: str) -> Path:
         f"Dataset {dataset!r} is neither a known name nor a file. The nearest names are {', '.join(near)}; "
         "a file is given by its path, ending in .hdf5 or .h5."
     )
+
+
+def from_anywhere(dataset: str) -> str:
+    """Return what `locate` finds from any working directory: a known name, or a file's absolute path."""
+    known = dataset in SHIPPED or dataset in D4RL
+    return dataset if known else os.path.abspath(Path(dataset).expanduser())
 
 
 def d4rl_cache() -> Path:

@@ -143,12 +143,18 @@ def verdict(summary: Mapping[str, Any]) -> str:
     unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
     if block is None:
         unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
-    low, high = block["ci95"] or (block["mean"], block["mean"])
+    mean = block["mean"]
+    if not np.isfinite(mean):
+        return f"Finished, but the policy's {unit} is {mean}: the training diverged."
+    if block["ci95"] is None:
+        return (
+            f"Finished: the policy's {unit} is {mean:.1f}, of one seed; the data's mean is {behaviour:.1f}."
+        )
+    low, high = block["ci95"]
     word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
-    spread = f" (95 % interval {low:.1f} to {high:.1f})" if block["ci95"] else ""
     return (
-        f"Finished: the policy's {unit} of {block['mean']:.1f}{spread} {word} the data's mean {unit} of "
-        f"{behaviour:.1f}."
+        f"Finished: the policy's {unit} of {mean:.1f} (95 % interval {low:.1f} to {high:.1f}) {word} the "
+        f"data's mean {unit} of {behaviour:.1f}."
     )
 
 

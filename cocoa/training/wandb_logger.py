@@ -17,6 +17,7 @@ from urllib.request import urlopen
 import numpy as np
 
 from cocoa.config import Config, to_dict
+from cocoa.training import runs
 
 _CLOUD, _FORMER_CLOUD = "api.forge.coreweave.com", "api.wandb.ai"  # a key for the former opens the other
 _CONNECT_SECONDS = 3.0
@@ -79,7 +80,7 @@ class WandbLogger:
         import wandb
 
         mode = choose_mode(config.wandb, self._say)
-        method = config.algo.name if config.cocoa is None else f"{config.algo.name}+cocoa"
+        method = runs.method(config)
         dataset = Path(config.dataset).stem
         variant = config.cocoa.variant if config.cocoa else "plain"
         for seed in config.seeds:
