@@ -58,8 +58,6 @@ class IQL(Algorithm):
             raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
         if self.temperature < 0:
             raise ValueError(f"temperature={self.temperature} must be at least 0")
-        if not 0 < self.target_rate <= 1:
-            raise ValueError(f"target_rate={self.target_rate} must be above 0 and at most 1")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""

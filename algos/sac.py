@@ -60,8 +60,6 @@ class SAC(Algorithm):
         """Raise ValueError for a value that is out of range."""
         if not self.initial_alpha > 0:
             raise ValueError(f"initial_alpha={self.initial_alpha} must be above 0")
-        if not 0 < self.target_rate <= 1:
-            raise ValueError(f"target_rate={self.target_rate} must be above 0 and at most 1")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""

@@ -209,6 +209,9 @@ def validate(config: Config) -> None:
             raise ConfigError(
                 f"algo.{item.name}={getattr(config.algo, item.name)} is not possible: it must be above 0."
             )
+    rate = getattr(config.algo, "target_rate", 1)
+    if not 0 < rate <= 1:
+        raise ConfigError(f"algo.target_rate={rate} is not possible: it must be above 0 and at most 1.")
     for name, number in _numbers(config):
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
         if number < least:

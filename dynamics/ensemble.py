@@ -66,8 +66,10 @@ def negative_log_likelihood(
     """
     mean, log_variance = predict(params, x)
     likelihood = (target - mean) ** 2 * jnp.exp(-log_variance) + log_variance
-    weights = jax.lax.stop_gradient(jnp.exp(variance_exponent * log_variance))
-    weights /= weights.mean()
+    weights = jnp.ones_like(log_variance)
+    if variance_exponent:  # else XLA would not see that the weights are constant
+        weights = jax.lax.stop_gradient(jnp.exp(variance_exponent * log_variance))
+        weights /= weights.mean()
     decay = sum(
         0.5 * weight * jnp.sum(layer["kernel"] ** 2)
         for weight, layer in zip(weight_decay, params["layers"], strict=True)

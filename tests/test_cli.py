@@ -159,13 +159,18 @@ def test_presets_leave_alone_what_was_chosen_even_if_it_is_the_default():
         ("combo", "penalty_temperature", 0.0),
         ("td3_bc", "policy_delay", 0),
         ("rebrac", "noise_clip", -1.0),
-        *((algo, "target_rate", 1.5) for algo in ("iql", "td3_bc", "sac", "mobile")),
     ],
 )
 def test_algorithms_refuse_values_out_of_range(algo: str, field: str, value: float):
     with pytest.raises(ValueError, match=field):
         REGISTRY[algo](**{field: value})
     assert f"algo.{field}" in mistake(f"algo={algo}", f"algo.{field}={value}")
+
+
+@pytest.mark.parametrize("algo", [name for name in REGISTRY if name != "bc"])
+@pytest.mark.parametrize("rate", [0.0, 1.5])
+def test_target_rates_are_shares(algo: str, rate: float):
+    assert f"algo.target_rate={rate}" in mistake(f"algo={algo}", f"algo.target_rate={rate}")
 
 
 def test_every_preset_fits_every_algorithm_it_is_for():

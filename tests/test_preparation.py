@@ -79,8 +79,8 @@ def test_the_seeker_learns_from_walks_back_from_next_states(setting, monkeypatch
     np.testing.assert_array_equal(starts, dataset.next_observations)
     np.testing.assert_allclose(directions, dataset.actions / 3, rtol=1e-6)
     assert numbers == [2, 0.7, 0.2]
-    assert (len(states), len(actions)) == (120, 120)
-    assert fit is not None
+    np.testing.assert_array_equal(fit.states, states)
+    np.testing.assert_array_equal(fit.actions, actions)
 
 
 def test_observations_are_those_of_their_own_states(setting):
