@@ -9,12 +9,13 @@ from typing import Any
 
 from algos.base import Algorithm
 from cocoa import launch
-from cocoa.config import CocoaConfig, Config, cocoa_variant
+from cocoa.config import CocoaConfig, Config, cocoa_variant, seeds_of
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
 from cocoa.policy import Policy, load_policy
 from cocoa.presets import with_presets
-from cocoa.typed import suggest
+from cocoa.typed import check_choice, suggest
+from dynamics.config import ENSEMBLES
 
 
 def fit(
@@ -31,27 +32,48 @@ def fit(
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
     conservatism with the published settings, the name of a variant or a `CocoaConfig` with others. As on the
     command line, what is left at its default is set by the presets of the dataset (configs/presets), if there
-    are any, and the run tells which. `seeds` is a number of seeds or the
-    seeds themselves. The other fields are those of `Config`: `updates=100_000`, `eval_every=5000`,
-    `runs_dir="runs"`... As on the command line the run gets a folder, which is `policy.folder`;
-    `load_policy(folder, seed)` returns the policy of any seed.
+    are any, and the run tells which. `seeds` is a number of seeds or the seeds themselves. The other fields
+    are those of `Config`: `updates=100_000`, `eval_every=5000`, `runs_dir="runs"`, `dynamics="quick"`... As
+    on the command line the run gets a folder, which is `policy.folder`; `load_policy(folder, seed)` returns
+    the policy of any seed.
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
+    _check_types(algorithm, dataset, cocoa)
     if isinstance(cocoa, str):
         cocoa = cocoa_variant(cocoa)
     wrapped = CocoaConfig() if cocoa is True else cocoa or None
-    chosen = tuple(range(seeds)) if isinstance(seeds, int) else tuple(seeds)
+    if isinstance(dynamics := fields.get("dynamics"), str):
+        check_choice("dynamics", dynamics, tuple(ENSEMBLES))
+        fields["dynamics"] = ENSEMBLES[dynamics]
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
     known = [field.name for field in dataclasses.fields(Config) if field.name != "resume"]
     for field in fields:
         if field not in known:
             raise ConfigError(f"There is no field {field}.{suggest(field, known)}")
-    config = Config(algorithm, wrapped, name, seeds=chosen, wandb=wandb, **fields)
+    config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
     config, presets = with_presets(config, fields)
     notes = [f"Preset {preset.name}: {preset}" for preset in presets]
     return load_policy(launch.run(config, arrays, notes))
+
+
+def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
+    """Raise ConfigError for arguments of other types than `fit` takes."""
+    if not isinstance(algorithm, Algorithm):
+        raise ConfigError(
+            f"The algorithm is {algorithm!r}; give an instance of one, such as cocoa.IQL() or "
+            "cocoa.CQL(weight=10.0)."
+        )
+    if not isinstance(dataset, Dataset | str | os.PathLike):
+        raise ConfigError(
+            f"The dataset is of the type {type(dataset).__name__}; give its name, the path of an HDF5 file, "
+            "or arrays as cocoa.Dataset.from_arrays(...)."
+        )
+    if not isinstance(cocoa, CocoaConfig | str | bool | None):
+        raise ConfigError(
+            f"cocoa={cocoa!r} is not possible: give True, the name of a variant, or a cocoa.CocoaConfig."
+        )
 
 
 def resume(

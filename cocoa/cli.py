@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,7 +17,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from cocoa.compose import compose, expand, parse, rewrite
-from cocoa.config import to_dict
+from cocoa.config import Config, to_dict
 from cocoa.errors import ConfigError, UserError
 from cocoa.help import help_text
 
@@ -118,17 +119,14 @@ def _multirun(overrides: Sequence[str]) -> int:
     launchers (`hydra/launcher=joblib`) it decides where and when they run.
     """
     jobs = expand(overrides)
-    for job in jobs:
-        compose(job)
+    _check_folders(jobs, [compose(job)[0] for job in jobs])
     if any(override.is_hydra_override() for override in parse(overrides)):
         _hydra(["--multirun"], overrides)
         return 0
-    # Children get Ctrl-C from the terminal, save, and exit; this process waits for them meanwhile.
-    signal.signal(signal.SIGINT, lambda *_: None)
     failed = []
     for number, job in enumerate(jobs, start=1):
         print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
-        status = subprocess.call([sys.executable, sys.argv[0], *job])
+        status = _call([sys.executable, sys.argv[0], *job])
         if status == INTERRUPTED:
             return INTERRUPTED
         if status:
@@ -136,6 +134,45 @@ def _multirun(overrides: Sequence[str]) -> int:
     for job in failed:
         print(f"Failed: {job}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _check_folders(jobs: Sequence[Sequence[str]], configs: Sequence[Config]) -> None:
+    """Raise ConfigError if a name= would make two runs share a folder."""
+    from cocoa.training.runs import run_parent  # slow to import
+
+    taken: dict[Any, Sequence[str]] = {}
+    for job, config in zip(jobs, configs, strict=True):
+        folder = run_parent(config), config.name
+        if config.name is not None and folder in taken:
+            raise ConfigError(
+                f"name={config.name} would give {shlex.join(taken[folder])} and {shlex.join(job)} the same "
+                "folder. Leave it out, so that each run is named by its time."
+            )
+        taken[folder] = job
+
+
+def _call(command: Sequence[str]) -> int:
+    """Run a training in a process of its own, wait until it has saved all it wants, return its status."""
+    child: subprocess.Popen[bytes] | None = None
+    stopped = False
+
+    def stop(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
+        if child is not None:
+            child.terminate()
+
+    # Ctrl-C comes to the child from the terminal as well; SIGTERM, a scheduler's wish, to this process alone.
+    before = signal.signal(signal.SIGINT, lambda *_: None), signal.signal(signal.SIGTERM, stop)
+    try:
+        child = subprocess.Popen(command)
+        if stopped:  # before the child was known
+            child.terminate()
+        status = child.wait()
+        return INTERRUPTED if stopped else status
+    finally:
+        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(number, handler)
 
 
 def _hydra(flags: Sequence[str], overrides: Sequence[str]) -> None:

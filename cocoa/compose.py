@@ -24,7 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos import REGISTRY
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, from_dict
+from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, from_dict, seeds_of
 from cocoa.errors import ConfigError
 from cocoa.presets import Preset, find_presets
 from cocoa.typed import check_choice, suggest
@@ -67,12 +67,12 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
     for override in values:
         _check_key(override, base)
     given: dict[str, Any] = {override.key_or_group: override.value() for override in values}
-    presets = find_presets(base["algo"]["name"], str(given.get("dataset", base["dataset"])), given.get("env"))
+    dataset, env = str(given.get("dataset", base["dataset"])), given.get("env")
+    presets = find_presets(base["algo"]["name"], base["cocoa"] is not None, dataset, env)
     presets = [preset.without({*given, *_chosen(base), *_missing(base)}) for preset in presets]
     settings = [setting for preset in presets for setting in preset.overrides]
     composed = _hydra(_lines(choices) + settings + _lines(values))
-    if type(composed["seeds"]) is int:
-        composed["seeds"] = range(composed["seeds"])
+    composed["seeds"] = seeds_of(composed["seeds"])
     return from_dict(composed), [preset for preset in presets if preset.settings]
 
 
@@ -165,6 +165,8 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     """Raise ConfigError, naming the nearest, unless `override` is about a field of the chosen `base`."""
     key, last = override.key_or_group, override.key_or_group.rpartition(".")[2]
     known, missing = set(_names(base)) - {"algo.name"}, _missing(base)
+    if key in known and override.is_add():
+        raise ConfigError(f"{override.input_line}: write it without the +, which belongs to +cocoa alone.")
     if key in known:
         return
     if key in missing:

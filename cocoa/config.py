@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from algos import REGISTRY
 from algos.base import Algorithm
 from cocoa.errors import ConfigError
-from cocoa.typed import build, check_choice
+from cocoa.typed import build, check_choice, literal
 from dynamics.config import EnsembleConfig
 
 ANCHOR_VARIANTS = ("seek", "settle", "denoise", "nearest", "random", "self-noise", "zero")
 MATMUL_PRECISIONS = ("default", "high", "highest")
+_MOST_SEEDS = 10_000
 WANDB_MODES = ("auto", "online", "offline", "off")
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 
@@ -155,6 +156,18 @@ class Config:
     `distributed`, which say where it is trained, and nothing of the result."""
 
 
+def seeds_of(value: Any) -> tuple[Any, ...]:
+    """Return the seeds that a number of seeds, or a sequence of them, stands for. Raises ConfigError."""
+    if type(value) is int and value <= _MOST_SEEDS:
+        return tuple(range(value))
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return tuple(seed.item() if hasattr(seed, "item") else seed for seed in value)
+    raise ConfigError(
+        f"seeds={literal(value)} is not possible: seeds must be a number of seeds, at most {_MOST_SEEDS:,}, "
+        "or a list of different ones: seeds=4, seeds=[3,7]."
+    )
+
+
 def to_dict(config: Config) -> dict[str, Any]:
     """Return the configuration as nested dicts of plain values; the algorithm's name is `algo.name`."""
     values = asdict(config)
@@ -218,6 +231,11 @@ def validate(config: Config) -> None:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
     _validate_ensemble(config.dynamics, max(1, config.algo.members))
     _validate_distributed(config.distributed)
+    if len(config.seeds) % (config.distributed.processes or 1):
+        raise ConfigError(
+            f"{len(config.seeds)} seeds cannot be shared by distributed.processes="
+            f"{config.distributed.processes}: each needs the same number."
+        )
 
 
 def _validate_distributed(config: DistributedConfig) -> None:

@@ -53,8 +53,8 @@ class Experiment:
         stream = too_large(batch, config) if config.stream is None else config.stream
         given = config, self.episodes, batch, scaling, store, record.preparation_stage
         prepared = prepare_run(*given, on_host=stream)
+        record.save_senses(Senses(prepared.observe, scaling))  # at a resumption too: they may be lost
         if record.step == 0:
-            record.save_senses(Senses(prepared.observe, scaling))
             with record.stage("diagnostics"):
                 record.prepared(prepared, self.episodes.observations, config.env)
         self.stopper.check()

@@ -15,7 +15,7 @@ from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
-from cocoa.policy import checkpoint_path
+from cocoa.policy import is_complete
 from cocoa.record import NoRecord, Record
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
@@ -61,7 +61,7 @@ def resume(
     config = read_config(folder)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     _place(config)
-    if _finished(folder) and checkpoint_path(folder).exists():
+    if _finished(folder) and is_complete(folder):
         if processes.leads():
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder

@@ -19,7 +19,7 @@ from cocoa.decomposition import Observe
 from cocoa.errors import RunError
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.loop import Training
-from cocoa.training.runs import find_run, read_config
+from cocoa.training.runs import checkpoint_path, find_run, read_config
 from cocoa.transduction import build_networks
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel
@@ -59,9 +59,12 @@ class Policy:
         return np.asarray(self._act(self._state, self._senses, observation))
 
 
-def checkpoint_path(folder: Path) -> Path:
-    """Return where the run in `folder` keeps the state of its training."""
-    return folder / "checkpoints" / "latest.safetensors"
+def is_complete(folder: Path) -> bool:
+    """Tell whether the files that `load_policy` needs are there, and not cut."""
+    try:
+        return all(read_metadata(path) for path in (checkpoint_path(folder), _senses_path(folder)))
+    except RunError:
+        return False
 
 
 def save_senses(folder: Path, senses: Senses) -> None:
@@ -85,7 +88,10 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
     if not checkpoint_path(run).exists():
         raise RunError(f"{run} has no checkpoint yet: resume it with python train.py resume={run}")
-    dims = read_metadata(_senses_path(run))
+    try:
+        dims = read_metadata(_senses_path(run))
+    except RunError as error:
+        raise RunError(f"{error} To have it written anew: python train.py resume={run}") from error
     observation_dim, action_dim = int(dims["observation_dim"]), int(dims["action_dim"])
     senses = load_tree(_senses_path(run), _senses_template(config, observation_dim, action_dim))
     per_seed = config.cocoa is not None and config.cocoa.per_seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -13,8 +13,9 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from algos import REGISTRY
 from cocoa.config import Config, cocoa_variant, from_dict, to_dict
-from cocoa.typed import literal
+from cocoa.typed import leaves, literal
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,22 @@ def load_presets() -> tuple[Preset, ...]:
             for entry in cast(
                 list[dict[str, Any]], OmegaConf.to_container(OmegaConf.create(file.read_text()))
             ):
-                name, settings = file.name.removesuffix(".yaml"), dict(_leaves(entry.pop("set")))
+                name, settings = file.name.removesuffix(".yaml"), dict(leaves(entry.pop("set")))
                 datasets, source = tuple(entry.pop("datasets")), " ".join(entry.pop("source").split())
                 presets.append(Preset(name, datasets, entry.pop("algo", None), source, settings))
                 assert not entry, f"{file} has an unknown key: {', '.join(entry)}"
     return tuple(sorted(presets, key=lambda preset: preset.algo is not None))
 
 
-def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:
-    """Return the presets that apply, in order.
+def find_presets(algo: str, cocoa: bool, dataset: str, env: str | None) -> list[Preset]:
+    """Return the presets that apply, in order, without settings of models where a run has none.
 
     A path counts by the name of its file, and D4RL's files (hopper_medium-v2.hdf5) by D4RL's names.
     """
     names = [Path(name).stem.lower().replace("_", "-") for name in (dataset, env) if name]
+    models = cocoa or REGISTRY[algo].members > 0
     return [
-        preset
+        preset.without([] if models else [key for key in preset.settings if key.startswith("dynamics.")])
         for preset in load_presets()
         if preset.algo in (None, algo)
         and any(fnmatchcase(name, pattern) for name in names for pattern in preset.datasets)
@@ -78,13 +80,15 @@ def find_presets(algo: str, dataset: str, env: str | None) -> list[Preset]:
 def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, list[Preset]]:
     """Return `config` with the presets that apply to it, and what they set.
 
-    They set what is at its default, apart from the fields of `Config` that were `chosen`.
+    They set what is at its default, apart from the fields of `Config` that were `chosen`. Raises ConfigError
+    for a value of the wrong type.
     """
-    found = find_presets(config.algo.name, config.dataset, config.env)
+    config = from_dict(to_dict(config))
+    found = find_presets(config.algo.name, config.cocoa is not None, config.dataset, config.env)
     defaults = Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
-    plain, values = dict(_leaves(to_dict(defaults))), to_dict(config)
+    plain, values = dict(leaves(to_dict(defaults))), to_dict(config)
     given = {
-        name for name, value in _leaves(values) if value != plain[name] or name.partition(".")[0] in chosen
+        name for name, value in leaves(values) if value != plain[name] or name.partition(".")[0] in chosen
     }
     applied = [
         preset.without({*given, *(key for key in preset.settings if key not in plain)}) for preset in found
@@ -97,12 +101,3 @@ def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, l
                 node = node[step]
             node[last] = value
     return from_dict(values), [preset for preset in applied if preset.settings]
-
-
-def _leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (dotted name, value) of the values in nested dicts."""
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{key}.")
-        else:
-            yield path + key, value

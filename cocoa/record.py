@@ -15,12 +15,13 @@ from cocoa.config import Config
 from cocoa.data import Dataset
 from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
-from cocoa.policy import Senses, checkpoint_path, save_senses
+from cocoa.policy import Senses, save_senses
 from cocoa.prepared import Prepared
 from cocoa.serialization import read_metadata, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Speedometer
+from cocoa.training.runs import checkpoint_path
 from cocoa.training.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.training.wandb_logger import WandbLogger
 from dynamics.report import format_report

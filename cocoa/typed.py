@@ -8,7 +8,7 @@ import json
 import math
 import textwrap
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import pairwise
@@ -54,6 +54,15 @@ def check_choice(name: str, value: Any, options: Sequence[str]) -> None:
 def literal(value: Any) -> str:
     """Return a value as the command line takes it."""
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+
+
+def leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted name, value) of the values in nested mappings."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{path}{key}.")
+        else:
+            yield path + key, value
 
 
 def document(cls: type) -> dict[str, str]:

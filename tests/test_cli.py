@@ -229,7 +229,9 @@ MISTAKES = {
     "dataset=a=b": ["'dataset=a=b'", "quotes"],
     "iql": ["'iql'", "field=value"],
     "cocoa": ["+cocoa?"],
-    "+algo.expectile=0.8": ["Either remove + prefix"],
+    "+algo.expectile=0.8": ["without the +"],
+    "seeds=1.5": ["seeds=1.5", "seeds=4"],
+    "seeds=100000000": ["at most 10,000"],
 }
 
 
@@ -273,6 +275,13 @@ def test_a_new_algorithm_needs_no_yaml(new_algorithm: type[Algorithm], capsys: p
     assert "a field of iql, not of quantile" in mistake("algo=quantile", "algo.expectile=0.9")
     assert main(["algo=quantile", "--help"]) == 0
     assert "algo.quantile=0.5" in capsys.readouterr().out
+
+
+def test_presets_of_models_are_for_runs_that_have_some():
+    told = {algo: " ".join(map(str, compose([f"algo={algo}"])[1])) for algo in ("bc", "mopo")}
+    assert "updates=40000" in told["bc"]
+    assert "dynamics." not in told["bc"]
+    assert "dynamics.max_epochs=6" in told["mopo"]
 
 
 def test_a_configuration_survives_json():
@@ -330,6 +339,11 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["resume=runs/x", "wandb=off"], "without wandb=off"),
         (["resume=runs/x", "devices=2", "wandb=off"], "without wandb=off"),
         (["resume=runs/x", "devices=0"], "devices must be at least 1"),
+        (["-m", "name=x", "algo.expectile=0.7,0.8"], "the same folder"),
+        (
+            ["distributed.coordinator=a:1", "distributed.processes=2", "distributed.process=0", "seeds=3"],
+            "3 seeds cannot be shared",
+        ),
         (["distributed.processes=2"], "need distributed.coordinator=host:port"),
         (["distributed.coordinator=a", "distributed.processes=2", "distributed.process=0"], "host:port"),
         (["distributed.coordinator=a:1", "distributed.processes=2"], "distributed.process, which of them"),
@@ -375,6 +389,22 @@ def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Pa
     for name in ("hoper-demo", "hoppr-demo"):
         assert f"Dataset '{name}' is neither a known name nor a file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stopped_multirun_stops_its_job_and_starts_no_other(tmp_path: Path):
+    """SIGTERM to the parent: the job saves, and can be gone on with."""
+    short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
+    command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, bufsize=1) as run:
+        assert run.stdout is not None
+        said = next(line for line in run.stdout if "Training on" in line)
+        run.terminate()
+        assert "Stopped; everything is saved" in run.stdout.read()
+    assert "1 seed" in said
+    assert run.returncode == 130
+    assert [json.loads(path.read_text())["status"] for path in tmp_path.glob("**/summary.json")] == [
+        "interrupted"
+    ]
 
 
 def test_hydra_leaves_nothing_behind(tmp_path: Path):

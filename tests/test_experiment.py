@@ -24,10 +24,10 @@ from cocoa import experiment, launch, policy, preparation, record
 from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
-from cocoa.policy import checkpoint_path
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 from cocoa.training.metrics import read_metrics
+from cocoa.training.runs import checkpoint_path
 from cocoa.training.summary import read_summary
 from dynamics.config import EnsembleConfig
 
@@ -344,6 +344,18 @@ def test_a_damaged_summary_is_written_anew(config, finished):
     (folder / "summary.json").write_text("{")
     launch.resume(folder)
     assert read_summary(folder)["score"] == read_summary(finished)["score"]
+    assert_same_run(folder, finished)
+
+
+def test_what_a_policy_needs_is_written_anew(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "senseless")
+    senses = folder / "checkpoints" / "senses.safetensors"
+    content = senses.read_bytes()
+    senses.write_bytes(content[: len(content) // 2])
+    with pytest.raises(RunError, match="resume="):
+        cocoa.load_policy(folder)
+    launch.resume(folder)
+    assert senses.read_bytes() == content
     assert_same_run(folder, finished)
 
 

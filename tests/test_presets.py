@@ -62,7 +62,7 @@ def settings(algo, dataset, prefix=""):
     """What presets set for fields with this prefix, which is left away."""
     return {
         name.removeprefix(prefix): value
-        for preset in find_presets(algo, dataset, None)
+        for preset in find_presets(algo, True, dataset, None)
         for name, value in preset.settings.items()
         if name.startswith(prefix)
     }

@@ -15,7 +15,7 @@ from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
 from cocoa.training.runs import create_run, write_config
-from cocoa.training.summary import summarize, write_summary
+from cocoa.training.summary import read_summary, summarize, write_summary
 
 SCORES = {
     False: np.array([[10.0, 30.0], [20.0, 50.0], [15.0, 40.0], [5.0, 90.0]]),
@@ -87,6 +87,29 @@ def test_a_summary_without_a_status_is_of_no_finished_run(runs, tmp_path, capsys
     printed = capsys.readouterr()
     assert f"Left out, not finished: {folder}" in printed.err
     assert "| iql |" not in printed.out
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"behaviour_score": ...}, "its summary.json lacks behaviour_score"),
+        ({"return": None, "score": None}, "never evaluated"),
+    ],
+)
+def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    summary = {key: value for key, value in (read_summary(folder) | change).items() if value is not ...}
+    write_summary(folder, summary)
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    assert f"Left out, {why}: {folder}" in capsys.readouterr().err
+
+
+def test_metrics_without_an_evaluation_are_told(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    record = (folder / "metrics.csv").read_text().splitlines(keepends=True)
+    (folder / "metrics.csv").write_text("".join(line for line in record if ",2," not in line))
+    assert main([str(runs), "--out", str(tmp_path)]) == 2
+    assert "no evaluation of seed 2" in capsys.readouterr().err
 
 
 def test_nothing_to_report_is_an_error(tmp_path, capsys):

@@ -15,7 +15,16 @@ import pytest
 from algos import REGISTRY
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
 from cocoa.errors import ConfigError, RunError
-from cocoa.training.runs import Console, create_run, find_run, method, read_config, write_config
+from cocoa.training.runs import (
+    Console,
+    checkpoint_path,
+    create_run,
+    find_run,
+    method,
+    read_config,
+    write_config,
+)
+from cocoa.training.summary import write_summary
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
@@ -55,6 +64,20 @@ def test_an_explicit_name_is_taken_once(config):
     named = dataclasses.replace(config, name="mine")
     folder = create_run(named)
     with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
+        create_run(named)
+
+
+def test_a_run_that_failed_before_it_trained_gives_its_name_back_once(config):
+    named = dataclasses.replace(config, name="mine")
+    folder = create_run(named)
+    write_summary(folder, {"status": "failed"})
+    checkpoint_path(folder).parent.mkdir()
+    assert create_run(named) == folder
+    with pytest.raises(RunError, match="exists already"):  # the second that takes it is trained now
+        create_run(named)
+    write_summary(folder, {"status": "failed"})
+    checkpoint_path(folder).touch()
+    with pytest.raises(RunError, match="exists already"):
         create_run(named)
 
 
@@ -141,7 +164,7 @@ def test_find_run(config):
         runs / "walker" / "igl" / "second": folders[3],
         runs.parent / "rums" / "walker" / "iql" / "first": folders[2],
         folders[2] / "checkpoints": folders[2],
-        runs / "walker" / "iql": folders[2],
+        runs / "walker" / "iql": folders[3],
     }
     for wrong, meant in typing_errors.items():
         with pytest.raises(RunError, match=re.escape(f"Did you mean {meant}?")):

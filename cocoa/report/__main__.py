@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,12 +23,19 @@ from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import read_metrics
 from cocoa.training.runs import method, read_config
 from cocoa.training.summary import read_summary
+from cocoa.typed import leaves
 
 _NOT_THE_EXPERIMENT = {
     *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),
     *("log_every", "wandb", "wandb_project", "devices", "distributed"),
 }
 """Fields in which runs may differ and their seeds are still samples of the same thing."""
+
+_NEEDED = {
+    *(f"{unit}{span}" for unit in ("score", "return") for span in ("", "_last10")),
+    *("behaviour_score", "behaviour_return", "dataset_sha256"),
+}
+"""What the table takes from a summary."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
-        return {"dataset": self.summary["dataset_sha256"][:8], **dict(_flat(fields))}
+        return {"dataset": self.summary["dataset_sha256"][:8], **dict(leaves(fields))}
 
     @property
     def unit(self) -> str:
@@ -73,12 +80,17 @@ class Group:
         return np.array([run.summary[key]["per_seed"][i] for run, i in self.seeds.values()])
 
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the updates (T,) at which all seeds were evaluated, and the scores or returns (seeds, T)."""
+        """Return the updates (T,) at which all seeds were evaluated, and the scores or returns (seeds, T).
+
+        Raises RunError if a run's metrics are damaged.
+        """
         record = {run.folder: read_metrics(run.folder / "metrics.csv") for run in self.runs}
-        curves = [
-            dict(record[run.folder].series[f"evaluation/{run.unit}", seed])
-            for seed, (run, _) in self.seeds.items()
-        ]
+        curves = []
+        for seed, (run, _) in self.seeds.items():
+            entries = record[run.folder].series.get((f"evaluation/{run.unit}", seed))
+            if entries is None:
+                raise RunError(f"{run.folder}/metrics.csv is damaged: it has no evaluation of seed {seed}.")
+            curves.append(dict(entries))
         steps = sorted(set.intersection(*map(set, curves)))
         return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
 
@@ -102,9 +114,9 @@ def report(folders: list[Path], out: Path) -> None:
 
     Raises RunError if there is no such run, one is damaged, or a figure cannot be written.
     """
-    runs, unfinished = find_finished(folders)
-    for folder in unfinished:
-        print(f"Left out, not finished: {folder}", file=sys.stderr)
+    runs, others = find_finished(folders)
+    for folder, why in others.items():
+        print(f"Left out, {why}: {folder}", file=sys.stderr)
     if not runs:
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
     groups = grouped(runs)
@@ -124,9 +136,9 @@ def report(folders: list[Path], out: Path) -> None:
         print(f"\n![{dataset}]({path})")
 
 
-def find_finished(folders: list[Path]) -> tuple[list[Run], list[Path]]:
-    """Return the finished runs at or below `folders`, and the folders of the others."""
-    runs, unfinished = [], []
+def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
+    """Return the finished runs at or below `folders`, and of the others the folder and what they lack."""
+    runs, others = [], {}
     found = {path.parent for folder in folders for path in folder.glob("**/config.yaml")}
     for folder in sorted(found):
         if not found.isdisjoint(folder.parents):  # inside of a run: W&B has a config.yaml of its own
@@ -135,11 +147,22 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], list[Path]]:
             summary = read_summary(folder)
         except RunError:
             summary = {}
-        if summary.get("status") == "finished" and summary.get("return") is not None:
-            runs.append(Run(folder, read_config(folder), summary))
+        if lack := _lack(summary):
+            others[folder] = lack
         else:
-            unfinished.append(folder)
-    return runs, unfinished
+            runs.append(Run(folder, read_config(folder), summary))
+    return runs, others
+
+
+def _lack(summary: Mapping[str, Any]) -> str:
+    """Return what keeps a summary out of the table, or an empty text."""
+    if summary.get("status") != "finished":
+        return "not finished"
+    if summary.get("return") is None:
+        return "never evaluated"
+    if missing := sorted(_NEEDED - set(summary)):
+        return f"its summary.json lacks {missing[0]}"
+    return ""
 
 
 def grouped(runs: list[Run]) -> list[Group]:
@@ -161,14 +184,6 @@ def _label(members: list[Run], likes: list[list[Run]]) -> str:
         if name != "updates" and any(other.get(name) != value for other in others)
     ]
     return " ".join([members[0].place[1], *telling])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def table(groups: list[Group]) -> str:

@@ -17,6 +17,8 @@ from cocoa.config import DistributedConfig
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.serialization import key_bits
 
+_WAIT_SECONDS = 300  # the processes of a job may start minutes apart
+
 
 def join(config: DistributedConfig) -> None:
     """Meet the other processes of the run, if there are any; call it before JAX computes anything.
@@ -26,8 +28,11 @@ def join(config: DistributedConfig) -> None:
     if config.coordinator is None or jax.distributed.is_initialized():
         return
     address = None if config.coordinator == "auto" else config.coordinator
+    print(f"Waiting at {config.coordinator} for the other processes, {_WAIT_SECONDS} s at most", flush=True)
     try:
-        jax.distributed.initialize(address, config.processes, config.process)
+        jax.distributed.initialize(
+            address, config.processes, config.process, initialization_timeout=_WAIT_SECONDS
+        )
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"The processes of distributed.coordinator={config.coordinator} do not find each other: {error}"

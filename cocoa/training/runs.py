@@ -19,6 +19,7 @@ from yaml import YAMLError
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
 from cocoa.files import atomic_write, write_error
+from cocoa.training.summary import read_summary
 
 
 def method(config: Config) -> str:
@@ -29,28 +30,52 @@ def method(config: Config) -> str:
     return f"{config.algo.name}+cocoa" + ("" if variant == "seek" else f"-{variant}")
 
 
+def checkpoint_path(folder: Path) -> Path:
+    """Return where the run in `folder` keeps the state of its training."""
+    return folder / "checkpoints" / "latest.safetensors"
+
+
+def run_parent(config: Config) -> Path:
+    """Return the folder that holds all runs of the dataset and the method."""
+    return Path(config.runs_dir).expanduser() / Path(config.dataset).stem / method(config)
+
+
 def create_run(config: Config) -> Path:
     """Make and return the folder runs_dir/<dataset>/<method>/<name or time>.
 
-    Raises RunError if a run of this name exists or the folder cannot be made, ConfigError for a bad name.
+    A run that failed before it had saved anything gives its name back. Raises RunError if another run of
+    this name exists or the folder cannot be made, ConfigError for a bad name.
     """
     if config.name is not None and (Path(config.name).name != config.name or config.name in ("", "..")):
         raise ConfigError(
             f"name={config.name} is not possible: it is to be the name of a folder, not a path."
         )
-    parent = Path(config.runs_dir).expanduser() / Path(config.dataset).stem / method(config)
-    for folder in _candidates(parent, config.name):
+    for folder in _candidates(run_parent(config), config.name):
         try:
             folder.mkdir(parents=True)
             return folder
         except FileExistsError as error:
             if config.name is not None:
+                if _failed_before_training(folder):
+                    return folder
                 raise RunError(
                     f"{folder} exists already. Go on with it by resume={folder}, or choose another name=."
                 ) from error
         except OSError as error:
             raise write_error(folder, error) from error
     raise AssertionError("there is always another candidate")
+
+
+def _failed_before_training(folder: Path) -> bool:
+    """Tell whether the run there has failed without a checkpoint; of several that ask at once, tell one."""
+    summary = folder / "summary.json"
+    try:
+        failed = read_summary(folder)["status"] == "failed" and not checkpoint_path(folder).exists()
+        if failed:
+            summary.unlink()
+    except (RunError, KeyError, OSError):
+        return False
+    return failed
 
 
 def _candidates(parent: Path, name: str | None) -> Iterator[Path]:
@@ -89,14 +114,19 @@ def read_config(folder: Path) -> Config:
 
 
 def find_run(path: str | Path) -> Path:
-    """Return the folder of a run. Raises RunError, naming the nearest one, if it is none."""
+    """Return the folder of a run.
+
+    Raises RunError if it is none, naming the latest one in it or else the one with the nearest name.
+    """
     folder = Path(path).expanduser()
     if os.path.isfile(folder / "config.yaml"):
         return folder
     above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
     depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
     runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
-    near = get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.4)
+    inside = (run for run in runs if folder in Path(run).parents)
+    latest = sorted(inside, key=lambda run: (os.path.getmtime(run), run))[-1:]
+    near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
     raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import json
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -16,7 +18,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from cocoa.config import Config, to_dict
+from cocoa.config import Config, DistributedConfig, to_dict
 from cocoa.training import runs
 
 _CLOUD, _FORMER_CLOUD = "api.forge.coreweave.com", "api.wandb.ai"  # a key for the former opens the other
@@ -84,7 +86,7 @@ class WandbLogger:
         dataset = Path(config.dataset).stem
         variant = config.cocoa.variant if config.cocoa else "plain"
         for seed in config.seeds:
-            identity = hashlib.sha256(f"{folder.resolve()} {seed}".encode()).hexdigest()[:16]
+            identity = _identity(config, folder, seed)
             init = partial(
                 wandb.init,
                 project=config.wandb_project,
@@ -124,6 +126,13 @@ class WandbLogger:
         except Exception as error:  # whatever goes wrong there, training goes on
             self._runs = []
             self._say(f"W&B failed and is left out from here on: {_line(error)}")
+
+
+def _identity(config: Config, folder: Path, seed: int) -> str:
+    """Return W&B's id of a seed: that of the run it goes on with, wherever it is trained then."""
+    anywhere = dataclasses.replace(config, devices=None, distributed=DistributedConfig())
+    told = json.dumps([str(folder.resolve()), seed, to_dict(anywhere)])
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def choose_mode(wanted: str, say: Callable[[str], None]) -> Literal["online", "offline"]:

@@ -1,0 +1,36 @@
+"""What `cocoa.fit` says of arguments that it cannot take."""
+
+import numpy as np
+import pytest
+
+import cocoa
+from cocoa.api import fit
+from cocoa.errors import ConfigError
+
+MISTAKES = [
+    ({"algorithm": "iql"}, "cocoa.IQL()"),
+    ({"algorithm": cocoa.IQL}, "instance"),
+    ({"algorithm": cocoa.IQL(hidden=3)}, "algo.hidden must be a list"),
+    ({"dataset": np.zeros(3)}, "ndarray; give its name"),
+    ({"cocoa": 3}, "name of a variant"),
+    ({"cocoa": "sek"}, "Did you mean cocoa=seek"),
+    ({"dynamics": "quik"}, "Did you mean dynamics=quick"),
+    ({"dynamics": 3}, "dynamics must be given field by field"),
+    ({"data": {"top_episode": 0.1}}, "Did you mean data.top_episodes"),
+    ({"seeds": "12"}, "seeds must be a number of seeds"),
+    ({"seeds": [0.5]}, "seeds must be an integer"),
+    ({"updates": 10.5}, "updates must be an integer"),
+    ({"wandb": False}, "wandb must be a text"),
+    ({"update": 5}, "Did you mean updates"),
+    (
+        {"seeds": np.arange(2), "dynamics": "quick", "data": {"top_episodes": 0.1}},
+        "updates=0",
+    ),  # all else fits
+]
+
+
+@pytest.mark.parametrize(("given", "told"), MISTAKES)
+def test_a_mistake_is_told(given, told):
+    with pytest.raises(ConfigError) as error:
+        fit(**{"algorithm": cocoa.IQL(), "dataset": "hopper-demo", "updates": 0, **given})
+    assert told in str(error.value)
