@@ -20,6 +20,7 @@ from flax import struct
 from jax.core import Tracer
 
 from algos.base import Array, Metrics, Observation
+from algos.normalization import LayerNorm
 
 LOG_STD_BOUNDS = (-5.0, 2.0)
 
@@ -83,7 +84,7 @@ class MLP(nn.Module):
         for width in self.hidden:
             x = nn.relu(nn.Dense(width, kernel_init=orthogonal, bias_init=self.bias_init)(x))
             if self.layer_norm:
-                x = nn.LayerNorm()(x)
+                x = LayerNorm()(x)
         return x
 
 

@@ -56,10 +56,7 @@ __all__ = [
     "resume",
 ]
 
-_MODULES = (
-    *("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos"),
-    *(f"algos.{name}" for name in ("bc", "combo", "cql", "iql", "mobile", "mopo", "rebrac", "sac", "td3_bc")),
-)
+_MODULES = ("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos")
 
 
 def __getattr__(name: str) -> Any:
@@ -68,4 +65,6 @@ def __getattr__(name: str) -> Any:
         for module in _MODULES:
             if hasattr(found := importlib.import_module(module), name):
                 return getattr(found, name)
+        registry = importlib.import_module("algos").REGISTRY
+        return next(algorithm for algorithm in registry.values() if algorithm.__name__ == name)
     raise AttributeError(f"module 'cocoa' has no attribute {name!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -129,17 +130,12 @@ class Experiment:
 
         waiting: TrainState | None = None
         while record.step < config.updates:
-            began, start, parts = time.monotonic(), record.step, []
-            with record.stage("training"):
-                for end in self._chunk_ends() if waiting else self._chunk_ends()[:1]:
-                    state, metrics = training.chunk(state, start, end - start)
-                    parts.append((end, metrics))
-                    start = end
-            overlapped = waiting is not None
+            began, overlapped, ends = time.monotonic(), waiting is not None, self._chunk_ends()
+            state, parts = self._send(training, state, ends if overlapped else ends[:1])
             if waiting:
                 finish(waiting)
                 waiting = None
-            for end, metrics in parts:
+            for end, metrics in zip(ends, parts, strict=False):
                 with record.stage("training"):
                     metrics = processes.gather(metrics)
                 if not overlapped:
@@ -155,6 +151,18 @@ class Experiment:
                     finish(waiting)
                 self._save(state.saved)
                 raise Interrupted
+
+    def _send(self, training: Training, state: TrainState, ends: list[int]) -> tuple[TrainState, list[Any]]:
+        """Send the chunks with these ends to the device; return the last state, and the metrics of each.
+
+        Neither need be there yet when this returns.
+        """
+        parts = []
+        with self.record.stage("training"):
+            for start, end in pairwise([self.record.step, *ends]):
+                state, metrics = training.chunk(state, start, end - start)
+                parts.append(metrics)
+        return state, parts
 
     def _chunk_ends(self) -> list[int]:
         """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that."""

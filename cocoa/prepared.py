@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.base import Batch, World
+from algos.base import Algorithm, Batch, World
 from cocoa.anchors import Anchors
-from cocoa.anchors.table import express_all
+from cocoa.anchors.table import AnchorTable, express_all
 from cocoa.artefacts import History, Store
 from cocoa.config import Config
 from cocoa.data import Dataset, Scaling
@@ -68,40 +68,21 @@ def prepare_run(
     """
     cocoa = config.cocoa
     per_seed = cocoa is not None and cocoa.per_seed
-    makers = [
-        Preparation(config, dataset, batch, store, stage, seed)
-        for seed in (config.seeds if per_seed else (0,))
-    ]
-    join = _stack if per_seed else (lambda trees: trees[0])
+    seeds = config.seeds if per_seed else (0,)
+    makers = [Preparation(config, dataset, batch, store, stage, seed) for seed in seeds]
     anchors = [maker.anchors(cocoa) for maker in makers] if cocoa else []
     observes = [
         Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), found)
         for found in anchors or [None]
     ]
-    known: list[Any] = [None, None]
-    if cocoa:
-        tables = [maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)]
-        columns = [table.observation for table in tables], [table.next_observation for table in tables]
-        known = [np.stack(column) if per_seed else column[0] for column in columns]
-    observation, next_observation = (
-        express_all(observes[0], states, found, on_host)
-        for states, found in zip((batch.observation, batch.next_observation), known, strict=True)
+    tables = (
+        [maker.table(cocoa, found) for maker, found in zip(makers, anchors, strict=True)] if cocoa else []
     )
-    world = None
-    if config.algo.members:
-        termination = config.algo.termination  # type: ignore[attr-defined]
-        world = join(
-            [maker.world(termination, observe) for maker, observe in zip(makers, observes, strict=True)]
-        )
-    rest = {
-        name: np.asarray(value) if on_host else jnp.asarray(value)
-        for name, value in vars(batch).items()
-        if name not in ("observation", "next_observation")
-    }
+    join = _stack if per_seed else (lambda trees: trees[0])
     return Prepared(
-        data=replace(batch, observation=observation, next_observation=next_observation, **rest),
+        data=_expressed(batch, observes[0], join(tables) if tables else None, on_host),
         observe=join(observes),
-        world=world,
+        world=join(_worlds(config.algo, makers, observes)) if config.algo.members else None,
         per_seed=per_seed,
         anchors=anchors,
         std=makers[0].state_std(),
@@ -110,5 +91,22 @@ def prepare_run(
     )
 
 
+def _expressed(batch: Batch, observe: Observe, table: AnchorTable | None, on_host: bool) -> Batch:
+    """Return the transitions with their states as observations, on the device or as NumPy arrays."""
+    move = np.asarray if on_host else jnp.asarray
+    names = "observation", "next_observation"
+    states = {name: (getattr(batch, name), getattr(table, name, None)) for name in names}
+    observations = {name: express_all(observe, *given, on_host) for name, given in states.items()}
+    rest = {name: move(value) for name, value in vars(batch).items() if name not in names}
+    return replace(batch, **observations, **rest)
+
+
+def _worlds(algorithm: Algorithm, makers: list[Preparation], observes: list[Observe]) -> list[World]:
+    termination = algorithm.termination  # type: ignore[attr-defined]
+    return [maker.world(termination, observe) for maker, observe in zip(makers, observes, strict=True)]
+
+
 def _stack(trees: list[Any]) -> Any:
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
+    return jax.tree.map(
+        lambda *leaves: np.stack(leaves) if isinstance(leaves[0], np.ndarray) else jnp.stack(leaves), *trees
+    )

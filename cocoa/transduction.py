@@ -11,6 +11,7 @@ import numpy as np
 
 from algos.base import Algorithm
 from algos.networks import MLP, Networks, drawn_on_host, orthogonal
+from algos.normalization import LayerNorm
 from cocoa.config import CocoaConfig
 from cocoa.decomposition import Decomposition
 
@@ -35,7 +36,7 @@ class Factor(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """Map (..., d) to (..., embedding * hidden[-1]), the embedding being the slower index."""
         x = MLP(self.hidden, layer_norm=True, bias_init=small_biases)(x)
-        return nn.LayerNorm()(nn.Dense(self.embedding * self.hidden[-1], kernel_init=orthogonal)(x))
+        return LayerNorm()(nn.Dense(self.embedding * self.hidden[-1], kernel_init=orthogonal)(x))
 
 
 class TransductiveEncoder(nn.Module):

@@ -417,20 +417,21 @@ def test_mistakes_are_told(config, finished, tmp_path):
 
 
 def test_an_algorithm_from_the_guide_trains_with_and_without_cocoa(config, subprocess_env, tmp_path):
+    """Saved where the guide says, in a copy of the package."""
     guide = (ROOT / "docs" / "adding-an-algorithm.md").read_text()
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1]
+    shutil.copytree(ROOT / "algos", tmp_path / "algos", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "algos" / "cloning.py").write_text(code)
+    short = ("updates=10", "eval_every=10", "eval_episodes=1", "batch_size=8", "wandb=off")
+    run = ["algo=cloning", f"dataset={config.dataset}", f"env={ENV}", *short, f"runs_dir={tmp_path / 'runs'}"]
     script = (
-        f"exec({code!r})\nimport cocoa, sys\n"
-        "for wrapped in (None, True):\n"
-        f"    policy = cocoa.fit(Cloning(), {config.dataset!r}, env={ENV!r}, updates=10, eval_every=10,\n"
-        "        eval_episodes=1, batch_size=8, runs_dir=sys.argv[1],\n"
-        "        cocoa=wrapped and cocoa.CocoaConfig(variant='zero'))\n"
-        "    print(policy([0, 0, 0, 0]).shape)\n"
+        "import sys\nfrom cocoa.cli import main\n"
+        "sys.exit(main(sys.argv[1:]) or main([*sys.argv[1:], '+cocoa=zero', 'algo.learning_rate=1e-3']))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], env=subprocess_env, capture_output=True, text=True
-    )
-    assert done.stdout.count("(1,)") == 2, done.stderr
+    environment = subprocess_env | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    subprocess.run([sys.executable, "-c", script, *run], env=environment, cwd=tmp_path, check=True)
+    made = {read_summary(path.parent)["cocoa"] for path in tmp_path.glob("runs/**/summary.json")}
+    assert made == {None, "zero"}
 
 
 def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):

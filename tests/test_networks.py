@@ -1,11 +1,14 @@
 """How networks are made: initial weights by NumPy, whatever the key is."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from algos import normalization
 from algos.networks import Adam, Concatenate, Critics, GaussianPolicy, Model, drawn_on_host, orthogonal
+from algos.normalization import LayerNorm, normalize
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (17, 4), (4, 17), (6, 1), (1, 6)])
@@ -49,3 +52,31 @@ def test_deviations_of_a_policy_are_bounded():
     params = module.init(jax.random.key(0), observation)["params"]
     params["log_std"] = jnp.array([-30.0, 0.5, 30.0])
     np.testing.assert_array_equal(module.apply({"params": params}, observation)[1], [-5, 0.5, 2])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_layer_norm_and_its_gradient_are_those_of_flax(backend, monkeypatch):
+    """However sums are made: the gradient of flax's is derived automatically."""
+    monkeypatch.setattr(normalization.jax, "default_backend", lambda: backend)
+    rng = np.random.default_rng(0)
+    x, weights = (jnp.asarray(rng.normal(3, 2, (4, 5, 7)), jnp.float32) for _ in range(2))
+    params = {name: jnp.asarray(rng.normal(size=7), jnp.float32) for name in ("scale", "bias")}
+
+    def weighted(module):
+        return lambda params, x: jnp.sum(weights * module.apply({"params": params}, x))
+
+    ours, known = (weighted(module()) for module in (LayerNorm, nn.LayerNorm))
+    np.testing.assert_allclose(ours(params, x), known(params, x), rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4),
+        *(jax.grad(function, argnums=(0, 1))(params, x) for function in (ours, known)),
+    )
+
+
+def test_layer_norm_equals_its_formula():
+    x, scale, bias = np.random.default_rng(1).normal(size=(3, 6, 9))
+    expected = scale[0] * (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6) + bias[0]
+    given = (jnp.asarray(value, jnp.float32) for value in (x, scale[0], bias[0]))
+    np.testing.assert_allclose(normalize(*given), expected, atol=1e-5)
+    constant = normalize(jnp.full((2, 9), 5.0), jnp.ones(9), jnp.zeros(9))
+    np.testing.assert_allclose(constant, 0, atol=2e-3)
