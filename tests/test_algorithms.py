@@ -140,21 +140,21 @@ def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
 
 
 @pytest.mark.parametrize("per_seed", [False, True])
-def test_one_seed_gives_what_it_gives_among_others(per_seed, with_cocoa):
+def test_one_seed_gives_what_it_gives_among_others(per_seed):
     """Whether its observations are shared or its own."""
     algorithm = REGISTRY["iql"]()
-    data = bandit_of(algorithm, with_cocoa)
-    alone = Training(algorithm, make_networks(with_cocoa), data, (7,), updates=500, batch_size=64)
+    data = bandit_of(algorithm, True)
+    alone = Training(algorithm, make_networks(True), data, (7,), updates=500, batch_size=64)
     expected, _ = alone.chunk(alone.init(), 0, 3)
     if per_seed:
         twice = jax.tree.map(lambda x: jnp.stack([x, x]), (data.observation, data.next_observation))
         data = data.replace(observation=twice[0], next_observation=twice[1])
-    both = Training(algorithm, make_networks(with_cocoa), data, (3, 7), 500, 64, per_seed=per_seed)
+    both = Training(algorithm, make_networks(True), data, (3, 7), 500, 64, per_seed=per_seed)
     actual, _ = both.chunk(both.init(), 0, 3)
     assert_equal_trees(jax.tree.map(lambda x: x[1:], actual), expected, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("algorithm", ["iql", "mobile"], indirect=True)
+@pytest.mark.parametrize("algorithm", ["iql", "mopo"], indirect=True)
 def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
     monkeypatch.setattr(feed, "_BLOCK_UPDATES", 4)
     training, data = make_training(algorithm, True), jax.tree.map(np.asarray, bandit_of(algorithm, True))

