@@ -156,14 +156,13 @@ def _call(command: Sequence[str]) -> int:
     child: subprocess.Popen[bytes] | None = None
     stopped = False
 
-    def stop(*_: object) -> None:
+    def stop(number: int, _: object) -> None:
         nonlocal stopped
         stopped = True
-        if child is not None:
+        if child is not None and number == signal.SIGTERM:  # Ctrl-C it gets from the terminal
             child.terminate()
 
-    # Ctrl-C comes to the child from the terminal as well; SIGTERM, a scheduler's wish, to this process alone.
-    before = signal.signal(signal.SIGINT, lambda *_: None), signal.signal(signal.SIGTERM, stop)
+    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
     try:
         child = subprocess.Popen(command)
         if stopped:  # before the child was known

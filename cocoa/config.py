@@ -158,10 +158,11 @@ class Config:
 
 def seeds_of(value: Any) -> tuple[Any, ...]:
     """Return the seeds that a number of seeds, or a sequence of them, stands for. Raises ConfigError."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's
     if type(value) is int and value <= _MOST_SEEDS:
         return tuple(range(value))
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-        return tuple(seed.item() if hasattr(seed, "item") else seed for seed in value)
+        return tuple(value)
     raise ConfigError(
         f"seeds={literal(value)} is not possible: seeds must be a number of seeds, at most {_MOST_SEEDS:,}, "
         "or a list of different ones: seeds=4, seeds=[3,7]."
@@ -231,11 +232,6 @@ def validate(config: Config) -> None:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
     _validate_ensemble(config.dynamics, max(1, config.algo.members))
     _validate_distributed(config.distributed)
-    if len(config.seeds) % (config.distributed.processes or 1):
-        raise ConfigError(
-            f"{len(config.seeds)} seeds cannot be shared by distributed.processes="
-            f"{config.distributed.processes}: each needs the same number."
-        )
 
 
 def _validate_distributed(config: DistributedConfig) -> None:

@@ -15,7 +15,7 @@ from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import Dataset, Scaling, best_episodes, normalized_score, prepare, with_next_actions
-from cocoa.policy import Senses
+from cocoa.policy import Senses, senses_are_whole
 from cocoa.prepared import Prepared, prepare_run
 from cocoa.record import Record
 from cocoa.serialization import load_tree
@@ -54,7 +54,8 @@ class Experiment:
         stream = too_large(batch, config) if config.stream is None else config.stream
         given = config, self.episodes, batch, scaling, store, record.preparation_stage
         prepared = prepare_run(*given, on_host=stream)
-        record.save_senses(Senses(prepared.observe, scaling))  # at a resumption too: they may be lost
+        if record.step == 0 or not senses_are_whole(record.folder):
+            record.save_senses(Senses(prepared.observe, scaling))
         if record.step == 0:
             with record.stage("diagnostics"):
                 record.prepared(prepared, self.episodes.observations, config.env)

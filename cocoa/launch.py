@@ -15,12 +15,12 @@ from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
-from cocoa.policy import is_complete
+from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
 from cocoa.training.progress import Interrupted, Stopper
-from cocoa.training.runs import Console, create_run, find_run, read_config, write_config
+from cocoa.training.runs import Console, checkpoint_path, create_run, find_run, read_config, write_config
 from cocoa.training.summary import read_summary
 
 
@@ -61,7 +61,7 @@ def resume(
     config = read_config(folder)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     _place(config)
-    if _finished(folder) and is_complete(folder):
+    if _finished(folder) and checkpoint_path(folder).exists() and senses_are_whole(folder):
         if processes.leads():
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
@@ -77,10 +77,10 @@ def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
 
 def _place(config: Config) -> None:
     """Find the run's processes, and the devices of this one, before anything is computed."""
+    each = processes.shared_evenly(len(config.seeds), config.distributed.processes or 1)
     processes.join(config.distributed)
-    count = config.distributed.processes or 1
-    offer_cores(config.devices, max(1, len(config.seeds) // count))
-    processes.share(len(config.seeds))
+    offer_cores(config.devices, each)
+    processes.share(len(config.seeds))  # of a number of processes that others may have told
 
 
 def _begin(config: Config, notes: Sequence[str]) -> Path:

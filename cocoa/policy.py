@@ -59,10 +59,10 @@ class Policy:
         return np.asarray(self._act(self._state, self._senses, observation))
 
 
-def is_complete(folder: Path) -> bool:
-    """Tell whether the files that `load_policy` needs are there, and not cut."""
+def senses_are_whole(folder: Path) -> bool:
+    """Tell whether the file of `save_senses` is there, and not cut."""
     try:
-        return all(read_metadata(path) for path in (checkpoint_path(folder), _senses_path(folder)))
+        return bool(read_metadata(_senses_path(folder)))
     except RunError:
         return False
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, fields, replace
@@ -342,7 +344,7 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["-m", "name=x", "algo.expectile=0.7,0.8"], "the same folder"),
         (
             ["distributed.coordinator=a:1", "distributed.processes=2", "distributed.process=0", "seeds=3"],
-            "3 seeds cannot be shared",
+            "of seeds, 3, is no multiple of that of processes, 2",
         ),
         (["distributed.processes=2"], "need distributed.coordinator=host:port"),
         (["distributed.coordinator=a", "distributed.processes=2", "distributed.process=0"], "host:port"),
@@ -392,13 +394,14 @@ def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Pa
 
 
 def test_a_stopped_multirun_stops_its_job_and_starts_no_other(tmp_path: Path):
-    """SIGTERM to the parent: the job saves, and can be gone on with."""
+    """SIGTERM to both, as schedulers send it: the job saves, and can be gone on with."""
     short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
     command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, bufsize=1) as run:
+    pipe = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, cwd=tmp_path, **pipe) as run:
         assert run.stdout is not None
         said = next(line for line in run.stdout if "Training on" in line)
-        run.terminate()
+        os.killpg(run.pid, signal.SIGTERM)
         assert "Stopped; everything is saved" in run.stdout.read()
     assert "1 seed" in said
     assert run.returncode == 130

@@ -32,6 +32,7 @@ from cocoa.training.summary import read_summary
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
+TRAIN = [sys.executable, str(ROOT / "train.py")]
 ENV = "InvertedPendulum-v4"
 MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
 COCOA = CocoaConfig(seeker=SeekerConfig(hidden=(16,), max_epochs=2), encoder_hidden=(8,), hidden=(16,))
@@ -174,31 +175,31 @@ def test_a_run_may_stream_its_data(config, finished, monkeypatch):
         np.testing.assert_allclose(streamed[name], entries, rtol=1e-3, atol=1e-4, err_msg=str(name))
 
 
-def test_an_interrupted_model_based_run_goes_on(config, tmp_path, monkeypatch):
-    """Between two rounds of rollouts, of which the buffer is made anew; with models of each seed's own."""
+@pytest.mark.parametrize("own", [False, True])
+def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypatch):
+    """Between two rounds of rollouts, whose buffer is made anew; seeds share models or have their own."""
     for module in (preparation, policy):
         monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
-    wrapped = dataclasses.replace(COCOA, per_seed=True, amortised=True)
+    wrapped = dataclasses.replace(COCOA, per_seed=own, amortised=own)
     cache = str(tmp_path / "cache")
     config = dataclasses.replace(config, algo=imagining, cocoa=wrapped, updates=50, cache_dir=cache)
-    whole = launch.run(dataclasses.replace(config, name="whole-mopo"))
+    whole = launch.run(dataclasses.replace(config, name=f"whole-mopo-{own}"))
     starts = interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
-        launch.run(dataclasses.replace(config, name="cut-mopo"))
+        launch.run(dataclasses.replace(config, name=f"cut-mopo-{own}"))
     assert starts == [0, 10, 20]
-    folder = launch.resume(whole.parent / "cut-mopo")
+    folder = launch.resume(whole.parent / f"cut-mopo-{own}")
     assert_same_run(folder, whole)
     metrics = read_metrics(folder / "metrics.csv")
     assert (metrics.values("training/rollout_steps")[1] <= 2).all()
-    assert ("dynamics/amortised/data", 3) in metrics.series
+    assert (("dynamics/amortised/data", 3) in metrics.series) == own
     assert np.isfinite(cocoa.load_policy(folder, 7)(np.zeros(4))).all()
 
 
 def command(config, cache, *more):
     return [
-        sys.executable,
-        str(ROOT / "train.py"),
+        *TRAIN,
         "algo=iql",
         "+cocoa",
         f"dataset={config.dataset}",
@@ -246,9 +247,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(stage, config, finished
         run.wait()
     assert stage in log.read_text(), log.read_text()
     folder = finished.parent / name
-    subprocess.run(
-        [sys.executable, str(ROOT / "train.py"), f"resume={folder}"], check=True, env=subprocess_env
-    )
+    subprocess.run([*TRAIN, f"resume={folder}"], check=True, env=subprocess_env)
     assert_same_run(folder, finished)
 
 
@@ -264,17 +263,14 @@ def test_two_processes_share_one_cache(config, finished, tmp_path, subprocess_en
     assert sorted(names) == ["anchors", "forward", "reverse", "seeker"]
 
 
-def together(config, subprocess_env, *more):
-    """Two processes of one run, and what they print."""
+def together(make_command, subprocess_env):
+    """Two processes of one run, and what they print; `make_command` takes the fields that differ."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"distributed.coordinator=localhost:{probe.getsockname()[1]}"
     runs = [
         subprocess.Popen(
-            command(
-                *(config, config.cache_dir, address, "distributed.processes=2", f"distributed.process={i}"),
-                *more,
-            ),
+            make_command(address, "distributed.processes=2", f"distributed.process={i}"),
             env=subprocess_env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -288,7 +284,9 @@ def together(config, subprocess_env, *more):
 
 def test_two_processes_train_one_run(config, finished, subprocess_env):
     """Each a seed; the first writes what both have found, as one process would have."""
-    codes, printed = together(config, subprocess_env, "name=together")
+    codes, printed = together(
+        lambda *more: command(config, config.cache_dir, "name=together", *more), subprocess_env
+    )
     assert codes == [0, 0], printed
     folder = finished.parent / "together"
     assert_same_run(folder, finished)
@@ -298,10 +296,24 @@ def test_two_processes_train_one_run(config, finished, subprocess_env):
 
 
 def test_what_stops_the_first_process_stops_all(config, finished, subprocess_env):
-    codes, printed = together(config, subprocess_env, "name=whole")
+    codes, printed = together(
+        lambda *more: command(config, config.cache_dir, "name=whole", *more), subprocess_env
+    )
     assert codes == [2, 2], printed
     assert "exists already" in printed[0]
     assert "The first process could not begin" in printed[1]
+
+
+def test_a_run_goes_on_in_other_processes(config, finished, subprocess_env, monkeypatch):
+    """That of one process in two."""
+    interrupt(monkeypatch, 4)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(dataclasses.replace(config, name="shared"))
+    folder = finished.parent / "shared"
+    codes, printed = together(lambda *more: [*TRAIN, f"resume={folder}", *more], subprocess_env)
+    assert codes == [0, 0], printed
+    assert "in each of 2 processes" in (folder / "log.txt").read_text()
+    assert_same_run(folder, finished)
 
 
 def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monkeypatch):
@@ -309,7 +321,7 @@ def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monk
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name="moved"))
     folder = finished.parent / "moved"
-    script = [sys.executable, str(ROOT / "train.py"), f"resume={folder}", "devices=2"]
+    script = [*TRAIN, f"resume={folder}", "devices=2"]
     subprocess.run(script, check=True, env=subprocess_env)
     assert "Training on 2 devices (cpu), 1 seed each" in (folder / "log.txt").read_text()
     assert_same_run(folder, finished)

@@ -10,6 +10,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import filelock
 import pytest
 
 from algos import REGISTRY
@@ -67,15 +68,29 @@ def test_an_explicit_name_is_taken_once(config):
         create_run(named)
 
 
-def test_a_run_that_failed_before_it_trained_gives_its_name_back_once(config):
+def failed(folder):
+    write_summary(folder, {"status": "failed"})
+    (folder / "log.txt").write_text("why")
+    return folder
+
+
+def test_a_run_that_failed_without_a_checkpoint_gives_its_name_back(config):
     named = dataclasses.replace(config, name="mine")
-    folder = create_run(named)
-    write_summary(folder, {"status": "failed"})
-    checkpoint_path(folder).parent.mkdir()
+    folder = failed(create_run(named))
     assert create_run(named) == folder
-    with pytest.raises(RunError, match="exists already"):  # the second that takes it is trained now
+    assert list(folder.iterdir()) == []
+    aside = [path for path in folder.parent.iterdir() if path.name.startswith("mine-failed-")]
+    assert [(path / "log.txt").read_text() for path in aside] == ["why"]
+    with pytest.raises(RunError, match="exists already"):
         create_run(named)
-    write_summary(folder, {"status": "failed"})
+
+
+def test_a_failed_run_that_may_go_on_keeps_its_name(config):
+    named = dataclasses.replace(config, name="mine")
+    folder = failed(create_run(named))
+    with filelock.FileLock(folder / ".lock"), pytest.raises(RunError, match="exists already"):
+        create_run(named)
+    checkpoint_path(folder).parent.mkdir()
     checkpoint_path(folder).touch()
     with pytest.raises(RunError, match="exists already"):
         create_run(named)
@@ -155,6 +170,8 @@ def test_find_run(config):
         for name in ("first", "second"):
             folders.append(create_run(dataclasses.replace(config, dataset=dataset, name=name)))
             write_config(folders[-1], config)
+    (folders[3] / "wandb" / "latest-run").mkdir(parents=True)
+    (folders[3] / "wandb" / "latest-run" / "config.yaml").touch()
     runs = Path(config.runs_dir)
     assert find_run(folders[0]) == folders[0]
     assert find_run(str(folders[1])) == folders[1]

@@ -17,6 +17,7 @@ import pytest
 
 from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config
+from cocoa.training.runs import write_config
 from cocoa.training.wandb_logger import WandbLogger, choose_mode, has_key, server
 
 CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
@@ -27,6 +28,14 @@ def no_account(monkeypatch, tmp_path):
     for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+
+
+def log(folder, say, **fields):
+    """A logger of a run in `folder`, which has a configuration as every run has."""
+    config = dataclasses.replace(CONFIG, **fields)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_config(folder, config)
+    return WandbLogger(config, folder, say)
 
 
 def records(folder):
@@ -44,8 +53,7 @@ def records(folder):
 def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
     said = []
     folder = tmp_path / "hopper-demo" / "iql+cocoa" / "logged"
-    folder.mkdir(parents=True)
-    logger = WandbLogger(CONFIG, folder, said.append)
+    logger = log(folder, said.append)
     logger.log(10, {"training/loss": np.array([1.25, 2.5]), "shared": 7.0, "unknown": None})
     scores = {"per_seed": [31.5, 42.5]}
     logger.finish({"status": "finished", "score": scores, "behaviour_score": 11.0, "return": None})
@@ -65,6 +73,17 @@ def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
         assert loss in printed
         assert score in printed
         assert other not in printed
+
+
+def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(tmp_path):
+    def identities(**fields):
+        log(tmp_path, print, **fields).finish({"status": "finished"})
+        return {path.stem for path in tmp_path.glob("wandb/offline-run-*/*.wandb")}
+
+    first = identities()
+    assert len(first) == 2
+    assert identities() == first
+    assert len(identities(updates=5)) == 4
 
 
 def test_off_does_not_import_wandb(tmp_path):
@@ -101,7 +120,7 @@ def test_the_mode_follows_key_and_network(monkeypatch, tmp_path):
 def test_a_failure_is_told_once_and_never_raised(tmp_path):
     said = []
     (tmp_path / "wandb").write_text("a file where wandb wants its folder")
-    logger = WandbLogger(dataclasses.replace(CONFIG, wandb="offline"), tmp_path / "wandb", said.append)
+    logger = log(tmp_path, said.append, wandb="offline")
     logger.log(1, {"wrong": np.ones((5, 5))})
     logger.log(2, {"a": 1.0})
     logger.image("nothing", tmp_path / "missing.png")
@@ -121,7 +140,7 @@ def test_a_key_from_wandb_login_is_found(tmp_path, host):
 def test_a_broken_installation_is_told_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "wandb", None)  # what makes `import wandb` fail
     said = []
-    logger = WandbLogger(CONFIG, tmp_path, said.append)
+    logger = log(tmp_path, said.append)
     logger.log(1, {"a": 1.0})
     logger.image("curve", tmp_path / "curve.png")
     logger.finish({"status": "finished"})
@@ -169,7 +188,7 @@ def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason
     with server as url:
         monkeypatch.setenv("WANDB_BASE_URL", url)
         start = time.monotonic()
-        logger = WandbLogger(dataclasses.replace(CONFIG, wandb="online"), tmp_path, said.append)
+        logger = log(tmp_path, said.append, wandb="online")
         assert time.monotonic() - start < 12
         logger.log(10, {"training/loss": np.array([1.25, 2.5])})
         logger.finish({"status": "finished"})

@@ -17,8 +17,6 @@ from cocoa.config import DistributedConfig
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.serialization import key_bits
 
-_WAIT_SECONDS = 300  # the processes of a job may start minutes apart
-
 
 def join(config: DistributedConfig) -> None:
     """Meet the other processes of the run, if there are any; call it before JAX computes anything.
@@ -28,11 +26,9 @@ def join(config: DistributedConfig) -> None:
     if config.coordinator is None or jax.distributed.is_initialized():
         return
     address = None if config.coordinator == "auto" else config.coordinator
-    print(f"Waiting at {config.coordinator} for the other processes, {_WAIT_SECONDS} s at most", flush=True)
+    print(f"Waiting for the other processes (distributed.coordinator={config.coordinator})", flush=True)
     try:
-        jax.distributed.initialize(
-            address, config.processes, config.process, initialization_timeout=_WAIT_SECONDS
-        )
+        jax.distributed.initialize(address, config.processes, config.process)
     except (RuntimeError, ValueError) as error:
         raise ConfigError(
             f"The processes of distributed.coordinator={config.coordinator} do not find each other: {error}"
@@ -46,12 +42,19 @@ def leads() -> bool:
 
 def share(seeds: int) -> slice:
     """Return which of so many seeds are this process's. Raises ConfigError if not all get the same number."""
-    each, left = divmod(seeds, jax.process_count())
+    each = shared_evenly(seeds, jax.process_count())
+    return slice(jax.process_index() * each, (jax.process_index() + 1) * each)
+
+
+def shared_evenly(seeds: int, processes: int) -> int:
+    """Return how many of so many seeds each process gets. Raises ConfigError if that differs."""
+    each, left = divmod(seeds, processes)
     if left:
         raise ConfigError(
-            f"{seeds} seeds cannot be shared by {jax.process_count()} processes: each needs the same number."
+            f"The number of seeds, {seeds}, is no multiple of that of processes, {processes}: each needs as "
+            "many as the others."
         )
-    return slice(jax.process_index() * each, (jax.process_index() + 1) * each)
+    return each
 
 
 def gather(tree: Any) -> Any:

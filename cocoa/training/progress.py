@@ -38,8 +38,10 @@ class Stopper:
             signal.signal(number, handler)
 
     def _request(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if self.requested:  # schedulers send SIGTERM to a process and to its parent, which passes it on
+            return
         self.requested = True
         self._say("Stopping as soon as everything is saved; press Ctrl-C again to stop at once.")
 

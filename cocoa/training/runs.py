@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
 
+import filelock
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
@@ -20,6 +21,8 @@ from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
 from cocoa.files import atomic_write, write_error
 from cocoa.training.summary import read_summary
+
+_TIME = "%Y-%m-%d_%H-%M-%S"
 
 
 def method(config: Config) -> str:
@@ -43,8 +46,8 @@ def run_parent(config: Config) -> Path:
 def create_run(config: Config) -> Path:
     """Make and return the folder runs_dir/<dataset>/<method>/<name or time>.
 
-    A run that failed before it had saved anything gives its name back. Raises RunError if another run of
-    this name exists or the folder cannot be made, ConfigError for a bad name.
+    A run that failed without a checkpoint gives its name back, and is renamed. Raises RunError if another run
+    of this name exists or the folder cannot be made, ConfigError for a bad name.
     """
     if config.name is not None and (Path(config.name).name != config.name or config.name in ("", "..")):
         raise ConfigError(
@@ -56,8 +59,8 @@ def create_run(config: Config) -> Path:
             return folder
         except FileExistsError as error:
             if config.name is not None:
-                if _failed_before_training(folder):
-                    return folder
+                if _set_aside(folder):
+                    return create_run(config)
                 raise RunError(
                     f"{folder} exists already. Go on with it by resume={folder}, or choose another name=."
                 ) from error
@@ -66,16 +69,16 @@ def create_run(config: Config) -> Path:
     raise AssertionError("there is always another candidate")
 
 
-def _failed_before_training(folder: Path) -> bool:
-    """Tell whether the run there has failed without a checkpoint; of several that ask at once, tell one."""
-    summary = folder / "summary.json"
+def _set_aside(folder: Path) -> bool:
+    """Rename the folder of a run that failed without a checkpoint; tell whether it was one."""
     try:
-        failed = read_summary(folder)["status"] == "failed" and not checkpoint_path(folder).exists()
-        if failed:
-            summary.unlink()
-    except (RunError, KeyError, OSError):
+        with filelock.FileLock(folder / ".lock", blocking=False):  # else somebody goes on with it right now
+            failed = read_summary(folder)["status"] == "failed" and not checkpoint_path(folder).exists()
+            if failed:
+                folder.rename(folder.with_name(time.strftime(f"{folder.name}-failed-{_TIME}")))
+            return failed
+    except (filelock.Timeout, RunError, KeyError, OSError):
         return False
-    return failed
 
 
 def _candidates(parent: Path, name: str | None) -> Iterator[Path]:
@@ -83,7 +86,7 @@ def _candidates(parent: Path, name: str | None) -> Iterator[Path]:
     if name is not None:
         yield parent / name
         return
-    now = time.strftime("%Y-%m-%d_%H-%M-%S")
+    now = time.strftime(_TIME)
     yield parent / now
     yield from (parent / f"{now}-{number}" for number in count(2))
 
@@ -124,11 +127,18 @@ def find_run(path: str | Path) -> Path:
     above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
     depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
     runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
-    inside = (run for run in runs if folder in Path(run).parents)
-    latest = sorted(inside, key=lambda run: (os.path.getmtime(run), run))[-1:]
+    found = set(runs)
+    runs = [run for run in runs if found.isdisjoint(map(str, Path(run).parents))]  # W&B has such files inside
+    latest = sorted((run for run in runs if folder in Path(run).parents), key=_changed)[-1:]
     near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.4)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
     raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
+
+
+def _changed(run: str) -> tuple[float, str]:
+    with contextlib.suppress(OSError):
+        return os.path.getmtime(run), run
+    return 0.0, run
 
 
 class Console:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
-import json
 import os
 import ssl
 from collections.abc import Callable, Mapping
@@ -18,7 +16,7 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from cocoa.config import Config, DistributedConfig, to_dict
+from cocoa.config import Config, to_dict
 from cocoa.training import runs
 
 _CLOUD, _FORMER_CLOUD = "api.forge.coreweave.com", "api.wandb.ai"  # a key for the former opens the other
@@ -86,7 +84,7 @@ class WandbLogger:
         dataset = Path(config.dataset).stem
         variant = config.cocoa.variant if config.cocoa else "plain"
         for seed in config.seeds:
-            identity = _identity(config, folder, seed)
+            identity = _identity(folder, seed)
             init = partial(
                 wandb.init,
                 project=config.wandb_project,
@@ -128,11 +126,10 @@ class WandbLogger:
             self._say(f"W&B failed and is left out from here on: {_line(error)}")
 
 
-def _identity(config: Config, folder: Path, seed: int) -> str:
-    """Return W&B's id of a seed: that of the run it goes on with, wherever it is trained then."""
-    anywhere = dataclasses.replace(config, devices=None, distributed=DistributedConfig())
-    told = json.dumps([str(folder.resolve()), seed, to_dict(anywhere)])
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+def _identity(folder: Path, seed: int) -> str:
+    """Return W&B's id of a seed: the same when its run goes on, another for another run in the folder."""
+    config = (folder / "config.yaml").read_text(encoding="utf-8")
+    return hashlib.sha256(f"{folder.resolve()} {seed} {config}".encode()).hexdigest()[:16]
 
 
 def choose_mode(wanted: str, say: Callable[[str], None]) -> Literal["online", "offline"]:
