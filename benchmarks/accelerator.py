@@ -1,17 +1,24 @@
-"""What an update should take on an H100, from its operations, bytes and launches; one run can refute it."""
+"""Updates on an accelerator, one seed and several at once; without one, what an H100 should give at most."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+
+import jax
 
 from algos import REGISTRY
 from benchmarks.flops import Sizes, needed
-from benchmarks.setting import Line
+from benchmarks.setting import Line, make_training, peak_flops, rates, updates
 from benchmarks.updates import compile_update
 from cocoa.config import CocoaConfig
 
+EXPECTED = ("bc", "iql", "td3_bc", "cql", "sac")
+LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "mobile": 50}
+"""Updates per measurement; MOPO's hold one round of rollouts."""
+SEEDS = 8
 NO_KERNEL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 
 
@@ -32,8 +39,37 @@ class Device:
 
 
 def accelerator() -> Iterator[Line]:
+    """Updates on the accelerator, of one seed and of eight together; without one, what is expected."""
+    return expected() if jax.default_backend() == "cpu" else measured()
+
+
+def measured() -> Iterator[Line]:
+    """Rates on JAX's first device; those of several seeds count the updates of all."""
+    combinations = [
+        (name, cocoa, seeds) for name in LENGTHS for cocoa in (None, CocoaConfig()) for seeds in (1, SEEDS)
+    ]
+
+    def work(combination: tuple[str, CocoaConfig | None, int]) -> Callable[[], float]:
+        name, cocoa, seeds = combination
+        one = updates(make_training(REGISTRY[name](), cocoa, seeds=seeds), LENGTHS[name])
+        return lambda: seeds * one()
+
+    with ThreadPoolExecutor() as pool:  # most of the time is the compiler's
+        works = dict(zip(map(_title, combinations), pool.map(work, combinations), strict=True))
+    rate = rates({"peak": peak_flops(), **works})
+    yield Line("sgemm peak, at the default precision", rate["peak"] / 1e12, "TFLOP/s")
+    for title in works:
+        yield Line(f"{title}: rate", rate[title], "updates/s")
+
+
+def _title(combination: tuple[str, CocoaConfig | None, int]) -> str:
+    name, cocoa, seeds = combination
+    return f"{name}{'+cocoa' if cocoa else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+
+
+def expected() -> Iterator[Line]:
     """Kernels, bytes and the expected time of an update on an H100, by the HLO that XLA makes here."""
-    for name in ("bc", "iql", "td3_bc", "cql", "sac"):
+    for name in EXPECTED:
         for cocoa in (None, CocoaConfig()):
             algorithm, title = REGISTRY[name](), f"{name}{'+cocoa' if cocoa else ''}"
             compiled = compile_update(algorithm, cocoa)

@@ -90,7 +90,7 @@ def assert_same_run(folder, other):
 
 
 def arrays_in(content):
-    """What follows the header of a safetensors file, which holds timings as well."""
+    """What follows the header of a safetensors file, which holds timings as well, in no fixed order."""
     return content[8 + int.from_bytes(content[:8], "little") :]
 
 
@@ -365,7 +365,7 @@ def test_what_a_policy_needs_is_written_anew(config, finished):
     with pytest.raises(RunError, match="resume="):
         cocoa.load_policy(folder)
     launch.resume(folder)
-    assert senses.read_bytes() == content
+    assert arrays_in(senses.read_bytes()) == arrays_in(content)
     assert_same_run(folder, finished)
 
 
