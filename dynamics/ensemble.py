@@ -26,8 +26,8 @@ def init_params(key: Array, inputs: int, hidden: tuple[int, ...], targets: int) 
         layers.append({"kernel": kernel, "bias": jnp.zeros(fan_out)})
     return {
         "layers": layers,
-        "min_log_variance": jnp.full(targets, -10.0),
-        "max_log_variance": jnp.full(targets, 0.5),
+        "min_log_variance": jnp.full(targets, -10.0, jnp.float32),
+        "max_log_variance": jnp.full(targets, 0.5, jnp.float32),
     }
 
 

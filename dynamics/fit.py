@@ -79,7 +79,7 @@ class EnsembleFit:
         params = jax.vmap(lambda key: init_params(key, *sizes))(keys)
         optimizer = jax.vmap(_optimizer(self.config, 1).init)(params)
         best_params = jax.tree.map(jnp.copy, params)
-        best_error = jnp.full(self.config.members, jnp.inf)
+        best_error = jnp.full(self.config.members, jnp.inf, jnp.float32)
         return FitState(params, optimizer, best_params, best_error, jnp.int32(0), jnp.int32(0))
 
     def epoch(self, state: FitState) -> tuple[FitState, dict[str, float]]:
