@@ -4,15 +4,13 @@ state, and the difference between the two is one that training has seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
+from cocoa.anchors.table import find_anchors
+from cocoa.anchors.variants import Anchors
 from cocoa.data.spaces import make_environment
-from cocoa.decomposition import in_chunks
 from cocoa.errors import DataError
 
 MEASURES = {
@@ -66,7 +64,7 @@ class Diagnostics:
 
 
 def diagnose(
-    anchors: Callable[[jax.Array], jax.Array],
+    anchors: Anchors,
     states: np.ndarray,
     std: np.ndarray,
     env: str | None = None,
@@ -74,7 +72,7 @@ def diagnose(
     seed: int = 0,
     samples: int = 1000,
 ) -> Diagnostics:
-    """Measure `anchors`, which maps states (B, O) to anchors (B, O), around the data `states` (N, O).
+    """Measure `anchors`, a pytree that maps states to anchors, around the data `states` (N, O).
 
     1 % of the states, at most `samples`, are held out. Distances to the data are to the others, at most
     200,000; the differences that training has seen are those of the others, at most 60,000. `std` (O,) is the
@@ -91,17 +89,16 @@ def diagnose(
     if (visited := random_policy_states(env, samples, seed)) is not None:
         queries["random-policy"] = visited
 
-    def deltas(rows: np.ndarray) -> np.ndarray:
-        return (rows - np.asarray(in_chunks(anchors, jnp.asarray(rows)))) / std
-
+    rows = [states[reference[:_MAX_REFERENCE_DELTAS]], *queries.values()]
+    found = find_anchors(anchors, np.concatenate(rows))
+    ends = np.cumsum([len(part) for part in rows])[:-1]
+    known_deltas, *deltas = ((s - a) / std for s, a in zip(rows, np.split(found, ends), strict=True))
     known_states = states[reference] / std
-    known_deltas = deltas(states[reference[:_MAX_REFERENCE_DELTAS]])
     groups = {}
-    for group, rows in queries.items():
-        delta = deltas(rows)
+    for (group, query), delta in zip(queries.items(), deltas, strict=True):
         groups[group] = {
-            "nn_state": nearest_distances(rows / std, known_states),
-            "nn_anchor": nearest_distances(rows / std - delta, known_states),
+            "nn_state": nearest_distances(query / std, known_states),
+            "nn_anchor": nearest_distances(query / std - delta, known_states),
             "delta": np.linalg.norm(delta, axis=1),
             "nn_delta": nearest_distances(delta, known_deltas),
         }

@@ -83,7 +83,7 @@ class Record:
             self._tell_errors(prepared.reports[0])
         if not prepared.anchors:
             return
-        found = [diagnose(lambda x, a=a: a(x), states, prepared.std, env) for a in prepared.anchors]
+        found = [diagnose(anchors, states, prepared.std, env) for anchors in prepared.anchors]
         self.log(0, by_seed([one.summary() for one in found], ""), seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
         from cocoa.report.plots import anchor_plot  # slow to import, and not needed for every start

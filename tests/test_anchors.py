@@ -447,9 +447,9 @@ def test_names_of_variants():
             wrong()
 
 
-@pytest.mark.parametrize("piece", [4, 100])
-def test_a_table_holds_the_anchors_whatever_the_pieces(piece, monkeypatch):
-    monkeypatch.setattr(table, "PIECE", piece)
+@pytest.mark.parametrize("chunk", [4, 100])
+def test_a_table_holds_the_anchors_whatever_the_chunks(chunk, monkeypatch):
+    monkeypatch.setattr(table, "CHUNK", chunk)
     rng = np.random.default_rng(0)
     states = rng.normal(size=(11, 3)).astype(np.float32)
     next_states = np.roll(states, -1, axis=0)

@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import Partial
 from scipy.spatial import cKDTree
 
 from cocoa.anchors.variants import Random, Zero
@@ -32,7 +33,7 @@ def test_nearest_distances_are_those_of_a_kd_tree(offset):
 
 def test_anchors_on_the_data_are_found_nearer():
     states, std = flat_data(60_000)
-    measured = diagnose(lambda s: s * (1 - PLANE), states, std)
+    measured = diagnose(Partial(lambda s: s * (1 - PLANE)), states, std)
     summary = measured.summary()
     assert summary["anchors/perturbed-1.0/nearer"] > 99
     assert summary["anchors/perturbed-0.3/nearer"] > 90
@@ -46,7 +47,7 @@ def test_anchors_on_the_data_are_found_nearer():
 def test_measures_are_those_of_an_independent_computation():
     states, std = flat_data(1000)
     shift = np.array([0.5, 0, 0, 0, 0.25], np.float32)
-    measured = diagnose(lambda s: s + shift, states, std, samples=10)
+    measured = diagnose(Partial(lambda s: s + shift), states, std, samples=10)
     tree = cKDTree(states)
     for group in GROUPS:
         rows = measured.groups[group]
@@ -87,9 +88,9 @@ def test_data_states_as_anchors_lie_on_the_data_and_far_away():
 def test_units_of_the_states_do_not_matter():
     for scale in (1e-2, 1e3):
         states, std = flat_data(scale=scale)
-        summary = diagnose(lambda s: 0.5 * s, states, std).summary()
+        summary = diagnose(Partial(lambda s: 0.5 * s), states, std).summary()
         states, std = flat_data()
-        expected = diagnose(lambda s: 0.5 * s, states, std).summary()
+        expected = diagnose(Partial(lambda s: 0.5 * s), states, std).summary()
         assert summary == pytest.approx(expected, rel=1e-3, abs=2.0)
 
 
