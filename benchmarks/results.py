@@ -34,7 +34,7 @@ RECORDS = Path(__file__).with_name("results")
 RUNS = Path("runs") / "results"
 KEPT = (
     *("updates", "seeds", "evaluations", "score", "score_last10", "behaviour_score", "seconds"),
-    *("models_shared_by_seeds", "dataset_sha256", "versions", "git_commit"),
+    *("models_shared_by_seeds", "dataset_sha256", "versions", "git_commit", "hardware"),
 )
 """Entries of a run's summary that its record keeps."""
 
@@ -121,8 +121,8 @@ def tables(cells: list[Cell]) -> str:
     """Return a Markdown table for each group of cells: IQM over seeds with its 95 % bootstrap interval."""
     lines = []
     for group in dict.fromkeys(cell.group for cell in cells):
-        lines += [f"### {group}", "", "| dataset | method | updates | seeds | last | last 10 | data |"]
-        lines.append("|" + "---|" * 7)
+        lines += [f"### {group}", "", "| dataset | method | updates | seeds | last | last 10 | data | on |"]
+        lines.append("|" + "---|" * 8)
         lines += [_row(cell, cell.record) for cell in cells if cell.group == group and cell.record]
         missing = sum(cell.group == group and not cell.record for cell in cells)
         lines += ["", *([f"{missing} cells of the plan are not there yet.", ""] if missing else [])]
@@ -135,8 +135,15 @@ def _row(cell: Cell, record: Mapping[str, Any]) -> str:
         *(dataset, method if name in ("main", "demo") else f"{method} {name}"),
         *(f"{record['updates']:,}", len(record["seeds"])),
         *(_iqm(record["score"]), _iqm(record["score_last10"]), f"{record['behaviour_score']:.1f}"),
+        _device(record),
     )
     return f"| {' | '.join(map(str, entries))} |"
+
+
+def _device(record: Mapping[str, Any]) -> str:
+    """Return what the cell was trained on; the first records do not tell, and are a CPU's."""
+    platform, _, kind = record.get("hardware", {}).get("devices", ["cpu"])[0].partition(": ")
+    return "CPU" if platform == "cpu" else kind
 
 
 def _iqm(score: Mapping[str, Any]) -> str:
