@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import jax
@@ -45,26 +44,22 @@ def accelerator() -> Iterator[Line]:
 
 def measured() -> Iterator[Line]:
     """Rates on JAX's first device; those of several seeds count the updates of all."""
-    combinations = [
-        (name, cocoa, seeds) for name in LENGTHS for cocoa in (None, CocoaConfig()) for seeds in (1, SEEDS)
-    ]
-
-    def work(combination: tuple[str, CocoaConfig | None, int]) -> Callable[[], float]:
-        name, cocoa, seeds = combination
-        one = updates(make_training(REGISTRY[name](), cocoa, seeds=seeds), LENGTHS[name])
-        return lambda: seeds * one()
-
-    with ThreadPoolExecutor() as pool:  # most of the time is the compiler's
-        works = dict(zip(map(_title, combinations), pool.map(work, combinations), strict=True))
-    rate = rates({"peak": peak_flops(), **works})
-    yield Line("sgemm peak, at the default precision", rate["peak"] / 1e12, "TFLOP/s")
-    for title in works:
-        yield Line(f"{title}: rate", rate[title], "updates/s")
+    works = {"peak": peak_flops()}
+    for name, length in LENGTHS.items():
+        for cocoa in (None, CocoaConfig()):
+            for seeds in (1, SEEDS):
+                title = f"{name}{'+cocoa' if cocoa else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+                works[title] = _of_all(
+                    seeds, updates(make_training(REGISTRY[name](), cocoa, seeds=seeds), length)
+                )
+    rate = rates(works)
+    yield Line("sgemm peak, at the default precision", rate.pop("peak") / 1e12, "TFLOP/s")
+    for title, one in rate.items():
+        yield Line(f"{title}: rate", one, "updates/s")
 
 
-def _title(combination: tuple[str, CocoaConfig | None, int]) -> str:
-    name, cocoa, seeds = combination
-    return f"{name}{'+cocoa' if cocoa else ''}, {seeds} seed{'s' if seeds > 1 else ''}"
+def _of_all(seeds: int, work: Callable[[], float]) -> Callable[[], float]:
+    return lambda: seeds * work()
 
 
 def expected() -> Iterator[Line]:

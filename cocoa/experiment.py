@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -38,6 +39,7 @@ class Experiment:
         self.episodes = best_episodes(dataset, config.data.top_episodes)
         self.record = record
         self.stopper = stopper
+        self._clock = ThreadPoolExecutor(1)  # chunks may arrive while policies are evaluated
 
     def train(self) -> None:
         """Run all stages to the end."""
@@ -131,16 +133,17 @@ class Experiment:
 
         waiting: TrainState | None = None
         while record.step < config.updates:
-            began, overlapped, ends = time.monotonic(), waiting is not None, self._chunk_ends()
-            state, parts = self._send(training, state, ends if overlapped else ends[:1])
+            arrival, ends = time.monotonic(), self._chunk_ends()
+            state, parts = self._send(training, state, ends if waiting else ends[:1])
+            arrivals = [self._clock.submit(_arrival, metrics) for metrics in parts]
             if waiting:
                 finish(waiting)
                 waiting = None
-            for end, metrics in zip(ends, parts, strict=False):
+            for end, metrics, arrived in zip(ends, parts, arrivals, strict=False):
                 with record.stage("training"):
                     metrics = processes.gather(metrics)
-                if not overlapped:
-                    record.speed.add(end - record.step, time.monotonic() - began)
+                began, arrival = arrival, arrived.result()
+                record.speed.add(end - record.step, arrival - began)
                 self._note(end, metrics, bar)
             if record.step % config.eval_every == 0 or record.step == config.updates:
                 if beside and record.step < config.updates:
@@ -205,3 +208,9 @@ class Experiment:
     def _save(self, saved: TrainState) -> None:
         with self.record.stage("checkpoints"):
             self.record.save(processes.gather(saved))
+
+
+def _arrival(metrics: Mapping[str, Any]) -> float:
+    """Return the time at which a chunk's metrics are there."""
+    jax.block_until_ready(metrics)
+    return time.monotonic()

@@ -27,6 +27,7 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 from cocoa.training.metrics import read_metrics
+from cocoa.training.progress import Speedometer
 from cocoa.training.runs import checkpoint_path
 from cocoa.training.summary import read_summary
 from dynamics.config import EnsembleConfig
@@ -160,6 +161,16 @@ def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config
     folder = launch.run(dataclasses.replace(config, name="beside"))
     assert events == [*["chunk"] * 4, "evaluate", *["chunk"] * 2, "evaluate", "evaluate"]
     assert_same_run(folder, finished)
+
+
+def test_the_speed_of_a_training_does_not_hang_on_what_is_evaluated_beside(config, finished, monkeypatch):
+    counted, evaluate = [], Evaluator.evaluate
+    monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: True)
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *args: time.sleep(2) or evaluate(*args))
+    monkeypatch.setattr(Speedometer, "add", lambda meter, *chunk: counted.append(chunk))
+    launch.run(dataclasses.replace(config, name="slowly-evaluated"))
+    assert sum(updates for updates, _ in counted) == config.updates
+    assert all(seconds < 2 for _, seconds in counted[1:])  # the first one compiles
 
 
 def test_a_run_may_stream_its_data(config, finished, monkeypatch):
