@@ -25,6 +25,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "streaming": streaming.streaming,
     "growth": growth.growth,
     "accelerator": accelerator.accelerator,
+    "forecast": accelerator.forecast,
 }
 
 
@@ -40,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         for line in PARTS[part]():
             print(line, flush=True)
             lines.append(line)
-        if options.write:
+        if options.write and lines:
             rows = ["| | measured | goal | |", "|---|---|---|---|", *(line.row for line in lines)]
             write_part(DOCS / "performance.md", part, "\n".join(rows))
 

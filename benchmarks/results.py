@@ -125,7 +125,8 @@ def tables(cells: list[Cell]) -> str:
         lines.append("|" + "---|" * 8)
         lines += [_row(cell, cell.record) for cell in cells if cell.group == group and cell.record]
         missing = sum(cell.group == group and not cell.record for cell in cells)
-        lines += ["", *([f"{missing} cells of the plan are not there yet.", ""] if missing else [])]
+        are = "cell of the plan is" if missing == 1 else "cells of the plan are"
+        lines += ["", *([f"{missing} {are} not there yet.", ""] if missing else [])]
     return "\n".join(lines).rstrip()
 
 
@@ -142,8 +143,10 @@ def _row(cell: Cell, record: Mapping[str, Any]) -> str:
 
 def _device(record: Mapping[str, Any]) -> str:
     """Return what the cell was trained on; the first records do not tell, and are a CPU's."""
-    platform, _, kind = record.get("hardware", {}).get("devices", ["cpu"])[0].partition(": ")
-    return "CPU" if platform == "cpu" else kind
+    devices = record.get("hardware", {}).get("devices", ["cpu"])
+    platform, _, kind = devices[0].partition(": ")
+    several = f"{len(devices)} x " if len(devices) > 1 else ""
+    return "CPU" if platform == "cpu" else several + kind
 
 
 def _iqm(score: Mapping[str, Any]) -> str:

@@ -117,16 +117,18 @@ def make_data(see: Observe, rows: int) -> Batch:
     """Return so many normal transitions, observed."""
     rng = np.random.default_rng(0)
 
-    def normal(*shape: int) -> jax.Array:
-        return jnp.asarray(rng.standard_normal(shape, np.float32))
+    def normal(*shape: int) -> Any:
+        return rng.standard_normal(shape, np.float32)
 
-    observed = jax.jit(lambda see, states: in_chunks(see, states))
+    def observed() -> Any:
+        return jax.tree.map(jnp.asarray, in_chunks(see, normal(rows, STATE)))
+
     return Batch(
-        observation=observed(see, normal(rows, STATE)),
+        observation=observed(),
         action=jnp.clip(normal(rows, ACTION), -1, 1),
-        reward=normal(rows),
+        reward=jnp.asarray(normal(rows)),
         terminal=jnp.zeros(rows),
-        next_observation=observed(see, normal(rows, STATE)),
+        next_observation=observed(),
     )
 
 

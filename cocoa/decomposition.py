@@ -6,11 +6,14 @@ pass through it once, before training; evaluation and imagined states when they 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
+
+CHUNK = 2**14
+"""Rows that `in_chunks` puts on a device at a time."""
 
 
 @struct.dataclass
@@ -53,6 +56,22 @@ class Observe:
         return observation * self.std + self.mean
 
 
-def in_chunks(function: Callable[[jax.Array], Any], rows: jax.Array, size: int = 16384) -> Any:
-    """Apply `function` to (N, ...) rows by chunks of at most `size`, so that memory stays bounded."""
-    return jax.lax.map(function, rows, batch_size=min(size, len(rows)))
+def in_chunks(function: Any, rows: np.ndarray) -> Any:
+    """Return `function` of rows (N, d), N > 0, of which a device has at most `CHUNK` at a time.
+
+    `function` is a pytree that maps (M, d) to a tree of arrays (M, ...); the result's are NumPy's, (N, ...).
+    One program is compiled for all that have the same structure and shapes, and at least `CHUNK` rows.
+    """
+    size = min(CHUNK, len(rows))
+    shapes = jax.eval_shape(function, rows[:size])
+    found = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
+    for start in range(0, len(rows), size):
+        chunk = slice(min(start, len(rows) - size), start + size)
+        for whole, part in zip(*map(jax.tree.leaves, (found, _apply(function, rows[chunk]))), strict=True):
+            whole[chunk] = part
+    return found
+
+
+@jax.jit
+def _apply(function: Any, rows: jax.Array) -> Any:
+    return function(rows)

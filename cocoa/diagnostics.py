@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cocoa.anchors.table import find_anchors
 from cocoa.anchors.variants import Anchors
 from cocoa.data.spaces import make_environment
+from cocoa.decomposition import in_chunks
 from cocoa.errors import DataError
 
 MEASURES = {
@@ -90,7 +90,7 @@ def diagnose(
         queries["random-policy"] = visited
 
     rows = [states[reference[:_MAX_REFERENCE_DELTAS]], *queries.values()]
-    found = find_anchors(anchors, np.concatenate(rows))
+    found = in_chunks(anchors, np.concatenate(rows))
     ends = np.cumsum([len(part) for part in rows])[:-1]
     known_deltas, *deltas = ((s - a) / std for s, a in zip(rows, np.split(found, ends), strict=True))
     known_states = states[reference] / std

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any
 
@@ -39,7 +39,6 @@ class Experiment:
         self.episodes = best_episodes(dataset, config.data.top_episodes)
         self.record = record
         self.stopper = stopper
-        self._clock = ThreadPoolExecutor(1)  # chunks may arrive while policies are evaluated
 
     def train(self) -> None:
         """Run all stages to the end."""
@@ -107,7 +106,9 @@ class Experiment:
         with contextlib.ExitStack() as stack:
             for used in (bar, training.feed, *([evaluator] if evaluator else [])):
                 stack.enter_context(contextlib.closing(used))
-            self._loop(training, state, evaluator, actor, bar, beside)
+            clock = ThreadPoolExecutor(1)
+            stack.callback(clock.shutdown, wait=False, cancel_futures=True)
+            self._loop(training, state, evaluator, actor, bar, clock, beside)
 
     def _loop(
         self,
@@ -116,11 +117,13 @@ class Experiment:
         evaluator: Evaluator | None,
         actor: Actor,
         bar: TrainingBar,
+        clock: ThreadPoolExecutor,
         beside: bool,
     ) -> None:
         """Train chunk by chunk, evaluate and save.
 
         With `beside`, that waits until all chunks up to the next evaluation are on their way to the device.
+        The thread of `clock` notes when they arrive.
         """
         config, record = self.config, self.record
 
@@ -134,12 +137,11 @@ class Experiment:
         waiting: TrainState | None = None
         while record.step < config.updates:
             arrival, ends = time.monotonic(), self._chunk_ends()
-            state, parts = self._send(training, state, ends if waiting else ends[:1])
-            arrivals = [self._clock.submit(_arrival, metrics) for metrics in parts]
+            state, parts = self._send(training, state, ends if waiting else ends[:1], clock)
             if waiting:
                 finish(waiting)
                 waiting = None
-            for end, metrics, arrived in zip(ends, parts, arrivals, strict=False):
+            for end, (metrics, arrived) in zip(ends, parts, strict=False):
                 with record.stage("training"):
                     metrics = processes.gather(metrics)
                 began, arrival = arrival, arrived.result()
@@ -156,16 +158,19 @@ class Experiment:
                 self._save(state.saved)
                 raise Interrupted
 
-    def _send(self, training: Training, state: TrainState, ends: list[int]) -> tuple[TrainState, list[Any]]:
-        """Send the chunks with these ends to the device; return the last state, and the metrics of each.
+    def _send(
+        self, training: Training, state: TrainState, ends: list[int], clock: ThreadPoolExecutor
+    ) -> tuple[TrainState, list[tuple[Any, Future[float]]]]:
+        """Send the chunks with these ends to the device.
 
-        Neither need be there yet when this returns.
+        Return the last state, and the metrics of each chunk with the time at which they arrive. None of it
+        need be there yet when this returns.
         """
         parts = []
         with self.record.stage("training"):
             for start, end in pairwise([self.record.step, *ends]):
                 state, metrics = training.chunk(state, start, end - start)
-                parts.append(metrics)
+                parts.append((metrics, clock.submit(_arrival, metrics)))
         return state, parts
 
     def _chunk_ends(self) -> list[int]:

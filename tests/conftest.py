@@ -1,16 +1,23 @@
 """Small ingredients that many tests share."""
 
+import dataclasses
 import os
 
+import h5py
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import struct
+from pendulum import COCOA, ENV, MODELS, ROOT
 
+import cocoa
 from algos import Batch
 from algos.base import NextActionBatch, World
 from algos.networks import Networks
+from cocoa import launch
+from cocoa.config import Config
+from cocoa.data.spaces import make_environment
 from cocoa.decomposition import Observe
 from cocoa.transduction import Transduction
 
@@ -113,3 +120,54 @@ def compilation_cache(tmp_path_factory):
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder)
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.1"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """A D4RL-format file of 2000 random steps."""
+    env = make_environment(ENV)
+    rng = np.random.default_rng(0)
+    rows = {key: [] for key in ("observations", "actions", "rewards", "terminals", "timeouts")}
+    state, _ = env.reset(seed=0)
+    for _ in range(2000):
+        action = rng.uniform(-1, 1, 1).astype(np.float32)
+        next_state, reward, terminal, timeout, _ = env.step(action)
+        for key, value in zip(rows, (state, action, reward, terminal, timeout), strict=True):
+            rows[key].append(value)
+        state = env.reset()[0] if terminal or timeout else next_state
+    path = tmp_path_factory.mktemp("data") / "pendulum.hdf5"
+    with h5py.File(path, "w") as file:
+        for key, values in rows.items():
+            file[key] = np.asarray(values)
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(recording, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("work")
+    return Config(
+        algo=cocoa.IQL(hidden=(16,)),
+        cocoa=COCOA,
+        dataset=str(recording),
+        env=ENV,
+        seeds=(3, 7),
+        updates=60,
+        batch_size=32,
+        log_every=10,
+        eval_every=20,
+        eval_episodes=2,
+        dynamics=MODELS,
+        wandb="off",
+        runs_dir=str(folder / "runs"),
+        cache_dir=str(folder / "cache"),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(config):
+    return launch.run(dataclasses.replace(config, name="whole"))
+
+
+@pytest.fixture(scope="module")
+def subprocess_env():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -11,6 +11,7 @@ from flax import struct
 from jax.tree_util import Partial
 
 from algos.iql import IQL
+from cocoa import decomposition
 from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs, table
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
@@ -230,7 +231,7 @@ def test_anchor_plus_difference_is_the_state(variant):
 
 
 @pytest.mark.parametrize("variant", ANCHOR_VARIANTS)
-def test_anchors_do_not_depend_on_the_batch_around_them(variant):
+def test_anchors_do_not_depend_on_the_batch_around_them(variant, monkeypatch):
     given = ingredients()
     states = off_data(given)
     anchors = build_anchors(CocoaConfig(variant=variant, candidates=32, horizon=2), given)
@@ -240,9 +241,19 @@ def test_anchors_do_not_depend_on_the_batch_around_them(variant):
     tolerance = {"atol": 1e-4, "rtol": 1e-5} if variant not in EXACT else {"atol": 0, "rtol": 0}
     np.testing.assert_allclose(alone, batch, **tolerance)
     np.testing.assert_allclose(apply(anchors, states[::-1])[::-1], batch, **tolerance)
-    np.testing.assert_allclose(in_chunks(anchors, states, size=16), batch, **tolerance)
+    monkeypatch.setattr(decomposition, "CHUNK", 16)
+    np.testing.assert_allclose(in_chunks(anchors, states), batch, **tolerance)
     np.testing.assert_allclose(anchors(states.reshape(4, 25, -1)).reshape(batch.shape), batch, **tolerance)
     np.testing.assert_allclose(apply(anchors, states[0]), batch[0], **tolerance)
+
+
+def test_all_anchors_are_found_by_one_program(monkeypatch):
+    monkeypatch.setattr(decomposition, "CHUNK", 16)
+    anchors, programs = build_anchors(CocoaConfig(), ingredients()), decomposition._apply._cache_size()
+    for rows in (16, 20, 50):
+        found = in_chunks(anchors, off_data(ingredients())[:rows])
+        assert found.shape == (rows, off_data(ingredients()).shape[1])
+    assert decomposition._apply._cache_size() == programs + 1
 
 
 @pytest.mark.parametrize("variant", ANCHOR_VARIANTS)
@@ -449,7 +460,7 @@ def test_names_of_variants():
 
 @pytest.mark.parametrize("chunk", [4, 100])
 def test_a_table_holds_the_anchors_whatever_the_chunks(chunk, monkeypatch):
-    monkeypatch.setattr(table, "CHUNK", chunk)
+    monkeypatch.setattr(decomposition, "CHUNK", chunk)
     rng = np.random.default_rng(0)
     states = rng.normal(size=(11, 3)).astype(np.float32)
     next_states = np.roll(states, -1, axis=0)

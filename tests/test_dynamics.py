@@ -10,7 +10,7 @@ import pytest
 from cocoa.serialization import load_tree, save_tree
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
-from dynamics.fit import EnsembleFit, _keep_best
+from dynamics.fit import EnsembleFit, _keep_best, _program
 from dynamics.forward import ForwardModel, forward_data
 from dynamics.report import format_report, forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
@@ -137,6 +137,16 @@ def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path):
     while not again.finished(state):
         state, _ = again.epoch(state)
     jax.tree.map(np.testing.assert_array_equal, again.result(state), expected)
+
+
+def test_all_epochs_run_one_program():
+    config = dataclasses.replace(SMALL, batch_size=48)  # as in no other test
+    rng = np.random.default_rng(0)
+    fit = EnsembleFit(config, rng.normal(size=(200, 3)), rng.normal(size=(200, 2)), jax.random.key(0))
+    state = fit.init()
+    for _ in range(3):
+        state, _ = fit.epoch(state)
+    assert _program(config)._cache_size() == 1
 
 
 def test_each_epoch_has_its_own_order(system):

@@ -5,94 +5,27 @@ import json
 import os
 import re
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import h5py
 import jax
 import numpy as np
 import pytest
+from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
-from cocoa.config import CocoaConfig, Config, SeekerConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 from cocoa.training.metrics import read_metrics
 from cocoa.training.progress import Speedometer
-from cocoa.training.runs import checkpoint_path
 from cocoa.training.summary import read_summary
-from dynamics.config import EnsembleConfig
-
-ROOT = Path(__file__).parents[1]
-TRAIN = [sys.executable, str(ROOT / "train.py")]
-ENV = "InvertedPendulum-v4"
-MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
-COCOA = CocoaConfig(seeker=SeekerConfig(hidden=(16,), max_epochs=2), encoder_hidden=(8,), hidden=(16,))
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory):
-    """A D4RL-format file of 2000 random steps."""
-    env = make_environment(ENV)
-    rng = np.random.default_rng(0)
-    rows = {key: [] for key in ("observations", "actions", "rewards", "terminals", "timeouts")}
-    state, _ = env.reset(seed=0)
-    for _ in range(2000):
-        action = rng.uniform(-1, 1, 1).astype(np.float32)
-        next_state, reward, terminal, timeout, _ = env.step(action)
-        for key, value in zip(rows, (state, action, reward, terminal, timeout), strict=True):
-            rows[key].append(value)
-        state = env.reset()[0] if terminal or timeout else next_state
-    path = tmp_path_factory.mktemp("data") / "pendulum.hdf5"
-    with h5py.File(path, "w") as file:
-        for key, values in rows.items():
-            file[key] = np.asarray(values)
-    return path
-
-
-@pytest.fixture(scope="module")
-def config(recording, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("work")
-    return Config(
-        algo=cocoa.IQL(hidden=(16,)),
-        cocoa=COCOA,
-        dataset=str(recording),
-        env=ENV,
-        seeds=(3, 7),
-        updates=60,
-        batch_size=32,
-        log_every=10,
-        eval_every=20,
-        eval_episodes=2,
-        dynamics=MODELS,
-        wandb="off",
-        runs_dir=str(folder / "runs"),
-        cache_dir=str(folder / "cache"),
-    )
-
-
-@pytest.fixture(scope="module")
-def finished(config):
-    return launch.run(dataclasses.replace(config, name="whole"))
-
-
-def assert_same_run(folder, other):
-    assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
-    assert arrays_in(checkpoint_path(folder).read_bytes()) == arrays_in(checkpoint_path(other).read_bytes())
-
-
-def arrays_in(content):
-    """What follows the header of a safetensors file, which holds timings as well, in no fixed order."""
-    return content[8 + int.from_bytes(content[:8], "little") :]
 
 
 def test_a_run_leaves_what_it_should(finished, recording):
@@ -120,20 +53,6 @@ def test_a_run_leaves_what_it_should(finished, recording):
     assert set(summary["seconds"]) >= {"forward", "reverse", "seeker", "anchors", "training", "evaluation"}
     assert summary["score"] is None
     assert "Finished: the policy's return" in (finished / "log.txt").read_text()
-
-
-def interrupt(monkeypatch, *calls):
-    """Press Ctrl-C while the chunks of these numbers run; return the starts of all chunks, as they come."""
-    starts, original = [], Training.chunk
-
-    def chunk(self, state, start, length):
-        starts.append(start)
-        if len(starts) in calls:
-            os.kill(os.getpid(), signal.SIGINT)
-        return original(self, state, start, length)
-
-    monkeypatch.setattr(Training, "chunk", chunk)
-    return starts
 
 
 @pytest.mark.parametrize("beside", [False, True])
@@ -164,9 +83,9 @@ def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config
 
 
 def test_the_speed_of_a_training_does_not_hang_on_what_is_evaluated_beside(config, finished, monkeypatch):
-    counted, evaluate = [], Evaluator.evaluate
+    counted, evaluate, naps = [], Evaluator.evaluate, iter([2, 0, 0])
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: True)
-    monkeypatch.setattr(Evaluator, "evaluate", lambda *args: time.sleep(2) or evaluate(*args))
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *args: time.sleep(next(naps)) or evaluate(*args))
     monkeypatch.setattr(Speedometer, "add", lambda meter, *chunk: counted.append(chunk))
     launch.run(dataclasses.replace(config, name="slowly-evaluated"))
     assert sum(updates for updates, _ in counted) == config.updates
@@ -206,136 +125,6 @@ def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypat
     assert (metrics.values("training/rollout_steps")[1] <= 2).all()
     assert (("dynamics/amortised/data", 3) in metrics.series) == own
     assert np.isfinite(cocoa.load_policy(folder, 7)(np.zeros(4))).all()
-
-
-def command(config, cache, *more):
-    return [
-        *TRAIN,
-        "algo=iql",
-        "+cocoa",
-        f"dataset={config.dataset}",
-        f"env={ENV}",
-        "algo.hidden=[16]",
-        "seeds=[3,7]",
-        "updates=60",
-        "batch_size=32",
-        "log_every=10",
-        "eval_every=20",
-        "eval_episodes=2",
-        "dynamics.members=2",
-        "dynamics.elites=2",
-        "dynamics.hidden=[16]",
-        "dynamics.weight_decay=[0,0]",
-        "dynamics.max_epochs=2",
-        "cocoa.seeker.hidden=[16]",
-        "cocoa.seeker.max_epochs=2",
-        "cocoa.encoder_hidden=[8]",
-        "cocoa.hidden=[16]",
-        "wandb=off",
-        f"runs_dir={config.runs_dir}",
-        f"cache_dir={cache}",
-        *more,
-    ]
-
-
-@pytest.fixture(scope="module")
-def subprocess_env():
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
-@pytest.mark.parametrize("stage", ["forward: epoch 1", "seeker: epoch 1", "10.0/60.0"])
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(stage, config, finished, tmp_path, subprocess_env):
-    name = re.sub(r"\W+", "-", stage)
-    log = tmp_path / "output.txt"
-    with log.open("w") as file:
-        run = subprocess.Popen(
-            command(config, tmp_path / "cache", f"name={name}"), stdout=file, stderr=file, env=subprocess_env
-        )
-        deadline = time.monotonic() + 120
-        while stage not in log.read_text() and run.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        run.kill()
-        run.wait()
-    assert stage in log.read_text(), log.read_text()
-    folder = finished.parent / name
-    subprocess.run([*TRAIN, f"resume={folder}"], check=True, env=subprocess_env)
-    assert_same_run(folder, finished)
-
-
-def test_two_processes_share_one_cache(config, finished, tmp_path, subprocess_env):
-    runs = [
-        subprocess.Popen(command(config, tmp_path / "cache", f"name=both-{i}"), env=subprocess_env)
-        for i in range(2)
-    ]
-    assert [run.wait(timeout=300) for run in runs] == [0, 0]
-    for i in range(2):
-        assert_same_run(finished.parent / f"both-{i}", finished)
-    names = [path.name.partition("-")[0] for path in (tmp_path / "cache").glob("*.safetensors")]
-    assert sorted(names) == ["anchors", "forward", "reverse", "seeker"]
-
-
-def together(make_command, subprocess_env):
-    """Two processes of one run, and what they print; `make_command` takes the fields that differ."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        address = f"distributed.coordinator=localhost:{probe.getsockname()[1]}"
-    runs = [
-        subprocess.Popen(
-            make_command(address, "distributed.processes=2", f"distributed.process={i}"),
-            env=subprocess_env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for i in range(2)
-    ]
-    printed = [run.communicate(timeout=300)[0] for run in runs]
-    return [run.returncode for run in runs], printed
-
-
-def test_two_processes_train_one_run(config, finished, subprocess_env):
-    """Each a seed; the first writes what both have found, as one process would have."""
-    codes, printed = together(
-        lambda *more: command(config, config.cache_dir, "name=together", *more), subprocess_env
-    )
-    assert codes == [0, 0], printed
-    folder = finished.parent / "together"
-    assert_same_run(folder, finished)
-    assert "in each of 2 processes, 1 seed each" in (folder / "log.txt").read_text()
-    assert "Run folder" in printed[0]
-    assert "Run folder" not in printed[1]
-
-
-def test_what_stops_the_first_process_stops_all(config, finished, subprocess_env):
-    codes, printed = together(
-        lambda *more: command(config, config.cache_dir, "name=whole", *more), subprocess_env
-    )
-    assert codes == [2, 2], printed
-    assert "exists already" in printed[0]
-    assert "The first process could not begin" in printed[1]
-
-
-def test_a_run_goes_on_in_other_processes(config, finished, subprocess_env, monkeypatch):
-    """That of one process in two."""
-    interrupt(monkeypatch, 4)
-    with pytest.raises(KeyboardInterrupt):
-        launch.run(dataclasses.replace(config, name="shared"))
-    folder = finished.parent / "shared"
-    codes, printed = together(lambda *more: [*TRAIN, f"resume={folder}", *more], subprocess_env)
-    assert codes == [0, 0], printed
-    assert "in each of 2 processes" in (folder / "log.txt").read_text()
-    assert_same_run(folder, finished)
-
-
-def test_a_run_goes_on_with_other_devices(config, finished, subprocess_env, monkeypatch):
-    interrupt(monkeypatch, 4)
-    with pytest.raises(KeyboardInterrupt):
-        launch.run(dataclasses.replace(config, name="moved"))
-    folder = finished.parent / "moved"
-    script = [*TRAIN, f"resume={folder}", "devices=2"]
-    subprocess.run(script, check=True, env=subprocess_env)
-    assert "Training on 2 devices (cpu), 1 seed each" in (folder / "log.txt").read_text()
-    assert_same_run(folder, finished)
 
 
 def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(config, finished):

@@ -38,11 +38,18 @@ def test_records_become_rows_of_their_group(monkeypatch, tmp_path):
     assert "5 cells of the plan are not there yet." in results.tables(cells)
     score = {"per_seed": [10.0, 20.0]}
     record = {"updates": 1000, "seeds": [0, 1], "score": score, "score_last10": score, "behaviour_score": 5.0}
-    for cell, overrides in zip(cells[:2], (cells[0].overrides, ["others"]), strict=True):
+    fields = [
+        {"overrides": list(cells[0].overrides)},
+        {"overrides": ["others"]},
+        {"overrides": list(cells[2].overrides), "hardware": {"devices": ["gpu: Large", "gpu: Large"]}},
+    ]
+    for cell, own in zip(cells[:3], fields, strict=True):
         cell.path.parent.mkdir(parents=True)
-        cell.path.write_text(json.dumps({"overrides": list(overrides), **record}))
+        cell.path.write_text(json.dumps(record | own))
     cells = [dataclasses.replace(cell) for cell in cells]
     text = results.tables(cells)
     assert "### The shipped dataset" in text
-    assert "| hopper-demo | iql | 1,000 | 2 | 15.0 [10.0, 20.0] | 15.0 [10.0, 20.0] | 5.0 |" in text
-    assert "4 cells" in text
+    assert "| hopper-demo | iql | 1,000 | 2 | 15.0 [10.0, 20.0] | 15.0 [10.0, 20.0] | 5.0 | CPU |" in text
+    assert "| iql+cocoa-settle | 1,000 | 2 | 15.0 [10.0, 20.0] |" in text
+    assert "| 5.0 | 2 x Large |" in text
+    assert "3 cells of the plan are" in text

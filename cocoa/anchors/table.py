@@ -10,12 +10,10 @@ import numpy as np
 from flax import struct
 
 from cocoa.anchors.variants import Anchors
-from cocoa.decomposition import Observe
+from cocoa.decomposition import Observe, in_chunks
 
 PIECE = 2**18
 """Rows of the data that are expressed at a time, at most."""
-CHUNK = 2**14
-"""Rows whose anchors are found at a time, at most."""
 
 
 @struct.dataclass
@@ -32,7 +30,7 @@ def anchor_table(anchors: Anchors, states: np.ndarray, next_states: np.ndarray) 
     Where the next state is the next row's state, its anchor is taken from there: this halves the work.
     """
     follows = np.append((next_states[:-1] == states[1:]).all(axis=1), False)
-    found = find_anchors(anchors, np.concatenate([states, next_states[~follows]]))
+    found = in_chunks(anchors, np.concatenate([states, next_states[~follows]]))
     next_anchors = np.empty_like(found[: len(states)])
     next_anchors[follows] = found[1 : len(states)][follows[:-1]]
     next_anchors[~follows] = found[len(states) :]
@@ -54,20 +52,3 @@ def express_all(observe: Observe, states: np.ndarray, anchors: np.ndarray | None
     starts = range(0, len(states), PIECE)
     pieces = [jax.device_get(express(slice(start, start + PIECE))) for start in starts]
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-2), *pieces)
-
-
-def find_anchors(anchors: Anchors, rows: np.ndarray) -> np.ndarray:
-    """Return the anchors (M, O) of states (M, O), as NumPy arrays, of which a device gets some at a time.
-
-    `anchors` is a pytree. All calls that give it enough rows run one compiled program.
-    """
-    found, size = np.empty_like(rows), min(CHUNK, len(rows))
-    for start in range(0, len(rows), size):
-        chunk = slice(min(start, len(rows) - size), start + size)
-        found[chunk] = _find(anchors, rows[chunk])
-    return found
-
-
-@jax.jit
-def _find(anchors: Anchors, rows: jax.Array) -> jax.Array:
-    return anchors(rows)

@@ -97,7 +97,7 @@ class TrainingBar:
 
 
 class Speedometer:
-    """Updates per second and seed, without the first chunk, which compiles."""
+    """Updates per second and seed of this process's devices, without the first chunk, which compiles."""
 
     def __init__(self) -> None:
         self._chunks: list[tuple[int, float]] = []

@@ -1,0 +1,41 @@
+"""What tests of whole runs share: a small job on an inverted pendulum, and how to cut it."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from cocoa.config import CocoaConfig, SeekerConfig
+from cocoa.training.loop import Training
+from cocoa.training.runs import checkpoint_path
+from dynamics.config import EnsembleConfig
+
+ROOT = Path(__file__).parents[1]
+TRAIN = [sys.executable, str(ROOT / "train.py")]
+ENV = "InvertedPendulum-v4"
+MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
+COCOA = CocoaConfig(seeker=SeekerConfig(hidden=(16,), max_epochs=2), encoder_hidden=(8,), hidden=(16,))
+
+
+def assert_same_run(folder, other):
+    assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    assert arrays_in(checkpoint_path(folder).read_bytes()) == arrays_in(checkpoint_path(other).read_bytes())
+
+
+def arrays_in(content):
+    """What follows the header of a safetensors file, which holds timings as well, in no fixed order."""
+    return content[8 + int.from_bytes(content[:8], "little") :]
+
+
+def interrupt(monkeypatch, *calls):
+    """Press Ctrl-C while the chunks of these numbers run; return the starts of all chunks, as they come."""
+    starts, original = [], Training.chunk
+
+    def chunk(self, state, start, length):
+        starts.append(start)
+        if len(starts) in calls:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, state, start, length)
+
+    monkeypatch.setattr(Training, "chunk", chunk)
+    return starts
