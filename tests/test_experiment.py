@@ -19,6 +19,7 @@ from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
+from cocoa.config import Config
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
 from cocoa.training.evaluation import Evaluator
@@ -271,6 +272,6 @@ def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():
     def program(_):
         return jax.jit(lambda x: x @ x).lower(np.ones((2, 2), np.float32)).as_text()
 
-    with launch._matmul_precision("highest"), ThreadPoolExecutor(1) as pool:
+    with launch._matmul_precision(Config.matmul_precision), ThreadPoolExecutor(1) as pool:
         assert "HIGHEST" in next(pool.map(program, [0]))
     assert "HIGHEST" not in program(0)
