@@ -66,6 +66,7 @@ def in_chunks(function: Any, rows: np.ndarray) -> Any:
     shapes = jax.eval_shape(function, rows[:size])
     found = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
     for start in range(0, len(rows), size):
+        # The last chunk overlaps the one before it, since a smaller one would be another program.
         chunk = slice(min(start, len(rows) - size), start + size)
         for whole, part in zip(*map(jax.tree.leaves, (found, _apply(function, rows[chunk]))), strict=True):
             whole[chunk] = part
