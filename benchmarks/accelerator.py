@@ -18,6 +18,7 @@ FORECAST = ("bc", "iql", "td3_bc", "cql", "sac")
 LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "mobile": 1000}
 """Updates per measurement; MOPO's and MOBILE's hold one round of rollouts."""
 SEEDS = 8
+DEFAULT_PRECISION = ("iql", "cql")
 NO_KERNEL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 
 
@@ -43,15 +44,31 @@ def accelerator() -> Iterator[Line]:
 
 
 def measured() -> Iterator[Line]:
-    """Updates of one seed and of several together, which count for all of them, on JAX's first device."""
-    yield Line("sgemm peak", rates({"": peak_flops()})[""] / 1e12, "TFLOP/s")
+    """Updates of one seed and of several together, which count for all of them, on JAX's first device.
+
+    Matrix products are float32, as in a run; for the two whose products are largest also at JAX's own
+    precision, TF32 on recent GPUs.
+    """
+    for precision in ("highest", "default"):
+        with jax.default_matmul_precision(precision):
+            peak = rates({"": peak_flops()})[""]
+        yield Line(f"sgemm peak, precision {precision}", peak / 1e12, "TFLOP/s")
     for name, length in LENGTHS.items():
         for cocoa in (None, CocoaConfig()):
-            trainings = {seeds: make_training(REGISTRY[name](), cocoa, seeds=seeds) for seeds in (1, SEEDS)}
-            rate = rates({str(seeds): updates(training, length) for seeds, training in trainings.items()})
+            rate = _rates(name, cocoa, length, "highest")
             title = f"{name}{'+cocoa' if cocoa else ''}"
-            yield Line(f"{title}, 1 seed: rate", rate["1"], "updates/s")
-            yield Line(f"{title}, {SEEDS} seeds: rate of all", SEEDS * rate[str(SEEDS)], "updates/s")
+            yield Line(f"{title}, 1 seed: rate", rate[1], "updates/s")
+            yield Line(f"{title}, {SEEDS} seeds: rate of all", SEEDS * rate[SEEDS], "updates/s")
+            if name in DEFAULT_PRECISION:
+                ratio = _rates(name, cocoa, length, "default")[SEEDS] / rate[SEEDS]
+                yield Line(f"{title}, {SEEDS} seeds: rate at precision default over highest", ratio)
+
+
+def _rates(name: str, cocoa: CocoaConfig | None, length: int, precision: str) -> dict[int, float]:
+    with jax.default_matmul_precision(precision):
+        trainings = {seeds: make_training(REGISTRY[name](), cocoa, seeds=seeds) for seeds in (1, SEEDS)}
+        rate = rates({str(seeds): updates(training, length) for seeds, training in trainings.items()})
+    return {int(seeds): value for seeds, value in rate.items()}
 
 
 def forecast() -> Iterator[Line]:
