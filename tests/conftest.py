@@ -3,6 +3,9 @@
 import dataclasses
 import os
 
+# Most of the tests' time is XLA's: less optimization is faster. XLA_FLAGS= pytest runs what users run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+
 import h5py
 import jax
 import jax.numpy as jnp
@@ -20,9 +23,6 @@ from cocoa.config import Config
 from cocoa.data.spaces import make_environment
 from cocoa.decomposition import Observe
 from cocoa.transduction import Transduction
-
-# Most of the tests' time is XLA's: less optimization saves a fifth. XLA_FLAGS= pytest runs what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=1")
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 
