@@ -16,7 +16,7 @@ from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import Dataset, Scaling, best_episodes, normalized_score, prepare, with_next_actions
-from cocoa.policy import Senses, senses_are_whole
+from cocoa.policy import Senses
 from cocoa.prepared import Prepared, prepare_run
 from cocoa.record import Record
 from cocoa.serialization import load_tree
@@ -55,8 +55,7 @@ class Experiment:
         stream = too_large(batch, config) if config.stream is None else config.stream
         given = config, self.episodes, batch, scaling, store, record.preparation_stage
         prepared = prepare_run(*given, on_host=stream)
-        if record.step == 0 or not senses_are_whole(record.folder):
-            record.save_senses(Senses(prepared.observe, scaling))
+        record.keep_senses(Senses(prepared.observe, scaling))
         if record.step == 0:
             with record.stage("diagnostics"):
                 record.prepared(prepared, self.episodes.observations, config.env)

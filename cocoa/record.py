@@ -15,7 +15,7 @@ from cocoa.config import Config
 from cocoa.data import Dataset
 from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
-from cocoa.policy import Senses, save_senses
+from cocoa.policy import Senses, save_senses, senses_are_saved, senses_are_whole
 from cocoa.prepared import Prepared
 from cocoa.serialization import read_metadata, save_tree
 from cocoa.training.loop import TrainState
@@ -101,9 +101,16 @@ class Record:
         }
         save_tree(self.checkpoint, saved, metadata)
 
-    def save_senses(self, senses: Senses) -> None:
-        """Write what a policy needs beside its parameters."""
-        save_senses(self.folder, senses)
+    def keep_senses(self, senses: Senses) -> None:
+        """Write what a policy needs beside its parameters; if a resumed run has it, say if it was another."""
+        if self.step == 0 or not senses_are_whole(self.folder):
+            save_senses(self.folder, senses)
+        elif not senses_are_saved(self.folder, senses):
+            self.say(
+                "Warning: models, seeker or anchors are not those that this run was trained with so far. "
+                "They were no longer in the cache, and came out differently when they were fitted anew on "
+                "this machine; the results will not be those of an uninterrupted run."
+            )
 
     def summarize(self, status: str) -> dict[str, Any]:
         """Write and return the summary of what is known by now."""
@@ -188,7 +195,7 @@ class NoRecord(Record):
     def save(self, saved: TrainState) -> None:
         """Do nothing."""
 
-    def save_senses(self, senses: Senses) -> None:
+    def keep_senses(self, senses: Senses) -> None:
         """Do nothing."""
 
     def summarize(self, status: str) -> dict[str, Any]:

@@ -33,9 +33,25 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
 
     The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
     """
+    atomic_write(path, safetensors.numpy.save(_by_path(tree), dict(metadata or {})))
+
+
+def _by_path(tree: Any) -> dict[str, np.ndarray]:
     leaves, _ = jax.tree_util.tree_flatten_with_path(key_bits(tree))
-    arrays = {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
-    atomic_write(path, safetensors.numpy.save(arrays, dict(metadata or {})))
+    return {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
+
+
+def is_saved(path: Path, tree: Any) -> bool:
+    """Tell whether the file that `save_tree` wrote at `path` holds the very arrays of `tree`."""
+    try:
+        saved = safetensors.numpy.load_file(path)
+    except (OSError, safetensors.SafetensorError):
+        return False
+    return _content(saved) == _content(_by_path(tree))
+
+
+def _content(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
 
 
 def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:

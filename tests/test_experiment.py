@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 
 import cocoa
@@ -22,6 +23,7 @@ from cocoa import experiment, launch, policy, preparation, record
 from cocoa.config import Config
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
+from cocoa.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 from cocoa.training.metrics import read_metrics
@@ -71,6 +73,21 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, f
     assert starts == [0, 10, 20, 30, 40, 50]
     assert_same_run(folder, finished)
     assert read_summary(folder)["status"] == "finished"
+    assert "Warning" not in (folder / "log.txt").read_text()
+
+
+def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypatch):
+    interrupt(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        launch.run(dataclasses.replace(config, name="refitted"))
+    folder = finished.parent / "refitted"
+    path = folder / "checkpoints" / "senses.safetensors"
+    arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
+    name = next(name for name, array in arrays.items() if "seeker" in name and array.ndim == 2)
+    arrays[name][0, 0] += 1e-6
+    safetensors.numpy.save_file(arrays, path, metadata)
+    launch.resume(folder)
+    assert "Warning: models, seeker or anchors are not those" in (folder / "log.txt").read_text()
 
 
 def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config, finished, monkeypatch):
@@ -251,7 +268,7 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
         "updates=20_000",
         "updates=20, eval_every=20, eval_episodes=1, cache_dir='cache', "
         "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1)",
-    ).replace("cocoa=True", "cocoa=cocoa.CocoaConfig(seeker=SeekerConfig(max_epochs=1))")
+    ).replace("cocoa=True", "cocoa=cocoa.CocoaConfig(rollout_length=1, seeker=SeekerConfig(max_epochs=1))")
     assert shortened.count("max_epochs=1") == 2
     script = (
         "from dynamics.config import EnsembleConfig\nfrom cocoa.config import SeekerConfig\n"

@@ -104,12 +104,26 @@ def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
     assert f"Left out, {why}: {folder}" in capsys.readouterr().err
 
 
-def test_metrics_without_an_evaluation_are_told(runs, tmp_path, capsys):
+def without_seed_2(record):
+    return "".join(line for line in record.splitlines(keepends=True) if ",2," not in line)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "why"),
+    [
+        ("metrics.csv", without_seed_2, "no evaluation of seed 2"),
+        ("metrics.csv", lambda record: record.replace("50,3,", "50;3,"), "is damaged in line"),
+        ("config.yaml", lambda record: record.replace("updates", "updaates"), "config.yaml"),
+    ],
+)
+def test_a_damaged_run_is_left_out_and_told(name, change, why, runs, tmp_path, capsys):
     folder = next(runs.glob("*/iql/*"))
-    record = (folder / "metrics.csv").read_text().splitlines(keepends=True)
-    (folder / "metrics.csv").write_text("".join(line for line in record if ",2," not in line))
-    assert main([str(runs), "--out", str(tmp_path)]) == 2
-    assert "no evaluation of seed 2" in capsys.readouterr().err
+    (folder / name).write_text(change((folder / name).read_text()))
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert any(line.startswith("Left out, ") and why in line for line in printed.err.splitlines())
+    assert "| iql+cocoa |" in printed.out
+    assert "| iql |" not in printed.out
 
 
 def test_nothing_to_report_is_an_error(tmp_path, capsys):

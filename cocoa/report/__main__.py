@@ -45,6 +45,8 @@ class Run:
     folder: Path
     config: Config
     summary: dict
+    curves: dict[int, dict[int, float]]
+    """Of each seed the score or return, as `unit` says, after so many updates."""
 
     @property
     def place(self) -> tuple[str, str]:
@@ -60,7 +62,7 @@ class Run:
     @property
     def unit(self) -> str:
         """Whether there are normalized scores, or only returns."""
-        return "return" if self.summary["score"] is None else "score"
+        return _unit(self.summary)
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,8 @@ class Group:
         return np.array([run.summary[key]["per_seed"][i] for run, i in self.seeds.values()])
 
     def curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the updates (T,) at which all seeds were evaluated, and the scores or returns (seeds, T).
-
-        Raises RunError if a run's metrics are damaged.
-        """
-        record = {run.folder: read_metrics(run.folder / "metrics.csv") for run in self.runs}
-        curves = []
-        for seed, (run, _) in self.seeds.items():
-            entries = record[run.folder].series.get((f"evaluation/{run.unit}", seed))
-            if entries is None:
-                raise RunError(f"{run.folder}/metrics.csv is damaged: it has no evaluation of seed {seed}.")
-            curves.append(dict(entries))
+        """Return the updates (T,) at which all seeds were evaluated, and the scores or returns (seeds, T)."""
+        curves = [run.curves[seed] for seed, (run, _) in self.seeds.items()]
         steps = sorted(set.intersection(*map(set, curves)))
         return np.array(steps), np.array([[curve[step] for step in steps] for curve in curves])
 
@@ -112,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
 def report(folders: list[Path], out: Path) -> None:
     """Print the table of the finished runs at or below `folders`, and write a figure per dataset to `out`.
 
-    Raises RunError if there is no such run, one is damaged, or a figure cannot be written.
+    Raises RunError if there is no such run, or a figure cannot be written.
     """
     runs, others = find_finished(folders)
     for folder, why in others.items():
@@ -137,21 +130,37 @@ def report(folders: list[Path], out: Path) -> None:
 
 
 def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
-    """Return the finished runs at or below `folders`, and of the others the folder and what they lack."""
+    """Return the finished runs at or below `folders`, and of the others the folder and why they are none."""
     runs, others = [], {}
     found = {path.parent for folder in folders for path in folder.glob("**/config.yaml")}
     for folder in sorted(found):
         if not found.isdisjoint(folder.parents):  # inside of a run: W&B has a config.yaml of its own
             continue
         try:
-            summary = read_summary(folder)
-        except RunError:
-            summary = {}
-        if lack := _lack(summary):
-            others[folder] = lack
-        else:
-            runs.append(Run(folder, read_config(folder), summary))
+            runs.append(read_run(folder))
+        except UserError as error:
+            others[folder] = str(error).rstrip(".")
     return runs, others
+
+
+def read_run(folder: Path) -> Run:
+    """Return the finished run in a folder. Raises UserError if there is none, or a file is damaged."""
+    try:
+        summary = read_summary(folder)
+    except RunError:
+        summary = {}
+    if lack := _lack(summary):
+        raise RunError(lack)
+    config, path = read_config(folder), folder / "metrics.csv"
+    series = read_metrics(path).series
+    curves = {seed: dict(series.get((f"evaluation/{_unit(summary)}", seed), ())) for seed in config.seeds}
+    if lacking := [seed for seed, curve in curves.items() if not curve]:
+        raise RunError(f"{path} is damaged: it has no evaluation of seed {lacking[0]}.")
+    return Run(folder, config, summary, curves)
+
+
+def _unit(summary: Mapping[str, Any]) -> str:
+    return "return" if summary["score"] is None else "score"
 
 
 def _lack(summary: Mapping[str, Any]) -> str:
