@@ -7,7 +7,6 @@ orthogonal, as in IQL's code; the other papers' codes have the defaults of their
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -19,8 +18,8 @@ import numpy as np
 import optax
 from flax import struct
 from jax.core import Tracer
-from threadpoolctl import ThreadpoolController
 
+from algos import blas
 from algos.base import Array, Metrics, Observation
 from algos.normalization import LayerNorm
 
@@ -52,16 +51,10 @@ def orthogonal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
     The signs of R's diagonal make Q of a Gaussian matrix uniform (Mezzadri 2007).
     """
-    # BLAS's threads do not help with small matrices, and on a busy machine wait for each other for seconds.
-    with _libraries().limit(limits=1, user_api="blas"):
+    with blas.one_thread():
         q, r = np.linalg.qr(rng.standard_normal((max(shape), min(shape))))
     q *= 2**0.5 * np.sign(np.diag(r))
     return q if shape[0] >= shape[1] else q.T
-
-
-@functools.cache
-def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 class Encoder(Protocol):

@@ -18,7 +18,8 @@ FORECAST = ("bc", "iql", "td3_bc", "cql", "sac")
 LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "mobile": 1000}
 """Updates per measurement; MOPO's and MOBILE's hold one round of rollouts."""
 SEEDS = 8
-DEFAULT_PRECISION = ("iql", "cql")
+IN_BOTH = ("iql", "cql")
+"""Measured at both precisions: one whose products have 256 rows, one of thousands."""
 NO_KERNEL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 
 
@@ -46,8 +47,7 @@ def accelerator() -> Iterator[Line]:
 def measured() -> Iterator[Line]:
     """Updates of one seed and of several together, which count for all of them, on JAX's first device.
 
-    Matrix products are float32, as in a run; for the two whose products are largest also at JAX's own
-    precision, TF32 on recent GPUs.
+    Matrix products are float32, as in a run; of IN_BOTH also at JAX's own precision, TF32 on recent GPUs.
     """
     for precision in ("highest", "default"):
         with jax.default_matmul_precision(precision):
@@ -55,20 +55,25 @@ def measured() -> Iterator[Line]:
         yield Line(f"sgemm peak, precision {precision}", peak / 1e12, "TFLOP/s")
     for name, length in LENGTHS.items():
         for cocoa in (None, CocoaConfig()):
-            rate = _rates(name, cocoa, length, "highest")
+            rate = _rates(name, cocoa, length, "highest", (1, SEEDS))
             title = f"{name}{'+cocoa' if cocoa else ''}"
             yield Line(f"{title}, 1 seed: rate", rate[1], "updates/s")
             yield Line(f"{title}, {SEEDS} seeds: rate of all", SEEDS * rate[SEEDS], "updates/s")
-            if name in DEFAULT_PRECISION:
-                ratio = _rates(name, cocoa, length, "default")[SEEDS] / rate[SEEDS]
+            if name in IN_BOTH:
+                ratio = _rates(name, cocoa, length, "default", (SEEDS,))[SEEDS] / rate[SEEDS]
                 yield Line(f"{title}, {SEEDS} seeds: rate at precision default over highest", ratio)
 
 
-def _rates(name: str, cocoa: CocoaConfig | None, length: int, precision: str) -> dict[int, float]:
+def _rates(
+    name: str, cocoa: CocoaConfig | None, length: int, precision: str, counts: tuple[int, ...]
+) -> dict[int, float]:
+    """Return the rate of so many seeds together, for each of the `counts`."""
     with jax.default_matmul_precision(precision):
-        trainings = {seeds: make_training(REGISTRY[name](), cocoa, seeds=seeds) for seeds in (1, SEEDS)}
-        rate = rates({str(seeds): updates(training, length) for seeds, training in trainings.items()})
-    return {int(seeds): value for seeds, value in rate.items()}
+        works = {
+            str(count): updates(make_training(REGISTRY[name](), cocoa, seeds=count), length)
+            for count in counts
+        }
+        return {int(count): rate for count, rate in rates(works).items()}
 
 
 def forecast() -> Iterator[Line]:

@@ -55,7 +55,7 @@ class Experiment:
         stream = too_large(batch, config) if config.stream is None else config.stream
         given = config, self.episodes, batch, scaling, store, record.preparation_stage
         prepared = prepare_run(*given, on_host=stream)
-        record.keep_senses(Senses(prepared.observe, scaling))
+        record.keep_senses(Senses(prepared.observe, scaling), prepared.world)
         if record.step == 0:
             with record.stage("diagnostics"):
                 record.prepared(prepared, self.episodes.observations, config.env)

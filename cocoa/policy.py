@@ -17,7 +17,7 @@ from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
 from cocoa.errors import RunError
-from cocoa.serialization import is_saved, load_tree, read_metadata, save_tree
+from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.loop import Training
 from cocoa.training.runs import checkpoint_path, find_run, read_config
 from cocoa.transduction import build_networks
@@ -74,11 +74,6 @@ def save_senses(folder: Path, senses: Senses) -> None:
         "action_dim": len(senses.scaling.action_center),
     }
     save_tree(_senses_path(folder), senses, {name: str(size) for name, size in dims.items()})
-
-
-def senses_are_saved(folder: Path, senses: Senses) -> bool:
-    """Tell whether `save_senses` wrote these very ones."""
-    return is_saved(_senses_path(folder), senses)
 
 
 def load_policy(folder: str | Path, seed: int | None = None) -> Policy:

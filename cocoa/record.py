@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from algos.base import World
 from cocoa.config import Config
 from cocoa.data import Dataset
 from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
-from cocoa.policy import Senses, save_senses, senses_are_saved, senses_are_whole
+from cocoa.policy import Senses, save_senses, senses_are_whole
 from cocoa.prepared import Prepared
-from cocoa.serialization import read_metadata, save_tree
+from cocoa.serialization import digest, read_metadata, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Speedometer
@@ -41,6 +42,7 @@ class Record:
         self._check_dataset(saved)
         self.step = int(saved.get("step", 0))
         """Updates that are done."""
+        self._prepared_sha256 = saved.get("prepared_sha256", "")
         self.seconds = self._read_seconds(saved)
         self.speed = Speedometer()
         self._open(saved)
@@ -97,20 +99,27 @@ class Record:
             "step": str(self.step),
             "metrics": str(self._metrics.position()),
             "dataset_sha256": self.dataset.sha256,
+            "prepared_sha256": self._prepared_sha256,
             "seconds": json.dumps(self.seconds),
         }
         save_tree(self.checkpoint, saved, metadata)
 
-    def keep_senses(self, senses: Senses) -> None:
-        """Write what a policy needs beside its parameters; if a resumed run has it, say if it was another."""
-        if self.step == 0 or not senses_are_whole(self.folder):
-            save_senses(self.folder, senses)
-        elif not senses_are_saved(self.folder, senses):
+    def keep_senses(self, senses: Senses, world: World | None) -> None:
+        """Write what a policy needs beside its parameters.
+
+        Tells the user if that, or the `world` of a model-based algorithm, is not what the updates of the
+        checkpoint were made with.
+        """
+        before, self._prepared_sha256 = self._prepared_sha256, digest((senses, world))
+        changed = before not in ("", self._prepared_sha256)
+        if changed:
             self.say(
-                "Warning: models, seeker or anchors are not those that this run was trained with so far. "
-                "They were no longer in the cache, and came out differently when they were fitted anew on "
-                "this machine; the results will not be those of an uninterrupted run."
+                "Warning: the scaling, models, seeker or anchors are not those that this run was trained "
+                "with so far. They were probably fitted anew, on another machine or by another version, as "
+                "the cache no longer had them. The results will not be those of a run without the break."
             )
+        if changed or self.step == 0 or not senses_are_whole(self.folder):
+            save_senses(self.folder, senses)
 
     def summarize(self, status: str) -> dict[str, Any]:
         """Write and return the summary of what is known by now."""
@@ -195,7 +204,7 @@ class NoRecord(Record):
     def save(self, saved: TrainState) -> None:
         """Do nothing."""
 
-    def keep_senses(self, senses: Senses) -> None:
+    def keep_senses(self, senses: Senses, world: World | None) -> None:
         """Do nothing."""
 
     def summarize(self, status: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,17 +42,13 @@ def _by_path(tree: Any) -> dict[str, np.ndarray]:
     return {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
 
 
-def is_saved(path: Path, tree: Any) -> bool:
-    """Tell whether the file that `save_tree` wrote at `path` holds the very arrays of `tree`."""
-    try:
-        saved = safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError):
-        return False
-    return _content(saved) == _content(_by_path(tree))
-
-
-def _content(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    return {name: (array.dtype, array.shape, array.tobytes()) for name, array in arrays.items()}
+def digest(tree: Any) -> str:
+    """Return the SHA-256 of a tree's arrays and their paths in it; PRNG keys count by their integers."""
+    found = hashlib.sha256()
+    for name, array in _by_path(tree).items():
+        found.update(f"{name} {array.dtype} {array.shape}".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
 
 
 def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:

@@ -3,7 +3,8 @@
 import dataclasses
 import os
 
-# Most of the tests' time is XLA's: less optimization is faster. XLA_FLAGS= pytest runs what users run.
+# Most of the tests' time is XLA's compilation, which reads this as JAX is imported.
+# With XLA_FLAGS= pytest the tests run what users run.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import h5py

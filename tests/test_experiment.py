@@ -77,17 +77,21 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, f
 
 
 def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypatch):
-    interrupt(monkeypatch, 2)
+    """And its policies are those of the models that it goes on with."""
+    interrupt(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name="refitted"))
     folder = finished.parent / "refitted"
-    path = folder / "checkpoints" / "senses.safetensors"
-    arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
-    name = next(name for name, array in arrays.items() if "seeker" in name and array.ndim == 2)
-    arrays[name][0, 0] += 1e-6
-    safetensors.numpy.save_file(arrays, path, metadata)
+    for name in ("latest", "senses"):
+        path = folder / "checkpoints" / f"{name}.safetensors"
+        arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
+        if name == "senses":
+            arrays = {name: array + 1 for name, array in arrays.items()}
+        safetensors.numpy.save_file(arrays, path, metadata | {"prepared_sha256": "of others"})
     launch.resume(folder)
-    assert "Warning: models, seeker or anchors are not those" in (folder / "log.txt").read_text()
+    assert "Warning: the scaling, models, seeker or anchors" in (folder / "log.txt").read_text()
+    senses = [(run / "checkpoints" / "senses.safetensors").read_bytes() for run in (folder, finished)]
+    assert arrays_in(senses[0]) == arrays_in(senses[1])
 
 
 def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config, finished, monkeypatch):

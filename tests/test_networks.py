@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info
 
 from algos import normalization
 from algos.networks import Adam, Concatenate, Critics, GaussianPolicy, Model, drawn_on_host, orthogonal
@@ -17,6 +18,17 @@ def test_weights_are_orthogonal_of_gain_root_two(shape):
     assert weights.shape == shape
     gram = weights.T @ weights if shape[0] >= shape[1] else weights @ weights.T
     np.testing.assert_allclose(gram, 2 * np.eye(min(shape)), atol=1e-5)
+
+
+def test_weights_are_drawn_by_one_thread_of_blas(monkeypatch):
+    def threads():
+        return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+    before, inside, qr = threads(), [], np.linalg.qr
+    monkeypatch.setattr(np.linalg, "qr", lambda matrix: inside.append(threads()) or qr(matrix))
+    orthogonal(jax.random.key(0), (4, 2))
+    assert inside == [{1}]
+    assert threads() == before
 
 
 def test_orthogonal_matrices_are_uniform():

@@ -85,7 +85,7 @@ def test_a_summary_without_a_status_is_of_no_finished_run(runs, tmp_path, capsys
     (folder / "summary.json").write_text("{}")
     assert main([str(runs), "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert f"Left out, not finished: {folder}" in printed.err
+    assert f"Left out: {folder}: not finished" in printed.err
     assert "| iql |" not in printed.out
 
 
@@ -101,7 +101,7 @@ def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
     summary = {key: value for key, value in (read_summary(folder) | change).items() if value is not ...}
     write_summary(folder, summary)
     assert main([str(runs), "--out", str(tmp_path)]) == 0
-    assert f"Left out, {why}: {folder}" in capsys.readouterr().err
+    assert f"Left out: {folder}: {why}" in capsys.readouterr().err
 
 
 def without_seed_2(record):
@@ -121,7 +121,7 @@ def test_a_damaged_run_is_left_out_and_told(name, change, why, runs, tmp_path, c
     (folder / name).write_text(change((folder / name).read_text()))
     assert main([str(runs), "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr()
-    assert any(line.startswith("Left out, ") and why in line for line in printed.err.splitlines())
+    assert any(line.startswith(f"Left out: {folder}: ") and why in line for line in printed.err.splitlines())
     assert "| iql+cocoa |" in printed.out
     assert "| iql |" not in printed.out
 

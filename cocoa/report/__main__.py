@@ -109,7 +109,7 @@ def report(folders: list[Path], out: Path) -> None:
     """
     runs, others = find_finished(folders)
     for folder, why in others.items():
-        print(f"Left out, {why}: {folder}", file=sys.stderr)
+        print(f"Left out: {folder}: {why}", file=sys.stderr)
     if not runs:
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
     groups = grouped(runs)
@@ -139,7 +139,7 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
         try:
             runs.append(read_run(folder))
         except UserError as error:
-            others[folder] = str(error).rstrip(".")
+            others[folder] = str(error)
     return runs, others
 
 
