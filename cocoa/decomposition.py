@@ -63,7 +63,7 @@ def in_chunks(function: Any, rows: np.ndarray) -> Any:
     One program is compiled for all that have the same structure and shapes, and at least `CHUNK` rows.
     """
     size = min(CHUNK, len(rows))
-    shapes = jax.eval_shape(function, rows[:size])
+    shapes = jax.eval_shape(_apply, function, rows[:size])
     found = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
     for start in range(0, len(rows), size):
         # The last chunk overlaps the one before it, since a smaller one would be another program.

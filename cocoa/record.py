@@ -18,7 +18,7 @@ from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
 from cocoa.policy import Senses, save_senses, senses_are_whole
 from cocoa.prepared import Prepared
-from cocoa.serialization import digest, read_metadata, save_tree
+from cocoa.serialization import arrays_by_path, digest, read_metadata, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Speedometer
@@ -110,7 +110,7 @@ class Record:
         Tells the user if that, or the `world` of a model-based algorithm, is not what the updates of the
         checkpoint were made with.
         """
-        before, self._prepared_sha256 = self._prepared_sha256, digest((senses, world))
+        before, self._prepared_sha256 = self._prepared_sha256, digest(arrays_by_path((senses, world)))
         changed = before not in ("", self._prepared_sha256)
         if changed:
             self.say(

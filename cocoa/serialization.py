@@ -34,20 +34,21 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
 
     The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
     """
-    atomic_write(path, safetensors.numpy.save(_by_path(tree), dict(metadata or {})))
+    atomic_write(path, safetensors.numpy.save(arrays_by_path(tree), dict(metadata or {})))
 
 
-def _by_path(tree: Any) -> dict[str, np.ndarray]:
+def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of `tree` under their paths in it; of typed PRNG keys their integers."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(key_bits(tree))
     return {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
 
 
-def digest(tree: Any) -> str:
-    """Return the SHA-256 of a tree's arrays and their paths in it; PRNG keys count by their integers."""
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their names, types and shapes."""
     found = hashlib.sha256()
-    for name, array in _by_path(tree).items():
-        found.update(f"{name} {array.dtype} {array.shape}".encode())
-        found.update(array.tobytes())
+    for name, array in arrays.items():
+        found.update(f"{name}{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
     return found.hexdigest()
 
 

@@ -141,8 +141,10 @@ def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name=f"cut-mopo-{own}"))
     assert starts == [0, 10, 20]
+    shutil.rmtree(cache)  # models are fitted anew
     folder = launch.resume(whole.parent / f"cut-mopo-{own}")
     assert_same_run(folder, whole)
+    assert "Warning" not in (folder / "log.txt").read_text()
     metrics = read_metrics(folder / "metrics.csv")
     assert (metrics.values("training/rollout_steps")[1] <= 2).all()
     assert (("dynamics/amortised/data", 3) in metrics.series) == own

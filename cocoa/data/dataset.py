@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ from cocoa.data.validation import (
     check_spaces,
 )
 from cocoa.errors import DataError
+from cocoa.serialization import digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +92,7 @@ class Dataset:
         check_layout(arrays, name, found=", ".join(arrays))
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32, copy=False) for k, a in arrays.items()}
-        return _build(columns, name, name, env, _digest(columns))
+        return _build(columns, name, name, env, digest(columns))
 
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
@@ -131,12 +131,12 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
     """
     name = os.fspath(dataset)
     path = locate(name)
-    columns, recorded_env, digest = hdf5.read(path)
+    columns, recorded_env, sha256 = hdf5.read(path)
     task = D4RL.get(name)
     known = task is not None or name in SHIPPED
     env = env or _known_to_gymnasium(recorded_env, path) or (task.env if task else None)
     time_limit = task.time_limit if task else None
-    return _build(columns, name if known else path.stem, str(path), env, digest, time_limit)
+    return _build(columns, name if known else path.stem, str(path), env, sha256, time_limit)
 
 
 def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
@@ -156,7 +156,7 @@ def _build(
     name: str,
     source: str,
     env: str | None,
-    digest: str,
+    sha256: str,
     time_limit: int | None = None,
 ) -> Dataset:
     """Validate columns whose layout has been checked, and make transitions of them."""
@@ -169,7 +169,7 @@ def _build(
     check_actions(columns["actions"], source, env, bounds)
     if bounds and time_limit is None:
         time_limit = bounds.time_limit
-    return Dataset(name=name, env=env, sha256=digest, **_transitions(columns, source, time_limit))
+    return Dataset(name=name, env=env, sha256=sha256, **_transitions(columns, source, time_limit))
 
 
 def _transitions(
@@ -229,12 +229,3 @@ def _timeouts(
     row = np.arange(len(terminals))
     starts = np.where(np.append(True, terminals[:-1]), row, 0)
     return (row - np.maximum.accumulate(starts) + 1) % time_limit == 0
-
-
-def _digest(columns: dict[str, np.ndarray]) -> str:
-    """Return the SHA-256 of arrays with their keys and shapes."""
-    digest = hashlib.sha256()
-    for key, column in columns.items():
-        digest.update(f"{key}{column.dtype}{column.shape}".encode())
-        digest.update(np.ascontiguousarray(column).data)
-    return digest.hexdigest()
