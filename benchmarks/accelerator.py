@@ -51,7 +51,7 @@ def measured() -> Iterator[Line]:
     """
     for precision in ("highest", "default"):
         with jax.default_matmul_precision(precision):
-            peak = rates({"": peak_flops()})[""]
+            peak = rates({"": peak_flops()}, seconds=1)[""]
         yield Line(f"sgemm peak, precision {precision}", peak / 1e12, "TFLOP/s")
     for name, length in LENGTHS.items():
         for cocoa in (None, CocoaConfig()):
@@ -73,7 +73,7 @@ def _rates(
             str(count): updates(make_training(REGISTRY[name](), cocoa, seeds=count), length)
             for count in counts
         }
-        return {int(count): rate for count, rate in rates(works).items()}
+        return {int(count): rate for count, rate in rates(works, seconds=1).items()}
 
 
 def forecast() -> Iterator[Line]:
@@ -84,7 +84,7 @@ def forecast() -> Iterator[Line]:
             compiled = compile_update(algorithm, cocoa)
             launches = count_kernels(compiled.as_text() or "")
             moved = compiled.cost_analysis()["bytes accessed"]  # type: ignore[index]
-            seconds = Device().seconds(needed(algorithm, cocoa, Sizes()), moved, launches)
+            seconds = Device().seconds(needed(algorithm, cocoa, Sizes()).flops, moved, launches)
             yield Line(f"{title}: kernels in an update", launches)
             yield Line(f"{title}: bytes accessed", moved / 1e6, "MB")
             yield Line(f"{title}: forecast for an H100", 1 / seconds, "updates/s")

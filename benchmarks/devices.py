@@ -11,7 +11,7 @@ from algos.iql import IQL
 from benchmarks.setting import Line, make_training, rates, updates
 from cocoa.training.devices import offer_cores, seeds_mesh
 
-SEEDS, UPDATES = 2, 200
+SEEDS, UPDATES = 2, 50
 
 
 def devices() -> Iterator[Line]:

@@ -1,14 +1,16 @@
-"""Floating-point operations that an update needs, counted from the sizes of its layers.
+"""The matrix products that an update needs, counted from the sizes of its layers.
 
-Only matrix products count, 2 B d h for B rows through a layer from d to h. Everything else of an update
-(biases, activations, losses, Adam) grows with parameters and activations: about a hundredth of it.
+Nothing else of an update counts (biases, activations, losses, Adam): it grows with parameters and
+activations, and is about a hundredth of the operations.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from math import prod
 
 from algos.base import Algorithm
 from algos.combo import COMBO
@@ -19,46 +21,98 @@ from algos.sac import SAC
 from cocoa.config import CocoaConfig
 from dynamics.config import EnsembleConfig
 
+MANY = 1024
+"""Rows that go through a network at once where there are more than a batch."""
+
 Layers = list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
+class Product:
+    """A matrix product: the shapes of the two matrices, and the axis of each that is summed over."""
+
+    left: tuple[int, int]
+    right: tuple[int, int]
+    axes: tuple[int, int]
+
+    @property
+    def flops(self) -> int:
+        """A multiplication and an addition for each term of each sum."""
+        return 2 * prod(self.left) * self.right[1 - self.axes[1]]
+
+
+@dataclass(frozen=True)
+class Products:
+    """How many there are of each product; a number times this has so many times as many."""
+
+    counts: Mapping[Product, float]
+
+    def __add__(self, other: Products) -> Products:
+        """Return both together."""
+        total = Counter(self.counts)
+        total.update(other.counts)  # type: ignore[arg-type]  # counts need not be whole
+        return Products(total)
+
+    def __rmul__(self, factor: float) -> Products:
+        """Return `factor` times as many of each."""
+        return Products({product: factor * count for product, count in self.counts.items()})
+
+    @property
+    def flops(self) -> float:
+        """Operations of all of them."""
+        return sum(count * product.flops for product, count in self.counts.items())
+
+
+def _one_each(products: list[Product]) -> Products:
+    return Products(Counter(products))
+
+
+@dataclass(frozen=True)
 class Net:
-    """A network: its first layers, which see data, and the layers behind them, each (inputs, outputs)."""
+    """A network that so many rows go through: its first layers, which see data, and the layers behind them.
+
+    A layer is (inputs, outputs).
+    """
 
     first: Layers
     behind: Layers
+    rows: int
 
     @property
-    def forward(self) -> int:
-        """FLOPs of a row's way through it."""
-        return 2 * sum(d * h for d, h in self.first + self.behind)
+    def forward(self) -> Products:
+        """The rows' way through it."""
+        return _one_each([Product((self.rows, d), (d, h), (1, 0)) for d, h in self.first + self.behind])
 
     @property
-    def training(self) -> int:
+    def training(self) -> Products:
         """The same with the gradient of the parameters, for which the data need no gradient."""
-        return 2 * self.forward + 2 * sum(d * h for d, h in self.behind)
+        weights = [Product((self.rows, d), (self.rows, h), (0, 0)) for d, h in self.first + self.behind]
+        return self.forward + _one_each(weights) + self._back(self.behind)
 
-    def through(self, actions: int) -> int:
+    def through(self, actions: int) -> Products:
         """The same with the gradient of the last `actions` inputs alone, the parameters being fixed."""
-        behind = 2 * sum(d * h for d, h in self.behind)
-        return self.forward + behind + 2 * sum(actions * h for _, h in self.first)
+        return self.forward + self._back(self.behind + [(actions, h) for _, h in self.first])
+
+    def _back(self, layers: Layers) -> Products:
+        """The gradients of layers' inputs."""
+        return _one_each([Product((self.rows, h), (d, h), (1, 1)) for d, h in layers])
 
 
-def chain(widths: tuple[int, ...]) -> Layers:
+def chain(*widths: int) -> Layers:
     """Return the layers between widths."""
     return list(itertools.pairwise(widths))
 
 
-def net(algorithm: Algorithm, cocoa: CocoaConfig | None, state: int, action: int, outputs: int) -> Net:
+def net(
+    algorithm: Algorithm, cocoa: CocoaConfig | None, rows: int, state: int, action: int, outputs: int
+) -> Net:
     """Return a network of an algorithm on a state and an action (0: none) with so many outputs."""
     if cocoa is None:
-        first, *behind = chain((state + action, *algorithm.hidden, outputs))
-        return Net([first], behind)
-    factor = (state + action, *cocoa.encoder_hidden, cocoa.embedding * cocoa.encoder_hidden[-1])
-    first, *inner = chain(factor)
-    backbone = chain((cocoa.encoder_hidden[-1], *cocoa.hidden, outputs))
-    return Net([first] * 2, inner * 2 + backbone)
+        first, *behind = chain(state + action, *algorithm.hidden, outputs)
+        return Net([first], behind, rows)
+    first, *inner = chain(state + action, *cocoa.encoder_hidden, cocoa.embedding * cocoa.encoder_hidden[-1])
+    backbone = chain(cocoa.encoder_hidden[-1], *cocoa.hidden, outputs)
+    return Net([first] * 2, inner * 2 + backbone, rows)
 
 
 @dataclass(frozen=True)
@@ -71,72 +125,73 @@ class Sizes:
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
 
     @property
-    def model(self) -> int:
-        """FLOPs of a row through all elite members."""
-        ends = self.state + self.action, 2 * (self.state + 1)
-        widths = (ends[0], *self.dynamics.hidden, ends[1])
-        return self.dynamics.elites * 2 * sum(d * h for d, h in chain(widths))
+    def model(self) -> Products:
+        """MANY rows' way through all elite members."""
+        layers = chain(self.state + self.action, *self.dynamics.hidden, 2 * (self.state + 1))
+        return self.dynamics.elites * Net([], layers, MANY).forward
 
-    def anchor(self, cocoa: CocoaConfig | None) -> int:
-        """FLOPs of a row's anchor by the seeker and the model, none in a plain run."""
+    def anchor(self, cocoa: CocoaConfig | None) -> Products:
+        """MANY rows' anchors by the seeker and the model, none in a plain run."""
         if cocoa is None or cocoa.variant != "seek":
-            return 0
-        seeker = chain((self.state, *cocoa.seeker.hidden, self.action))
-        return cocoa.horizon * (self.model + 2 * sum(d * h for d, h in seeker))
+            return Products({})
+        seeker = chain(self.state, *cocoa.seeker.hidden, self.action)
+        return cocoa.horizon * (self.model + Net([], seeker, MANY).forward)
 
 
-def needed(algorithm: Algorithm, cocoa: CocoaConfig | None, sizes: Sizes) -> float:
-    """Return the FLOPs of an update, with a model-based algorithm's share of a round of rollouts.
+def needed(algorithm: Algorithm, cocoa: CocoaConfig | None, sizes: Sizes) -> Products:
+    """Return the products of an update, with a model-based algorithm's share of a round of rollouts.
 
     Raises KeyError for an algorithm whose passes are not listed here.
     """
     gaussian = isinstance(algorithm, SAC)
-    actor = net(algorithm, cocoa, sizes.state, 0, (2 if gaussian else 1) * sizes.action)
-    critic = net(algorithm, cocoa, sizes.state, sizes.action, 1)
-    value = net(algorithm, cocoa, sizes.state, 0, 1)
-    rows = PASSES[algorithm.name](algorithm, actor, critic, value, sizes.action)
-    total = sizes.batch * rows
+    given = algorithm, cocoa, sizes.batch, sizes.state
+    actor = net(*given, 0, (2 if gaussian else 1) * sizes.action)
+    critic, value = net(*given, sizes.action, 1), net(*given, 0, 1)
+    total = PASSES[algorithm.name](algorithm, actor, critic, value, sizes.action)
+    acting = replace(actor, rows=MANY).forward
     if isinstance(algorithm, ModelBased):
         steps = algorithm.rollout_starts * algorithm.rollout_length / algorithm.rollout_every
-        total += steps * (actor.forward + sizes.model + sizes.anchor(cocoa))
+        total += (steps / MANY) * (acting + sizes.model + sizes.anchor(cocoa))
     if isinstance(algorithm, MOBILE):
         imagined = sizes.batch - round(sizes.batch * algorithm.real_ratio)
         draws = algorithm.samples * sizes.dynamics.elites
-        each = actor.forward + 2 * critic.forward + sizes.anchor(cocoa)
-        total += imagined * (sizes.model + draws * each)
+        each = acting + 2 * replace(critic, rows=MANY).forward + sizes.anchor(cocoa)
+        total += (imagined / MANY) * (sizes.model + draws * each)
     return total
 
 
-def _bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> float:
+def _bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     return actor.training
 
 
-def _iql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> float:
+def _iql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     # V(s) twice, before and after its step, and V(s'); Q̄ once.
     return value.training + 2 * value.forward + actor.training + 2 * (critic.forward + critic.training)
 
 
-def _td3_bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> float:
+def _td3_bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     critics = actor.forward + 2 * (critic.forward + critic.training)
-    return critics + (actor.training + critic.through(action)) / algorithm.policy_delay  # type: ignore[attr-defined]
+    share = 1 / algorithm.policy_delay  # type: ignore[attr-defined]
+    return critics + share * (actor.training + critic.through(action))
 
 
-def _sac(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> float:
+def _sac(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     critics = actor.forward + 2 * (critic.forward + critic.training)
     return critics + actor.training + 2 * critic.through(action)
 
 
-def _cql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> float:
+def _cql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     # The policy in s of the proposals; in s' it is known from the target.
     assert isinstance(algorithm, CQL)
+    proposals = 6 * algorithm.samples * critic.rows / MANY
     return (
         _sac(algorithm, actor, critic, value, action)
         + actor.forward
-        + 6 * algorithm.samples * critic.training
+        + proposals * replace(critic, rows=MANY).training
     )
 
 
-PASSES: dict[str, Callable[[Algorithm, Net, Net, Net, int], float]] = {
+PASSES: dict[str, Callable[[Algorithm, Net, Net, Net, int], Products]] = {
     "bc": _bc,
     "iql": _iql,
     "td3_bc": _td3_bc,
@@ -146,4 +201,4 @@ PASSES: dict[str, Callable[[Algorithm, Net, Net, Net, int], float]] = {
     "mobile": _sac,
     COMBO.name: _cql,
 }
-"""FLOPs per row of a batch."""
+"""The products of a batch."""

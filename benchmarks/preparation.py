@@ -43,13 +43,13 @@ def preparation() -> Iterator[Line]:
 
 def _ensemble_flops() -> float:
     """FLOPs of an update of all members, each with a batch of its own."""
-    first, *behind = chain((STATE + ACTION, *DYNAMICS.hidden, 2 * (STATE + 1)))
-    return DYNAMICS.members * DYNAMICS.batch_size * Net([first], behind).training
+    first, *behind = chain(STATE + ACTION, *DYNAMICS.hidden, 2 * (STATE + 1))
+    return DYNAMICS.members * Net([first], behind, DYNAMICS.batch_size).training.flops
 
 
 def _seeker_flops() -> float:
-    first, *behind = chain((STATE, *SeekerConfig.hidden, ACTION))
-    return SeekerConfig.batch_size * Net([first], behind).training
+    first, *behind = chain(STATE, *SeekerConfig.hidden, ACTION)
+    return Net([first], behind, SeekerConfig.batch_size).training.flops
 
 
 def _ensemble_fit() -> EnsembleFit:

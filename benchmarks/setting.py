@@ -64,17 +64,20 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def rates(works: dict[str, Callable[[], float]], rounds: int = 3) -> dict[str, float]:
+def rates(works: dict[str, Callable[[], float]], turns: int = 3, seconds: float = 4.0) -> dict[str, float]:
     """Return the best rate of each work; they take turns, so that a busy moment hits all of them.
 
-    A work does something and returns how much it did: its rate is that per second.
+    A work does something and returns how much it did: its rate is that per second. Each has at least so many
+    turns, and goes on having them until it has had so many seconds: other tenants of the machine only ever
+    slow it down, and the shorter a turn, the likelier one of them is spared.
     """
-    best = dict.fromkeys(works, 0.0)
-    for _ in range(rounds):
-        for name, work in works.items():
+    best, spent = dict.fromkeys(works, 0.0), {name: [] for name in works}
+    while waiting := [name for name in works if len(spent[name]) < turns or sum(spent[name]) < seconds]:
+        for name in waiting:
             start = time.perf_counter()
-            amount = work()
-            best[name] = max(best[name], amount / (time.perf_counter() - start))
+            amount = works[name]()
+            spent[name].append(time.perf_counter() - start)
+            best[name] = max(best[name], amount / spent[name][-1])
     return best
 
 

@@ -11,14 +11,15 @@ import jax
 
 from algos import REGISTRY, cql
 from algos.base import Algorithm
-from benchmarks.flops import Sizes, needed
+from benchmarks.alone import optimizer_work, product_works, seconds
+from benchmarks.flops import Products, Sizes, needed
 from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
 from cocoa.config import CocoaConfig
 from cocoa.training.loop import compiler_options
 from cocoa.transduction import build_networks
 
-FLOOR = {"bc": 2000, "iql": 400, "td3_bc": 500, "cql": 20, "mopo": 1000}
-"""Updates per measurement; MOPO's hold one round of rollouts."""
+FLOOR = {"bc": 500, "iql": 100, "td3_bc": 120, "cql": 5, "mopo": 1000}
+"""Updates per turn; MOPO's hold one round of rollouts."""
 AUTHORS = {"iql": (29, 6), "mopo": (25, 4), "mobile": (0.5, 8)}
 """Updates/s of the authors' PyTorch code with COCOA (the better of two runs), and how many times that is the
 goal."""
@@ -26,16 +27,30 @@ goal."""
 
 def floor() -> Iterator[Line]:
     """Each plain update beside the matrix products that it needs and the peak of the machine."""
-    works: dict[str, Any] = {
-        name: updates(make_training(REGISTRY[name](), None), n) for name, n in FLOOR.items()
-    }
-    measured = rates({"peak": peak_flops(), **works})
-    peak = measured.pop("peak")
+    algorithms = {name: REGISTRY[name]() for name in FLOOR}
+    products = {name: needed(algorithm, None, Sizes()) for name, algorithm in algorithms.items()}
+    works: dict[str, Any] = {"peak": peak_flops()}
+    for name, algorithm in algorithms.items():
+        works[name] = updates(make_training(algorithm, None), FLOOR[name])
+        works[f"{name}: optimizer"] = optimizer_work(algorithm, None)
+    rate = rates(works)
+    each = rates(
+        {key: work for one in products.values() for key, work in product_works(one).items()}, seconds=0.3
+    )
+    peak = rate["peak"]
     yield Line("sgemm peak", peak / 1e9, "GFLOP/s")
-    for name, rate in measured.items():
-        flops = needed(REGISTRY[name](), None, Sizes())
-        yield Line(f"{name}: rate", rate, "updates/s")
-        yield Line(f"{name}: needed FLOPs over peak", rate * flops / peak, "", 0.8)
+    for name in algorithms:
+        yield Line(f"{name}: rate", rate[name], "updates/s")
+        yield Line(f"{name}: needed FLOPs over peak", rate[name] * products[name].flops / peak, "", 0.8)
+        yield _one_by_one(name, products[name], each, peak)
+        yield Line(f"{name}: Adam and averages, of its time", rate[name] / rate[f"{name}: optimizer"])
+
+
+def _one_by_one(name: str, products: Products, each: dict[str, float], peak: float) -> Line:
+    """Return the share of the peak that the products would reach, at the rates that `each` has alone."""
+    return Line(
+        f"{name}: its products one by one, over peak", products.flops / seconds(products, each) / peak
+    )
 
 
 def compiled() -> Iterator[Line]:
@@ -45,7 +60,7 @@ def compiled() -> Iterator[Line]:
             # XLA counts both branches of a condition: TD3+BC without its delay needs both.
             algorithm = _without_delay(REGISTRY[name]())
             flops = compile_update(algorithm, cocoa).cost_analysis()["flops"]
-            ratio = flops / needed(algorithm, cocoa, Sizes())
+            ratio = flops / needed(algorithm, cocoa, Sizes()).flops
             yield Line(
                 f"{name}{'+cocoa' if cocoa else ''}: XLA's FLOPs over needed", ratio, "", 1.1, below=True
             )
@@ -66,13 +81,13 @@ def _without_delay(algorithm: Algorithm) -> Algorithm:
 
 def cocoa_cost() -> Iterator[Line]:
     """Time of an update with COCOA over that of an encoder of equal cost whose anchors cost nothing."""
-    goals = {"iql": (400, 1.05), "td3_bc": (400, 1.05), "cql": (20, 1.05), "mopo": (1000, 1.15)}
+    goals = {"iql": (80, 1.05), "td3_bc": (80, 1.05), "cql": (5, 1.05), "mopo": (1000, 1.15)}
     for name, (length, goal) in goals.items():
         yield from _cost(REGISTRY[name](), CocoaConfig(), length, goal, name)
     yield from _cost(REGISTRY["mopo"](), CocoaConfig(amortised=True), 1000, 1.15, "mopo amortised")
     mobile = REGISTRY["mobile"]()
-    yield from _cost(mobile, CocoaConfig(), 10, 4.5, "mobile")
-    yield from _cost(mobile, CocoaConfig(amortised=True), 10, 1.5, "mobile amortised")
+    yield from _cost(mobile, CocoaConfig(), 5, 4.5, "mobile")
+    yield from _cost(mobile, CocoaConfig(amortised=True), 5, 1.5, "mobile amortised")
 
 
 def _cost(algorithm: Algorithm, cocoa: CocoaConfig, length: int, goal: float, name: str) -> Iterator[Line]:
@@ -93,11 +108,16 @@ def _cost(algorithm: Algorithm, cocoa: CocoaConfig, length: int, goal: float, na
 
 def cql_sizes() -> Iterator[Line]:
     """CQL+COCOA at the authors' sizes, small and full."""
-    yield Line("sgemm peak", rates({"peak": peak_flops()})["peak"] / 1e9, "GFLOP/s")
+    algorithm = REGISTRY["cql"]()
+    full = CocoaConfig(encoder_hidden=(256,) * 3, embedding=32, hidden=(256,) * 3)
     for name, cocoa, length, authors, times in (
-        ("small", CocoaConfig(), 20, 1.7, 10),
-        ("full", CocoaConfig(encoder_hidden=(256,) * 3, embedding=32, hidden=(256,) * 3), 2, 0.12, 2.5),
+        ("cql+cocoa, small", CocoaConfig(), 5, 1.7, 10),
+        ("cql+cocoa, full", full, 1, 0.12, 2.5),
     ):
-        work = updates(make_training(REGISTRY["cql"](), cocoa), length)
-        rate = rates({"cql": work})["cql"]
-        yield Line(f"cql+cocoa, {name}: rate over the authors' {authors:g}", rate / authors, "", times)
+        products = needed(algorithm, cocoa, Sizes())
+        rate = rates({"peak": peak_flops(), "cql": updates(make_training(algorithm, cocoa), length)})
+        each = rates(product_works(products), seconds=0.3)
+        yield Line(f"{name}: sgemm peak", rate["peak"] / 1e9, "GFLOP/s")
+        yield Line(f"{name}: rate over the authors' {authors:g}", rate["cql"] / authors, "", times)
+        yield Line(f"{name}: needed FLOPs over peak", rate["cql"] * products.flops / rate["peak"])
+        yield _one_by_one(name, products, each, rate["peak"])

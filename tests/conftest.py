@@ -27,6 +27,9 @@ from cocoa.transduction import Transduction
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 
+# As in a run: on a GPU, JAX's own precision is far from that of the oracles.
+jax.config.update("jax_default_matmul_precision", Config.matmul_precision)
+
 
 @struct.dataclass
 class Shift:
