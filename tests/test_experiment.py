@@ -20,7 +20,6 @@ from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
-from cocoa.config import Config
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError, RunError
 from cocoa.serialization import read_metadata
