@@ -66,7 +66,7 @@ class MOBILE(ModelBased, sac.SAC):
     samples: int = 10
     """Next states drawn from each member of the model."""
     clamp_target: bool = True
-    """Keep the critics' targets at 0 or above, where rewards are known to be so."""
+    """Keep the critics' targets at 0 or above, as the authors do: wrong where returns may be negative."""
 
     @property
     def source(self) -> ImaginedRollouts:

@@ -140,8 +140,8 @@ class Config:
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
     matmul_precision: str = "highest"
-    """Of matrix products, where the hardware offers several: highest (float32, as on a CPU and in PyTorch),
-    high, default (JAX's own: TF32 on recent GPUs, bfloat16 on TPUs)."""
+    """Precision of matrix products, where the hardware offers several: highest (float32, as on a CPU and in
+    PyTorch), high, default (JAX's own: TF32 on recent GPUs, bfloat16 on TPUs)."""
     wandb: str = "auto"
     """auto (online where a key is set, else offline), online, offline, off."""
     wandb_project: str = "cocoa"

@@ -87,6 +87,8 @@ def _begin(config: Config, notes: Sequence[str]) -> Path:
     """Make and return the folder of a run."""
     folder = create_run(config)
     write_config(folder, config)
+    if config.cocoa and config.algo.hidden != type(config.algo)().hidden:
+        notes = [*notes, "algo.hidden has no effect with +cocoa: cocoa.hidden takes its place."]
     for note in notes:
         Console(folder).say(note)
     return folder

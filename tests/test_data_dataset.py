@@ -307,3 +307,34 @@ def test_arrays_can_be_given_an_environment_afterwards():
     np.testing.assert_array_equal(named.observations, unnamed.observations)
     with pytest.raises(DataError, match="environment InvertedPendulum-v4 has 4"):
         unnamed.of_environment("InvertedPendulum-v4")
+
+
+def test_episodes_that_no_time_limit_cut_cannot_be_given_one_afterwards():
+    columns = recording(rows=3 * TIME_LIMIT)
+    del columns["timeouts"]
+    with pytest.warns(UserWarning, match="its environment is not known: only terminals end its episodes"):
+        unnamed = Dataset.from_arrays(**columns)
+    with pytest.raises(DataError, match=f"time limit of DatasetToy-v0, {TIME_LIMIT} steps"):
+        unnamed.of_environment("DatasetToy-v0")
+    named = Dataset.from_arrays(**columns, env="DatasetToy-v0")
+    assert len(named.episode_returns) > len(unnamed.episode_returns)
+    assert named.of_environment("DatasetToy-v0").episodes is named.episodes
+
+
+def test_next_observations_that_were_rounded_still_follow():
+    columns = recording(observations=np.linspace(1, 1e4, 12, dtype=np.float32).reshape(6, 2))
+    following = np.roll(columns["observations"], -1, axis=0)
+    exact = Dataset.from_arrays(**columns, next_observations=following)
+    rounded = Dataset.from_arrays(**columns, next_observations=following * np.float32(1 + 1e-7))
+    assert (rounded.next_observations != exact.next_observations).any()
+    assert rounded.episodes.tolist() == exact.episodes.tolist() == [0, 0, 0, 1, 1, 1]
+
+
+def test_rows_that_were_shuffled_are_told():
+    columns = recording(rows=40, terminals=np.zeros(40, bool), timeouts=np.zeros(40, bool))
+    columns["next_observations"] = columns["observations"] + 2
+    order = np.random.default_rng(0).permutation(40)
+    with pytest.warns(
+        UserWarning, match="If the rows were shuffled, returns and scores of episodes mean nothing"
+    ):
+        Dataset.from_arrays(**{name: column[order] for name, column in columns.items()})

@@ -61,6 +61,8 @@ class Dataset:
     """(E,) bool: whether an episode ended by a terminal or a time limit, not by the end of the recording."""
     episode_returns: np.ndarray
     """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
+    uncut: bool
+    """Whether only terminals ended episodes, since neither the data nor an environment told a time limit."""
 
     @classmethod
     def from_arrays(
@@ -100,6 +102,12 @@ class Dataset:
         if bounds:
             check_spaces({"observations": self.observations, "actions": self.actions}, self.name, env, bounds)
         check_actions(self.actions, self.name, env, bounds)
+        if self.uncut and bounds and bounds.time_limit:
+            raise DataError(
+                f"{self.name} has neither timeouts nor next_observations, and its episodes were not cut at "
+                f"the time limit of {env}, {bounds.time_limit} steps, as it was not known then. Name the "
+                f"environment where the dataset is made, with env={env!r} in load or from_arrays."
+            )
         return replace(self, env=env)
 
     @property
@@ -123,7 +131,8 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
     - Without it the next row's observation is taken. The last step of an episode then has none: it is kept if
       it is terminal, since its target does not look at it, and dropped otherwise.
     - An episode ends at `terminals`, at `timeouts`, at the end of the file, and where a stored next
-      observation is not the next row's observation. Where both flags are set, the step is terminal.
+      observation is not, up to rounding, the next row's observation. Where both flags are set, the step is
+      terminal.
     - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
       as well, episodes are cut after the environment's time limit, as D4RL does, if it is known.
 
@@ -145,7 +154,7 @@ def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
         return env
     warnings.warn(
         f"{path} says that it was recorded in {env!r}, which Gymnasium does not know; this is ignored. "
-        "Give env= to name an environment that it knows.",
+        "Give env= to name an environment that it knows; env=module:Id-v0 imports the module first.",
         stacklevel=3,
     )
     return None
@@ -169,7 +178,17 @@ def _build(
     check_actions(columns["actions"], source, env, bounds)
     if bounds and time_limit is None:
         time_limit = bounds.time_limit
-    return Dataset(name=name, env=env, sha256=sha256, **_transitions(columns, source, time_limit))
+    uncut = time_limit is None and not {"timeouts", "next_observations"} & columns.keys()
+    if uncut and env is None:
+        warnings.warn(
+            f"{source} has neither timeouts nor next_observations, and its environment is not known: only "
+            "terminals end its episodes. If time limits cut them, too, store timeouts, or name the "
+            "environment with env=.",
+            stacklevel=3,
+        )
+    return Dataset(
+        name=name, env=env, sha256=sha256, uncut=uncut, **_transitions(columns, source, time_limit)
+    )
 
 
 def _transitions(
@@ -179,6 +198,14 @@ def _transitions(
     observations, stored_next = columns["observations"], columns.get("next_observations")
     terminals = columns["terminals"].astype(bool)
     breaks = _breaks(observations, stored_next)
+    lost = int((breaks & ~terminals).sum())
+    if stored_next is not None and 2 * lost > len(breaks):
+        warnings.warn(
+            f"{source}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
+            "observation of the next row. If the rows were shuffled, returns and scores of episodes mean "
+            "nothing, nor does what is made of them.",
+            stacklevel=4,
+        )
     timeouts = _timeouts(columns, terminals, breaks, time_limit)
     ends = terminals | timeouts | breaks
     episodes = (np.cumsum(ends) - ends).astype(np.int32)
@@ -212,8 +239,17 @@ def _breaks(observations: np.ndarray, next_observations: np.ndarray | None) -> n
     breaks = np.zeros(len(observations), bool)
     breaks[-1] = True
     if next_observations is not None:
-        breaks[:-1] = (next_observations[:-1] != observations[1:]).any(axis=1)
+        breaks[:-1] = ~follow(next_observations, observations)
     return breaks
+
+
+def follow(next_observations: np.ndarray, observations: np.ndarray) -> np.ndarray:
+    """Return (N - 1,) bool: whether a next observation is that of the next row, but for rounding."""
+    following = (next_observations[:-1] == observations[1:]).all(axis=1)
+    unequal = np.flatnonzero(~following)
+    pairs = next_observations[unequal], observations[unequal + 1]
+    following[unequal] = np.isclose(*pairs, rtol=1e-6, atol=1e-6).all(axis=1)
+    return following
 
 
 def _timeouts(

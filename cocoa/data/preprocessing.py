@@ -10,7 +10,7 @@ from flax import struct
 
 from algos.base import Batch, NextActionBatch
 from cocoa.config import REWARD_NORMALIZATIONS, DataConfig
-from cocoa.data.dataset import Dataset
+from cocoa.data.dataset import Dataset, follow
 from cocoa.data.spaces import spaces
 from cocoa.errors import ConfigError, DataError
 
@@ -107,7 +107,7 @@ def reward_map(dataset: Dataset, normalization: str) -> tuple[float, float]:
 
 def with_next_actions(batch: Batch, dataset: Dataset) -> NextActionBatch:
     """Return the transitions of `dataset`, as `prepare` gave them, with the actions that followed on them."""
-    follows = np.append((dataset.next_observations[:-1] == dataset.observations[1:]).all(axis=1), False)
+    follows = np.append(follow(dataset.next_observations, dataset.observations), False)
     follows[:-1] &= dataset.episodes[:-1] == dataset.episodes[1:]
     following = np.roll(np.asarray(batch.action), -1, axis=0)
     return NextActionBatch(

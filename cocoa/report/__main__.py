@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -214,16 +215,21 @@ def table(groups: list[Group]) -> str:
 
 def draw(groups: list[Group], path: Path) -> None:
     """Draw the curves of all groups on one dataset."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = Figure(layout="constrained")
     axes = figure.add_subplot()
     colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
     for color, group in zip(colors * 9, groups, strict=False):
-        draw_curve(axes, *group.curve(), group.label, color, each_seed=len(groups) == 1)
+        label = "\n".join(textwrap.wrap(group.label, 60, subsequent_indent="  "))
+        draw_curve(axes, *group.curve(), label, color, each_seed=len(groups) == 1)
     run = groups[0].runs[0]
     behaviour = run.summary[f"behaviour_{run.unit}"]
     axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(run.place[0], fontsize=10)
     finish_curve(axes, "normalized score (%)" if run.unit == "score" else "return")
+    handles, labels = axes.get_legend_handles_labels()
+    axes.legend().remove()  # labels may be longer than the plot is wide
+    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8)
+    figure.set_size_inches(7, 4.2 + 0.16 * sum(label.count("\n") + 1 for label in labels))
     figure.savefig(path, dpi=130)
 
 
