@@ -15,7 +15,6 @@ from algos.base import Algorithm
 from algos.networks import Model, polyak
 from benchmarks.flops import Product, Products
 from benchmarks.setting import ACTION, make_data, observe
-from cocoa.config import CocoaConfig
 from cocoa.transduction import build_networks
 
 Work = Callable[[], float]
@@ -64,14 +63,14 @@ def _repeated(product: Product) -> Work:
     return work
 
 
-def optimizer_work(algorithm: Algorithm, cocoa: CocoaConfig | None) -> Work:
-    """Return a work of optimizer steps and averages over parameters, and nothing else, which counts updates.
+def optimizer_work(algorithm: Algorithm) -> Work:
+    """Return a work that is the optimizer steps and averages over parameters of plain updates, and counts these.
 
     Models take their parameters for gradients. An algorithm with `policy_delay` passes over those of its
     critics alone in the updates between.
     """
-    data = make_data(observe(cocoa)[0], 1)
-    start = algorithm.init(jax.random.key(0), build_networks(algorithm, cocoa, ACTION), data, 1_000_000)
+    data = make_data(observe(None)[0], 1)
+    start = algorithm.init(jax.random.key(0), build_networks(algorithm, None, ACTION), data, 1_000_000)
     delay = getattr(algorithm, "policy_delay", 1)
 
     def step(index: jax.Array, state: Any) -> Any:

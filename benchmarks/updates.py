@@ -32,7 +32,7 @@ def floor() -> Iterator[Line]:
     works: dict[str, Any] = {"peak": peak_flops()}
     for name, algorithm in algorithms.items():
         works[name] = updates(make_training(algorithm, None), FLOOR[name])
-        works[f"{name}: optimizer"] = optimizer_work(algorithm, None)
+        works[f"{name}: optimizer"] = optimizer_work(algorithm)
     rate = rates(works)
     each = rates(
         {key: work for one in products.values() for key, work in product_works(one).items()}, seconds=0.3

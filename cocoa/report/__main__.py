@@ -226,10 +226,10 @@ def draw(groups: list[Group], path: Path) -> None:
     axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(run.place[0], fontsize=10)
     finish_curve(axes, "normalized score (%)" if run.unit == "score" else "return")
-    handles, labels = axes.get_legend_handles_labels()
-    axes.legend().remove()  # labels may be longer than the plot is wide
-    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8)
-    figure.set_size_inches(7, 4.2 + 0.16 * sum(label.count("\n") + 1 for label in labels))
+    # Below the plot, which is higher for it: labels may be as long as the plot is wide, and several lines.
+    legend = figure.legend(loc="outside lower center", frameon=False, fontsize=8)
+    lines = sum(text.get_text().count("\n") + 1 for text in legend.get_texts())
+    figure.set_size_inches(7, 4.2 + 0.16 * lines)
     figure.savefig(path, dpi=130)
 
 

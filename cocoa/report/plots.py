@@ -32,6 +32,7 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
         axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(" / ".join(folder.parts[-3:]), fontsize=10)
     finish_curve(axes, "normalized score (%)" if scored else "return")
+    axes.legend(frameon=False)
     path = folder / "learning_curve.png"
     figure.savefig(path, dpi=130)
     return path
@@ -64,7 +65,6 @@ def finish_curve(axes: Axes, label: str) -> None:
     axes.set_xlim(left=0)
     axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 5))
     axes.grid(alpha=0.25)
-    axes.legend(frameon=False)
 
 
 def anchor_plot(diagnostics: Diagnostics, path: Path) -> None:
