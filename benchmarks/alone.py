@@ -64,7 +64,7 @@ def _repeated(product: Product) -> Work:
 
 
 def optimizer_work(algorithm: Algorithm) -> Work:
-    """Return a work that is the optimizer steps and averages over parameters of plain updates, and counts these.
+    """Return a work of optimizer steps and averages over parameters of plain updates; it counts updates.
 
     Models take their parameters for gradients. An algorithm with `policy_delay` passes over those of its
     critics alone in the updates between.
