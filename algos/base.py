@@ -142,6 +142,10 @@ class Algorithm:
         """Where the batches come from."""
         return Source()
 
+    def objection(self, batch: Batch) -> str:
+        """Return a sentence on what speaks against training on these transitions (N, ...), or nothing."""
+        return ""
+
     def init(self, key: Array, networks: Any, batch: Batch, updates: int) -> State:
         """Return the state before the first update.
 

@@ -73,6 +73,15 @@ class MOBILE(ModelBased, sac.SAC):
         """Rollouts without a penalty, with draws from the model."""
         return ImaginedRollouts(**vars(super().source), samples=self.samples)
 
+    def objection(self, batch: Batch) -> str:
+        """Object to rewards below zero where targets are kept above it."""
+        if not self.clamp_target or batch.reward.mean() >= 0:
+            return ""
+        return (
+            "Rewards are negative on average, but algo.clamp_target keeps values at 0 or above, as in the "
+            "published code. Set algo.clamp_target=false."
+        )
+
     def inconsistency(self, state: sac.State, imagined: Observation, key: Array) -> Array:
         """Return U (B,) of next states with leaves (samples, members, B, ...)."""
         actions, _ = squashed_sample(state.actor(imagined), key)

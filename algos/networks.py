@@ -165,8 +165,8 @@ class SquashedGaussianPolicy(nn.Module):
     def __call__(self, observation: Observation) -> tuple[Array, Array]:
         """Return mean and log standard deviation (..., A) before the tanh."""
         features = MLP(self.hidden)(self.encoder()(observation))
-        mean = nn.Dense(self.action_dim, kernel_init=orthogonal)(features)
-        log_std = nn.Dense(self.action_dim, kernel_init=orthogonal)(features)
+        both = nn.Dense(2 * self.action_dim, kernel_init=orthogonal)(features)
+        mean, log_std = jnp.split(both, 2, axis=-1)
         return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
 
 

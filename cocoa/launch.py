@@ -16,6 +16,7 @@ from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
+from cocoa.presets import none_for
 from cocoa.record import NoRecord, Record
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
@@ -65,9 +66,19 @@ def resume(
         if processes.leads():
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
-    dataset = dataset or load(config.dataset, config.env)
+    dataset = dataset or load(_kept(config.dataset, folder), config.env)
     _execute(config, _in_environment(dataset, config.env), folder)
     return folder
+
+
+def _kept(dataset: str, folder: Path) -> str:
+    """Return the name or path of a run's dataset. Raises RunError if it was made of arrays."""
+    if from_anywhere(dataset) != dataset:
+        raise RunError(
+            f"{folder} was trained on arrays that it does not keep ({dataset}). Hand over the same, in "
+            "Python: cocoa.resume(folder, dataset)."
+        )
+    return dataset
 
 
 def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
@@ -89,6 +100,8 @@ def _begin(config: Config, notes: Sequence[str]) -> Path:
     write_config(folder, config)
     if config.cocoa and config.algo.hidden != type(config.algo)().hidden:
         notes = [*notes, "algo.hidden has no effect with +cocoa: cocoa.hidden takes its place."]
+    if lack := none_for(config):
+        notes = [*notes, lack]
     for note in notes:
         Console(folder).say(note)
     return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import resources
@@ -25,7 +25,7 @@ class Preset:
     name: str
     """Of the file in configs/presets."""
     datasets: tuple[str, ...]
-    """Patterns of dataset names or Gymnasium ids, in lower case."""
+    """Patterns of dataset names or Gymnasium ids, in lower case; behind a "!", of those it is not for."""
     algo: str | None
     """The algorithm it is for; None for all."""
     source: str
@@ -41,9 +41,19 @@ class Preset:
         """The settings in Hydra's grammar."""
         return [f"{key}={json.dumps(value)}" for key, value in self.settings.items()]
 
+    def fits(self, names: Sequence[str]) -> bool:
+        """Return whether it is for what has these names."""
+        wanted = [pattern for pattern in self.datasets if not pattern.startswith("!")]
+        unwanted = [pattern[1:] for pattern in self.datasets if pattern.startswith("!")]
+        return _match(names, wanted) and not _match(names, unwanted)
+
     def without(self, keys: Container[str]) -> Preset:
         """Return what remains when nothing is set for `keys`."""
         return replace(self, settings={key: value for key, value in self.settings.items() if key not in keys})
+
+
+def _match(names: Sequence[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
 @functools.cache
@@ -72,9 +82,20 @@ def find_presets(algo: str, cocoa: bool, dataset: str, env: str | None) -> list[
     return [
         preset.without([] if models else [key for key in preset.settings if key.startswith("dynamics.")])
         for preset in load_presets()
-        if preset.algo in (None, algo)
-        and any(fnmatchcase(name, pattern) for name in names for pattern in preset.datasets)
+        if preset.algo in (None, algo) and preset.fits(names)
     ]
+
+
+def none_for(config: Config) -> str:
+    """Return a sentence if the algorithm has presets, but for other datasets than this one, else nothing."""
+    name = config.algo.name
+    here = find_presets(name, config.cocoa is not None, config.dataset, config.env)
+    if name not in {preset.algo for preset in load_presets()} - {preset.algo for preset in here}:
+        return ""
+    return (
+        f"No preset of {name} is for {Path(config.dataset).stem}: what was not given is at its default. "
+        "Those for other datasets stand in configs/presets."
+    )
 
 
 def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, list[Preset]]:

@@ -23,15 +23,20 @@ def find_termination(
         return Termination(RULES[family])
     if kind == "never" or (kind == "auto" and not dataset.terminals.any()):
         return Termination(never)
+    learnable = bool((dataset.terminals & dataset.next_observed).any())
+    if kind == "learned" and learnable:
+        return LearnedTermination(learn())
     if kind != "learned":
         raise ConfigError(
             f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would "
-            "go on beyond it. Set algo.termination=learned to learn it from the data, or =never if they do "
-            "not end, or add a rule with dynamics.termination.rule."
+            f"go on beyond it. {_advice(['learned to learn it from the data'] * learnable)}"
         )
-    if not (dataset.terminals & dataset.next_observed).any():
-        raise ConfigError(
-            f"algo.termination=learned is not possible: no transition of {dataset.name} ends an episode and "
-            "has a next observation (`next_observations` in the file). Set =known or =never."
-        )
-    return LearnedTermination(learn())
+    raise ConfigError(
+        f"algo.termination=learned is not possible: no transition of {dataset.name} ends an episode and has "
+        f"a next observation (`next_observations` in the file). {_advice(['known'] * (family in RULES))}"
+    )
+
+
+def _advice(settings: list[str]) -> str:
+    settings = [*settings, "never if they do not end"]
+    return f"Set algo.termination={', or ='.join(settings)}, or add a rule with dynamics.termination.rule."

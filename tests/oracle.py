@@ -62,7 +62,9 @@ def deterministic_action(params, observation):
 
 def squashed_distribution(params, observation):
     features = mlp(params["MLP_0"], encode(params, observation, None))
-    return dense(params["Dense_0"], features), np.clip(dense(params["Dense_1"], features), -5, 2)
+    both = dense(params["Dense_0"], features)
+    size = both.shape[-1] // 2
+    return both[:, :size], np.clip(both[:, size:], -5, 2)
 
 
 def level(params, values):

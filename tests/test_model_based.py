@@ -19,7 +19,7 @@ from conftest import (
 )
 from flax import struct
 
-from algos.base import World
+from algos.base import Batch, World
 from algos.combo import COMBO
 from algos.mobile import MOBILE, ImaginedBatch, ImaginedRollouts
 from algos.mopo import MOPO
@@ -85,6 +85,16 @@ def test_mobiles_inconsistency_equals_its_derivation(with_cocoa):
     expected = derived_inconsistency(s, b.imagined, KEY)
     assert expected.min() > 0.01
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_mobile_objects_to_negative_rewards_if_it_clamps():
+    def objection(clamp, *rewards):
+        batch = Batch(*[np.zeros(len(rewards))] * 5).replace(reward=np.array(rewards))
+        return MOBILE(clamp_target=clamp).objection(batch)
+
+    assert "algo.clamp_target=false" in objection(True, -3.0, 1.0)
+    assert not objection(True, -1.0, 3.0)
+    assert not objection(False, -3.0, 1.0)
 
 
 @pytest.mark.parametrize("clamp", [False, True])

@@ -186,16 +186,19 @@ def test_auto_is_never_where_data_without_terminals_are_all_that_is_known(world_
     assert world_of(dataset, "auto")[0].terminated == Termination(never)
 
 
-def test_an_unknown_end_is_refused(world_of):
+def test_an_unknown_end_is_refused_with_what_is_possible(world_of):
     for kind, terminals in (("auto", True), ("known", True), ("known", False)):
-        with pytest.raises(ConfigError, match=r"algo\.termination=learned"):
+        possible = "learned to learn it from the data, or =never" if terminals else "never"
+        with pytest.raises(ConfigError, match=rf"Set algo\.termination={possible} if they do not end"):
             world_of(make_dataset(terminals=terminals), kind)
 
 
 @pytest.mark.parametrize(("stored", "terminals"), [(False, True), (True, False)])
 def test_an_end_that_the_data_do_not_show_cannot_be_learned(world_of, stored, terminals):
-    with pytest.raises(ConfigError, match=r"arrays ends an episode.*`next_observations`"):
-        world_of(make_dataset(stored=stored, terminals=terminals), "learned")
+    for env, possible in ((None, "never"), (ENV, "known, or =never")):
+        told = rf"arrays ends an episode.*`next_observations`.*={possible} if they do not end"
+        with pytest.raises(ConfigError, match=told):
+            world_of(make_dataset(env, stored=stored, terminals=terminals), "learned")
 
 
 def test_a_simple_rule_is_learned(world_of):

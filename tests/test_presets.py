@@ -3,9 +3,11 @@
 import pytest
 
 from algos import REGISTRY
-from cocoa.presets import find_presets
+from cocoa.config import Config
+from cocoa.presets import find_presets, none_for
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
+FULL = "full-replay"
 PUBLISHED = {
     "mopo": (
         ("rollout_length", "penalty_weight"),
@@ -49,9 +51,30 @@ PUBLISHED = {
     "rebrac": (
         ("actor_penalty", "critic_penalty"),
         {
-            "halfcheetah": {MEDIUM: (0.001, 0.01), REPLAY: (0.01, 0.001), EXPERT: (0.01, 0.1)},
-            "hopper": {MEDIUM: (0.01, 0.01), REPLAY: (0.05, 0.5), EXPERT: (0.1, 0.01)},
-            "walker2d": {MEDIUM: (0.05, 0.1), REPLAY: (0.05, 0.01), EXPERT: (0.01, 0.01)},
+            "halfcheetah": {
+                "random": (0.001, 0.1),
+                MEDIUM: (0.001, 0.01),
+                REPLAY: (0.01, 0.001),
+                FULL: (0.001, 0.1),
+                EXPERT: (0.01, 0.1),
+                "expert": (0.01, 0.01),
+            },
+            "hopper": {
+                "random": (0.001, 0.01),
+                MEDIUM: (0.01, 0.01),
+                REPLAY: (0.05, 0.5),
+                FULL: (0.01, 0.01),
+                EXPERT: (0.1, 0.01),
+                "expert": (0.1, 0.1),
+            },
+            "walker2d": {
+                "random": (0.01, 0.0),
+                MEDIUM: (0.05, 0.1),
+                REPLAY: (0.05, 0.01),
+                FULL: (0.01, 0.01),
+                EXPERT: (0.01, 0.01),
+                "expert": (0.01, 0.5),
+            },
         },
     ),
 }
@@ -83,3 +106,23 @@ def test_settings_of_all_datasets_are_the_published_ones():
     layers = [256, 256, 256]
     networks = {"encoder_hidden": layers, "embedding": 32, "hidden": layers}
     assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
+
+
+def test_a_pattern_behind_an_exclamation_mark_excludes():
+    assert settings("mopo", "hopper-mixed")["updates"] == 3_000_000
+    assert settings("mopo", "hopper-demo")["updates"] == 40_000
+
+
+@pytest.mark.parametrize(
+    ("algo", "dataset", "told"),
+    [
+        ("mopo", "data/own.hdf5", True),
+        ("mopo", "hopper-medium-v2", False),
+        ("sac", "data/own.hdf5", False),
+        ("td3_bc", "data/own.hdf5", False),
+    ],
+)
+def test_that_no_preset_fits_is_told_where_an_algorithm_has_some(algo, dataset, told):
+    note = none_for(Config(REGISTRY[algo](), dataset=dataset))
+    assert note.startswith(f"No preset of {algo} is for own") == told
+    assert bool(note) == told

@@ -1,6 +1,8 @@
 """Tables and figures over runs, from folders that the real writers made."""
 
 import dataclasses
+import re
+import shutil
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from cocoa.report.__main__ import main
 from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.runs import create_run, write_config
+from cocoa.training.runs import create_run, read_config, write_config
 from cocoa.training.summary import read_summary, summarize, write_summary
+from dynamics.config import ENSEMBLES
 
 SCORES = {
     False: np.array([[10.0, 30.0], [20.0, 50.0], [15.0, 40.0], [5.0, 90.0]]),
@@ -70,6 +73,26 @@ def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert "| iql+cocoa | 100 | 1 | 60.0 | 60.0 | 40.0 |" in rows[1 - rows.index(plain)]
     assert "unfinished" in printed.err
     assert (tmp_path / "figures" / "hopper-demo.png").stat().st_size > 10_000
+
+
+def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    other = shutil.copytree(folder, folder.with_name("other"))
+    config = read_config(other)
+
+    def labels(**changes):
+        write_config(other, dataclasses.replace(config, seeds=(4, 5, 6, 7), **changes))
+        record = (folder / "metrics.csv").read_text()
+        moved = re.sub(r"^(\d+),(\d)", lambda m: f"{m[1]},{int(m[2]) + 4}", record, flags=re.MULTILINE)
+        (other / "metrics.csv").write_text(moved)
+        main([str(runs), "--out", str(tmp_path)])
+        return re.findall(r"\| (iql .*?|iql) \| 100 \| (\d)", capsys.readouterr().out)
+
+    assert labels(dynamics=ENSEMBLES["quick"]) == [("iql", "8")]
+    assert sorted(labels(algo=IQL(hidden=(32, 64)))) == [
+        ("iql algo.hidden=[256,256]", "4"),
+        ("iql algo.hidden=[32,64]", "4"),
+    ]
 
 
 def test_what_is_inside_of_a_run_is_no_run(runs, tmp_path, capsys):

@@ -16,6 +16,7 @@ import pytest
 from algos import REGISTRY
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
 from cocoa.errors import ConfigError, RunError
+from cocoa.launch import resume
 from cocoa.training.runs import (
     Console,
     checkpoint_path,
@@ -250,3 +251,11 @@ def test_a_screen_without_greek_stops_nothing(tmp_path):
     assert output.startswith(b"first ?\n")
     assert output.endswith(b"third\n")
     assert "first Δ" in (tmp_path / "log.txt").read_text(encoding="utf-8")
+
+
+def test_a_run_of_arrays_asks_for_them_when_it_is_resumed(config):
+    config = dataclasses.replace(config, dataset="arrays")
+    folder = create_run(config)
+    write_config(folder, config)
+    with pytest.raises(RunError, match=r"arrays that it does not keep.*cocoa\.resume\(folder, dataset\)"):
+        resume(folder)

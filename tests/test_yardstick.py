@@ -15,16 +15,11 @@ from benchmarks import pytorch  # noqa: E402
 UPDATES = 6
 
 
-def dense(*layers):
-    """The parameters of layers side by side, in PyTorch's order."""
-    kernel = np.concatenate([layer["kernel"] for layer in layers], axis=1)
-    return [kernel.T, np.concatenate([layer["bias"] for layer in layers])]
-
-
 def mlp(params):
-    """A network's parameters in PyTorch's order, all its heads as one layer."""
-    hidden, heads = params["MLP_0"], [params[name] for name in sorted(params) if name.startswith("Dense")]
-    return [array for name in sorted(hidden) for array in dense(hidden[name])] + dense(*heads)
+    """A network's parameters in PyTorch's order."""
+    hidden = params["MLP_0"]
+    layers = [*(hidden[name] for name in sorted(hidden)), params["Dense_0"]]
+    return [array for layer in layers for array in (layer["kernel"].T, layer["bias"])]
 
 
 def critics(params):

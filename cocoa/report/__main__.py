@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from cocoa.anchors import needs
 from cocoa.config import Config, to_dict
 from cocoa.errors import RunError, UserError
 from cocoa.files import write_error
@@ -24,7 +25,7 @@ from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import read_metrics
 from cocoa.training.runs import method, read_config
 from cocoa.training.summary import read_summary
-from cocoa.typed import leaves
+from cocoa.typed import leaves, literal
 
 _NOT_THE_EXPERIMENT = {
     *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),
@@ -58,7 +59,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
-        return {"dataset": self.summary["dataset_sha256"][:8], **dict(leaves(fields))}
+        bearing = {name: x for name, x in leaves(fields) if not name.startswith(_idle(self.config))}
+        return {"dataset": self.summary["dataset_sha256"][:8], **bearing}
 
     @property
     def unit(self) -> str:
@@ -160,6 +162,19 @@ def read_run(folder: Path) -> Run:
     return Run(folder, config, summary, curves)
 
 
+def _idle(config: Config) -> tuple[str, ...]:
+    """Return how the names of fields begin that have no effect in such a run."""
+    cocoa, idle = config.cocoa, ()
+    sought = cocoa is not None and needs(cocoa.variant) == "models"
+    if cocoa:
+        idle += ("algo.hidden",)
+    if not sought:
+        idle += ("cocoa.seeker.", "cocoa.rollout_")
+    if not sought and not config.algo.members:
+        idle += ("dynamics.",)
+    return idle
+
+
 def _unit(summary: Mapping[str, Any]) -> str:
     return "return" if summary["score"] is None else "score"
 
@@ -189,7 +204,7 @@ def _label(members: list[Run], likes: list[list[Run]]) -> str:
     """Return the method with the settings that tell these runs from the others of dataset and method."""
     own, others = members[0].settings, [group[0].settings for group in likes]
     telling = [
-        f"{name}={value}"
+        f"{name}={literal(value)}"
         for name, value in own.items()
         if name != "updates" and any(other.get(name) != value for other in others)
     ]
