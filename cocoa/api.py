@@ -13,7 +13,7 @@ from cocoa.config import CocoaConfig, Config, cocoa_variant, seeds_of
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
 from cocoa.policy import Policy, load_policy
-from cocoa.presets import with_presets
+from cocoa.presets import told, with_presets
 from cocoa.typed import check_choice, suggest
 from dynamics.config import ENSEMBLES
 
@@ -54,8 +54,7 @@ def fit(
             raise ConfigError(f"There is no field {field}.{suggest(field, known)}")
     config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
     config, presets = with_presets(config, fields)
-    notes = [f"Preset {preset.name}: {preset}" for preset in presets]
-    return load_policy(launch.run(config, arrays, notes))
+    return load_policy(launch.run(config, arrays, told(config, presets)))
 
 
 def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:

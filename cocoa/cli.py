@@ -20,6 +20,7 @@ from cocoa.compose import compose, expand, parse, rewrite
 from cocoa.config import Config, to_dict
 from cocoa.errors import ConfigError, UserError
 from cocoa.help import help_text
+from cocoa.presets import told
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -82,7 +83,7 @@ def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
     from cocoa import launch  # slow to import, and not needed to tell that the configuration is wrong
 
-    launch.run(config, notes=[f"Preset {preset.name}: {preset}" for preset in presets])
+    launch.run(config, notes=told(config, presets))
 
 
 def _resume(arguments: Sequence[str]) -> None:
@@ -107,8 +108,8 @@ def _show(overrides: Sequence[str]) -> None:
     """Print the whole configuration as a YAML document."""
     config, presets = compose(overrides)
     print("---")
-    for preset in presets:
-        print(f"# Preset {preset.name}: {preset}")
+    for line in told(config, presets):
+        print(f"# {line}")
     print(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))), end="")
 
 

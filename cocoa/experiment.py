@@ -49,7 +49,7 @@ class Experiment:
             if config.algo.next_actions:
                 batch = with_next_actions(batch, self.episodes)
         record.say(self._describe_data())
-        if objection := config.algo.objection(batch):
+        if record.step == 0 and (objection := config.algo.objection(batch)):
             record.say(f"Warning: {objection}")
         record.summarize("running")
         store = Store(config.cache_dir, Progress(record.say, self.stopper))

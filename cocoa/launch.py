@@ -16,7 +16,6 @@ from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
-from cocoa.presets import none_for
 from cocoa.record import NoRecord, Record
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
@@ -66,19 +65,20 @@ def resume(
         if processes.leads():
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
-    dataset = dataset or load(_kept(config.dataset, folder), config.env)
+    if dataset is None:
+        if not _loadable(config.dataset):
+            raise RunError(
+                f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
+                "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
+            )
+        dataset = load(config.dataset, config.env)
     _execute(config, _in_environment(dataset, config.env), folder)
     return folder
 
 
-def _kept(dataset: str, folder: Path) -> str:
-    """Return the name or path of a run's dataset. Raises RunError if it was made of arrays."""
-    if from_anywhere(dataset) != dataset:
-        raise RunError(
-            f"{folder} was trained on arrays that it does not keep ({dataset}). Hand over the same, in "
-            "Python: cocoa.resume(folder, dataset)."
-        )
-    return dataset
+def _loadable(dataset: str) -> bool:
+    """Tell whether a run's dataset is a known name or a path, as it is unless it was given as an object."""
+    return from_anywhere(dataset) == dataset
 
 
 def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
@@ -100,8 +100,6 @@ def _begin(config: Config, notes: Sequence[str]) -> Path:
     write_config(folder, config)
     if config.cocoa and config.algo.hidden != type(config.algo)().hidden:
         notes = [*notes, "algo.hidden has no effect with +cocoa: cocoa.hidden takes its place."]
-    if lack := none_for(config):
-        notes = [*notes, lack]
     for note in notes:
         Console(folder).say(note)
     return folder
@@ -133,7 +131,10 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
             processes.meet()
         except Interrupted:
             record.close("interrupted")
-            say(f"Stopped; everything is saved. Go on with: python train.py resume={folder}")
+            command = f"python train.py resume={folder}"
+            if not _loadable(config.dataset):
+                command = f'cocoa.resume("{folder}", dataset)'
+            say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
         except BaseException:
             with contextlib.suppress(

@@ -41,6 +41,11 @@ class Preset:
         """The settings in Hydra's grammar."""
         return [f"{key}={json.dumps(value)}" for key, value in self.settings.items()]
 
+    @property
+    def special(self) -> bool:
+        """Whether it is for datasets one by one, not for all of some kind."""
+        return not any("*" in pattern for pattern in self.datasets)
+
     def fits(self, names: Sequence[str]) -> bool:
         """Return whether it is for what has these names."""
         wanted = [pattern for pattern in self.datasets if not pattern.startswith("!")]
@@ -73,11 +78,8 @@ def load_presets() -> tuple[Preset, ...]:
 
 
 def find_presets(algo: str, cocoa: bool, dataset: str, env: str | None) -> list[Preset]:
-    """Return the presets that apply, in order, without settings of models where a run has none.
-
-    A path counts by the name of its file, and D4RL's files (hopper_medium-v2.hdf5) by D4RL's names.
-    """
-    names = [Path(name).stem.lower().replace("_", "-") for name in (dataset, env) if name]
+    """Return the presets that apply, in order, without settings of models where a run has none."""
+    names = _names(dataset, env)
     models = cocoa or REGISTRY[algo].members > 0
     return [
         preset.without([] if models else [key for key in preset.settings if key.startswith("dynamics.")])
@@ -86,16 +88,25 @@ def find_presets(algo: str, cocoa: bool, dataset: str, env: str | None) -> list[
     ]
 
 
-def none_for(config: Config) -> str:
-    """Return a sentence if the algorithm has presets, but for other datasets than this one, else nothing."""
-    name = config.algo.name
-    here = find_presets(name, config.cocoa is not None, config.dataset, config.env)
-    if name not in {preset.algo for preset in load_presets()} - {preset.algo for preset in here}:
-        return ""
-    return (
-        f"No preset of {name} is for {Path(config.dataset).stem}: what was not given is at its default. "
-        "Those for other datasets stand in configs/presets."
-    )
+def _names(dataset: str, env: str | None) -> list[str]:
+    """Return what patterns are compared with.
+
+    A path counts by the name of its file, and D4RL's files (hopper_medium-v2.hdf5) by D4RL's names.
+    """
+    return [Path(name).stem.lower().replace("_", "-") for name in (dataset, env) if name]
+
+
+def told(config: Config, applied: Sequence[Preset]) -> list[str]:
+    """Return what a run says of its presets, and of settings that its algorithm has for other datasets."""
+    lines = [f"Preset {preset.name}: {preset}" for preset in applied]
+    special = [preset for preset in load_presets() if preset.algo == config.algo.name and preset.special]
+    if special and not any(preset.fits(_names(config.dataset, config.env)) for preset in special):
+        fields = sorted({field for preset in special for field in preset.settings})
+        lines.append(
+            f"No preset is for {config.algo.name} on {Path(config.dataset).stem}: where they were not given, "
+            f"{', '.join(fields)} are at their defaults. configs/presets has them for other datasets."
+        )
+    return lines
 
 
 def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, list[Preset]]:

@@ -23,20 +23,27 @@ def find_termination(
         return Termination(RULES[family])
     if kind == "never" or (kind == "auto" and not dataset.terminals.any()):
         return Termination(never)
-    learnable = bool((dataset.terminals & dataset.next_observed).any())
-    if kind == "learned" and learnable:
+    shown = (dataset.terminals & dataset.next_observed).any()
+    if kind == "learned" and shown:
         return LearnedTermination(learn())
-    if kind != "learned":
-        raise ConfigError(
-            f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would "
-            f"go on beyond it. {_advice(['learned to learn it from the data'] * learnable)}"
-        )
-    raise ConfigError(
-        f"algo.termination=learned is not possible: no transition of {dataset.name} ends an episode and has "
-        f"a next observation (`next_observations` in the file). {_advice(['known'] * (family in RULES))}"
+    if kind == "learned" and family in RULES:
+        raise ConfigError(f"{_not_shown(dataset)} Set algo.termination=known.")
+    unknown = (
+        f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would go "
+        "on beyond it."
     )
+    add = "add a rule with dynamics.termination.rule"
+    if shown:
+        advice = f"Set algo.termination=learned to learn it from the data, or {add}."
+    elif dataset.terminals.any():
+        advice = f"{_not_shown(dataset)} Store them, or {add}."
+    else:
+        advice = f"Set algo.termination=never if they do not end, as in the data, or {add}."
+    raise ConfigError(f"{unknown} {advice}")
 
 
-def _advice(settings: list[str]) -> str:
-    settings = [*settings, "never if they do not end"]
-    return f"Set algo.termination={', or ='.join(settings)}, or add a rule with dynamics.termination.rule."
+def _not_shown(dataset: Dataset) -> str:
+    return (
+        f"It cannot be learned from {dataset.name}: no transition there ends an episode and has a next "
+        "observation (`next_observations` in the file)."
+    )

@@ -99,3 +99,17 @@ def log_density(action, mean, log_std):
 def log_density_of_unsquashed(u, mean, log_std):
     """Log-density of tanh(u), given u: its derivative is 1 / cosh²(u)."""
     return np.sum(scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) + 2 * np.log(np.cosh(u)), axis=-1)
+
+
+def proposals(params, observations, key, samples):
+    """CQL's actions (3 samples, B, A) and log-densities (3 samples, B): uniform, then in two observations."""
+    keys = jax.random.split(key, 3)
+    means, log_stds = zip(*(squashed_distribution(params, one) for one in observations), strict=True)
+    shape = (samples, *means[0].shape)
+    uniform = np.asarray(jax.random.uniform(keys[0], shape, minval=-1.0, maxval=1.0), np.float64)
+    actions, densities = [uniform], [np.full(shape[:-1], -shape[-1] * np.log(2))]
+    for mean, log_std, one in zip(means, log_stds, keys[1:], strict=True):
+        u = mean + np.exp(log_std) * np.asarray(jax.random.normal(one, shape), np.float64)
+        actions.append(np.tanh(u))
+        densities.append(log_density_of_unsquashed(u, mean, log_std))
+    return np.concatenate(actions), np.concatenate(densities)

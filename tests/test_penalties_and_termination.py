@@ -186,19 +186,28 @@ def test_auto_is_never_where_data_without_terminals_are_all_that_is_known(world_
     assert world_of(dataset, "auto")[0].terminated == Termination(never)
 
 
-def test_an_unknown_end_is_refused_with_what_is_possible(world_of):
-    for kind, terminals in (("auto", True), ("known", True), ("known", False)):
-        possible = "learned to learn it from the data, or =never" if terminals else "never"
-        with pytest.raises(ConfigError, match=rf"Set algo\.termination={possible} if they do not end"):
-            world_of(make_dataset(terminals=terminals), kind)
+LEARN = r"is not known.*\. Set algo\.termination=learned .*, or add a rule"
+NEVER = r"is not known.*\. Set algo\.termination=never if .*, or add a rule"
+STORE = r"is not known.*`next_observations`.*\. Store them, or add a rule"
+KNOWN = r"^It cannot be learned.*`next_observations`.*termination=known\.$"
 
 
-@pytest.mark.parametrize(("stored", "terminals"), [(False, True), (True, False)])
-def test_an_end_that_the_data_do_not_show_cannot_be_learned(world_of, stored, terminals):
-    for env, possible in ((None, "never"), (ENV, "known, or =never")):
-        told = rf"arrays ends an episode.*`next_observations`.*={possible} if they do not end"
-        with pytest.raises(ConfigError, match=told):
-            world_of(make_dataset(env, stored=stored, terminals=terminals), "learned")
+@pytest.mark.parametrize(
+    ("kind", "env", "stored", "terminals", "advice"),
+    [
+        ("auto", None, True, True, LEARN),
+        ("known", None, True, True, LEARN),
+        ("known", None, True, False, NEVER),
+        ("auto", None, False, True, STORE),
+        ("learned", None, False, True, STORE),
+        ("learned", None, True, False, NEVER),
+        ("learned", ENV, False, True, KNOWN),
+        ("learned", ENV, True, False, KNOWN),
+    ],
+)
+def test_an_end_that_is_not_to_be_had_is_refused_with_what_is(world_of, kind, env, stored, terminals, advice):
+    with pytest.raises(ConfigError, match=advice):
+        world_of(make_dataset(env, stored=stored, terminals=terminals), kind)
 
 
 def test_a_simple_rule_is_learned(world_of):

@@ -4,7 +4,7 @@ import pytest
 
 from algos import REGISTRY
 from cocoa.config import Config
-from cocoa.presets import find_presets, none_for
+from cocoa.presets import find_presets, told, with_presets
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
 FULL = "full-replay"
@@ -96,8 +96,8 @@ def test_settings_by_dataset_are_the_published_ones(algo):
     fields, tasks = PUBLISHED[algo]
     for robot, datasets in tasks.items():
         for dataset, values in datasets.items():
-            found = REGISTRY[algo]().__dict__ | settings(algo, f"{robot}-{dataset}-v2", "algo.")
-            assert tuple(found[field] for field in fields) == values, f"{robot}-{dataset}"
+            found = settings(algo, f"{robot}-{dataset}-v2", "algo.")
+            assert tuple(found.get(field, True) for field in fields) == values, f"{robot}-{dataset}"
 
 
 def test_settings_of_all_datasets_are_the_published_ones():
@@ -114,15 +114,20 @@ def test_a_pattern_behind_an_exclamation_mark_excludes():
 
 
 @pytest.mark.parametrize(
-    ("algo", "dataset", "told"),
+    ("algo", "dataset", "env", "lacks"),
     [
-        ("mopo", "data/own.hdf5", True),
-        ("mopo", "hopper-medium-v2", False),
-        ("sac", "data/own.hdf5", False),
-        ("td3_bc", "data/own.hdf5", False),
+        ("mopo", "data/own.hdf5", None, True),
+        ("mopo", "data/own.hdf5", "Hopper-v4", True),
+        ("mopo", "halfcheetah-random-v2", None, True),
+        ("mopo", "hopper-medium-v2", None, False),
+        ("cql", "hopper-demo", None, False),
+        ("sac", "data/own.hdf5", None, False),
+        ("td3_bc", "data/own.hdf5", None, False),
     ],
 )
-def test_that_no_preset_fits_is_told_where_an_algorithm_has_some(algo, dataset, told):
-    note = none_for(Config(REGISTRY[algo](), dataset=dataset))
-    assert note.startswith(f"No preset of {algo} is for own") == told
-    assert bool(note) == told
+def test_what_a_run_says_of_its_presets(algo, dataset, env, lacks):
+    config, presets = with_presets(Config(REGISTRY[algo](), dataset=dataset, env=env))
+    lines = told(config, presets)
+    assert [line.startswith("Preset ") for line in lines] == [True] * len(presets) + [False] * lacks
+    if lacks:
+        assert "where they were not given, algo.penalty_weight, algo.rollout_length are at" in lines[-1]

@@ -12,7 +12,7 @@ from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset
 from cocoa.diagnostics import Diagnostics
-from cocoa.report.__main__ import main
+from cocoa.report.__main__ import Run, main
 from cocoa.report.plots import anchor_plot, learning_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
@@ -89,10 +89,30 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
         return re.findall(r"\| (iql .*?|iql) \| 100 \| (\d)", capsys.readouterr().out)
 
     assert labels(dynamics=ENSEMBLES["quick"]) == [("iql", "8")]
+    assert labels(eval_every=70) == [("iql eval_every=5000", "4"), ("iql eval_every=70", "4")]
     assert sorted(labels(algo=IQL(hidden=(32, 64)))) == [
         ("iql algo.hidden=[256,256]", "4"),
         ("iql algo.hidden=[32,64]", "4"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("variant", "idle", "bearing"),
+    [
+        ("seek", {"candidates": 8, "noise": 0.5}, {"horizon": 3, "rollout_scale": 0.1}),
+        ("nearest", {"rollout_scale": 0.1, "noise": 0.5}, {"horizon": 3, "candidates": 8}),
+        ("self-noise", {"horizon": 3, "candidates": 8, "rollout_length": 1}, {"noise": 0.5}),
+        ("zero", {"horizon": 3, "candidates": 8, "rollout_length": 1, "noise": 0.5}, {"embedding": 3}),
+    ],
+)
+def test_settings_are_the_fields_that_a_variant_uses(variant, idle, bearing, tmp_path):
+    def settings(hidden=(256, 256), **changes):
+        config = Config(algo=IQL(hidden=hidden), cocoa=CocoaConfig(variant=variant, **changes))
+        return Run(tmp_path, config, {"dataset_sha256": ""}, {}).settings
+
+    assert settings(**idle) == settings(hidden=(7,)) == settings()
+    for field, value in bearing.items():
+        assert settings(**{field: value}) != settings()
 
 
 def test_what_is_inside_of_a_run_is_no_run(runs, tmp_path, capsys):

@@ -253,9 +253,9 @@ def test_a_screen_without_greek_stops_nothing(tmp_path):
     assert "first Δ" in (tmp_path / "log.txt").read_text(encoding="utf-8")
 
 
-def test_a_run_of_arrays_asks_for_them_when_it_is_resumed(config):
+def test_a_run_of_a_dataset_that_was_an_object_asks_for_it_when_it_is_resumed(config):
     config = dataclasses.replace(config, dataset="arrays")
     folder = create_run(config)
     write_config(folder, config)
-    with pytest.raises(RunError, match=r"arrays that it does not keep.*cocoa\.resume\(folder, dataset\)"):
+    with pytest.raises(RunError, match=r"dataset \(arrays\) as an object.*cocoa\.resume\(folder, dataset\)"):
         resume(folder)

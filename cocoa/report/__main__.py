@@ -59,7 +59,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
-        bearing = {name: x for name, x in leaves(fields) if not name.startswith(_idle(self.config))}
+        idle = _idle(self.config)
+        bearing = {name: value for name, value in leaves(fields) if not name.startswith(idle)}
         return {"dataset": self.summary["dataset_sha256"][:8], **bearing}
 
     @property
@@ -164,15 +165,18 @@ def read_run(folder: Path) -> Run:
 
 def _idle(config: Config) -> tuple[str, ...]:
     """Return how the names of fields begin that have no effect in such a run."""
-    cocoa, idle = config.cocoa, ()
-    sought = cocoa is not None and needs(cocoa.variant) == "models"
-    if cocoa:
-        idle += ("algo.hidden",)
-    if not sought:
-        idle += ("cocoa.seeker.", "cocoa.rollout_")
-    if not sought and not config.algo.members:
-        idle += ("dynamics.",)
-    return idle
+    variant = config.cocoa.variant if config.cocoa else None
+    sought = variant is not None and needs(variant) == "models"
+    bears = {
+        "algo.hidden": variant is None,
+        "dynamics.": sought or config.algo.members > 0,
+        "cocoa.seeker.": sought,
+        "cocoa.rollout_": sought,
+        "cocoa.horizon": sought or variant == "nearest",
+        "cocoa.candidates": variant == "nearest",
+        "cocoa.noise": variant == "self-noise",
+    }
+    return tuple(name for name, has_effect in bears.items() if not has_effect)
 
 
 def _unit(summary: Mapping[str, Any]) -> str:
