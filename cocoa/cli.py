@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -163,7 +164,9 @@ def _call(command: Sequence[str]) -> int:
         if child is not None and number == signal.SIGTERM:  # Ctrl-C it gets from the terminal
             child.terminate()
 
-    before = [signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)]
+    # Elsewhere than in the main thread, where a launcher may call this, Python handles no signals.
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
     try:
         child = subprocess.Popen(command)
         if stopped:  # before the child was known
@@ -171,7 +174,7 @@ def _call(command: Sequence[str]) -> int:
         status = child.wait()
         return INTERRUPTED if stopped else status
     finally:
-        for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 
@@ -181,7 +184,10 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str]) -> None:
 
     def job(_: DictConfig) -> None:
         command = [*program, *HydraConfig.get().overrides.task]
-        if status := subprocess.call(command):
+        status = _call(command)
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        if status:
             raise CompactHydraException(f"Exit status {status}: {shlex.join(command)}")
 
     sys.argv[1:] = [*flags, *map(rewrite, overrides)]

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -393,15 +394,21 @@ def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Pa
     assert "Traceback" not in done.stderr
 
 
-def test_a_stopped_multirun_stops_its_job_and_starts_no_other(tmp_path: Path):
-    """SIGTERM to both, as schedulers send it: the job saves, and can be gone on with."""
+Kill = Callable[[int, int], None]
+
+
+@pytest.mark.parametrize(("launcher", "kill"), [([], os.killpg), (["hydra/launcher=basic"], os.kill)])
+def test_a_stopped_multirun_stops_its_job_and_starts_no_other(
+    launcher: list[str], kill: Kill, tmp_path: Path
+):
+    """SIGTERM, to both or the first alone, as schedulers send it: the job saves, and can be gone on with."""
     short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
-    command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short]
+    command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short, *launcher]
     pipe = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipe) as run:
         assert run.stdout is not None
         said = next(line for line in run.stdout if "Training on" in line)
-        os.killpg(run.pid, signal.SIGTERM)
+        kill(run.pid, signal.SIGTERM)
         assert "Stopped; everything is saved" in run.stdout.read()
     assert "1 seed" in said
     assert run.returncode == 130
