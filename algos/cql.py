@@ -38,7 +38,8 @@ class CQL(sac.SAC):
     constant log 3n: n each from the uniform distribution, from π(s) and from π(s'), all taken as actions in
     s, with log-densities log μ_k. With `lagrange` the weight is multiplied by a learned β ≥ 0 that holds w
     times the bracket, the *gap*, at τ: L(β) = -β (w gap - τ), with the critics' mean gap, as the authors'
-    code has it (w is 1 in the paper's).
+    code has it (w is 1 in the paper's). That code also clones the data in the policy's first 40,000 updates,
+    which is left out here, as in OfflineRL-Kit's.
     """
 
     hidden: tuple[int, ...] = (256, 256, 256)

@@ -80,6 +80,6 @@ def resume(
 ) -> Policy:
     """Go on with a run that was cut, and return its policy.
 
-    `dataset` is needed if it was made of arrays; `devices` may be other than before.
+    `dataset` is needed if the run was given a `Dataset`; `devices` may be other than before.
     """
     return load_policy(launch.resume(os.fspath(folder), dataset, devices))

@@ -130,6 +130,8 @@ def _multirun(overrides: Sequence[str]) -> int:
         print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
         status = _call([sys.executable, sys.argv[0], *job])
         if status == INTERRUPTED:
+            for later in jobs[number:]:
+                print(f"Not started: {shlex.join(later)}", file=sys.stderr)
             return INTERRUPTED
         if status:
             failed.append(shlex.join(job))

@@ -82,7 +82,10 @@ def choose(choices: Sequence[Override]) -> dict[str, Any]:
 
 
 def expand(arguments: Sequence[str]) -> list[list[str]]:
-    """Return the arguments of each job of a multirun: every combination of the values given with commas."""
+    """Return the arguments of each job of a multirun: every combination of the values given with commas.
+
+    What is said of anchors is left out of the jobs that have none, so that these are not repeated for it.
+    """
     alternatives = []
     for override in parse(arguments):
         if not override.is_sweep_override():
@@ -94,7 +97,15 @@ def expand(arguments: Sequence[str]) -> list[list[str]]:
             raise ConfigError(
                 f"{override.input_line} is a range without steps; give values, such as 0.7,0.9."
             )
-    return [list(job) for job in itertools.product(*alternatives)]
+    jobs = [_without_idle(job) for job in itertools.product(*alternatives)]
+    return [list(job) for job in dict.fromkeys(jobs)]
+
+
+def _without_idle(job: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a job's arguments, and none of the fields of `cocoa` if it is one of `+cocoa=none`."""
+    if "cocoa=none" not in job:
+        return job
+    return tuple(argument for argument in job if not argument.startswith("cocoa."))
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:

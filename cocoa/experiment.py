@@ -57,6 +57,8 @@ class Experiment:
         stream = too_large(batch, config) if config.stream is None else config.stream
         given = config, self.episodes, batch, scaling, store, record.preparation_stage
         prepared = prepare_run(*given, on_host=stream)
+        if prepared.world:
+            record.say(f"Rule by which model rollouts end: {prepared.world.terminated}")
         record.keep_senses(Senses(prepared.observe, scaling), prepared.world)
         if record.step == 0:
             with record.stage("diagnostics"):

@@ -79,6 +79,10 @@ class Termination:
         """Return which transitions are terminal, (...)."""
         return self.rule(state, action, next_state)
 
+    def __str__(self) -> str:
+        """Name the rule."""
+        return f"{self.rule.__name__} ({self.rule.__doc__})"
+
 
 @struct.dataclass
 class LearnedTermination:
@@ -89,6 +93,10 @@ class LearnedTermination:
     def __call__(self, state: Array, action: Array, next_state: Array) -> Array:
         """Return which transitions are terminal, (...)."""
         return self.ensemble.mean(jnp.concatenate([state, action, next_state], axis=-1))[..., 0] > 0.5
+
+    def __str__(self) -> str:
+        """Name the rule."""
+        return "learned from the data"
 
 
 def termination_data(

@@ -382,6 +382,11 @@ def test_multirun_is_every_combination():
         for seeds in ("[1,2]", "[3]")
     ]
     assert [configure(*job).cocoa is None for job in expand(["+cocoa=none,zero"])] == [True, False]
+    assert expand(["+cocoa=none,zero", "cocoa.horizon=1,3", "seeds=2"]) == [
+        ["cocoa=none", "seeds=2"],
+        ["cocoa=zero", "cocoa.horizon=1", "seeds=2"],
+        ["cocoa=zero", "cocoa.horizon=3", "seeds=2"],
+    ]
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=basic"]])

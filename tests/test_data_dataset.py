@@ -1,6 +1,7 @@
 """What becomes of flat arrays: transitions, episodes and returns, against a row-by-row oracle."""
 
 import hashlib
+import warnings
 from pathlib import Path
 
 import gymnasium
@@ -338,3 +339,28 @@ def test_rows_that_were_shuffled_are_told():
         UserWarning, match="If the rows were shuffled, returns and scores of episodes mean nothing"
     ):
         Dataset.from_arrays(**{name: column[order] for name, column in columns.items()})
+
+
+@pytest.mark.parametrize(
+    ("lengths", "told"), [([200, 200], True), ([200, 150], False), ([200] + [30] * 15, False)]
+)
+def test_terminals_at_the_time_limit_are_told(lengths, told):
+    rows = sum(lengths)
+    terminals = np.zeros(rows)
+    terminals[np.cumsum(lengths) - 1] = 1
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        Dataset.from_arrays(
+            observations=np.random.default_rng(0).normal(size=(rows, 3)),
+            actions=np.zeros((rows, 1)),
+            rewards=np.zeros(rows),
+            terminals=terminals,
+            env="Pendulum-v1",
+        )
+    assert ["terminals are step 200 of an episode" in str(one.message) for one in caught] == [True] * told
+
+
+def test_a_dataset_tells_its_size_not_its_numbers():
+    assert repr(load("hopper-demo")) == (
+        "<Dataset hopper-demo: 98,766 transitions, 800 episodes, mean return 349.6, environment Hopper-v4>"
+    )

@@ -28,7 +28,7 @@ from cocoa.errors import DataError
 from cocoa.serialization import digest
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Transitions in time order, the rows of an episode consecutive; NumPy arrays in the environment's units.
 
@@ -63,6 +63,13 @@ class Dataset:
     """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
     uncut: bool
     """Whether only terminals ended episodes, since neither the data nor an environment told a time limit."""
+
+    def __repr__(self) -> str:
+        """Tell the size and what the behaviour earned."""
+        return (
+            f"<Dataset {self.name}: {len(self.rewards):,} transitions, {len(self.complete):,} episodes, mean "
+            f"return {self.behaviour_return:.1f}, environment {self.env}>"
+        )
 
     @classmethod
     def from_arrays(
@@ -209,6 +216,7 @@ def _transitions(
     timeouts = _timeouts(columns, terminals, breaks, time_limit)
     ends = terminals | timeouts | breaks
     episodes = (np.cumsum(ends) - ends).astype(np.int32)
+    _check_terminals(np.bincount(episodes)[terminals[ends]], source, time_limit)
     per_episode = {
         "complete": (terminals | timeouts)[ends],
         "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
@@ -232,6 +240,18 @@ def _transitions(
     per_row = {key: column[kept] for key, column in per_row.items()}
     following = observations[np.where(terminals[kept], kept, kept + 1)]
     return per_episode | per_row | {"next_observations": following, "next_observed": ~per_row["terminals"]}
+
+
+def _check_terminals(lengths: np.ndarray, source: str, time_limit: int | None) -> None:
+    """Warn if many of the episodes that a terminal ends, of these lengths, are as long as the time limit."""
+    cut = 0 if time_limit is None else int((lengths == time_limit).sum())
+    if cut > 1 and 10 * cut >= len(lengths):
+        warnings.warn(
+            f"{source}: {cut:,} of {len(lengths):,} terminals are step {time_limit} of an episode, where its "
+            "environment's time limit cuts it. If that is what they are, store them as timeouts and not as "
+            "terminals: the value of a terminal's next state is taken for zero.",
+            stacklevel=5,
+        )
 
 
 def _breaks(observations: np.ndarray, next_observations: np.ndarray | None) -> np.ndarray:

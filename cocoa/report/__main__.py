@@ -33,6 +33,9 @@ _NOT_THE_EXPERIMENT = {
 }
 """Fields in which runs may differ and their seeds are still samples of the same thing."""
 
+_LINES = [line for line in ("-", "--", ":", "-.") for _ in range(10)]
+"""Line styles of the figure, each for all colours."""
+
 _NEEDED = {
     *(f"{unit}{span}" for unit in ("score", "return") for span in ("", "_last10")),
     *("behaviour_score", "behaviour_return", "dataset_sha256"),
@@ -118,10 +121,11 @@ def report(folders: list[Path], out: Path) -> None:
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
     groups = grouped(runs)
     for group in groups:
-        if repeats := sum(len(run.config.seeds) for run in group.runs) - len(group.seeds):
-            print(
-                f"Left out, {repeats} repeats of seeds that another run has: {group.label}", file=sys.stderr
-            )
+        for run in group.runs:
+            used = sum(one is run for one, _ in group.seeds.values())
+            if repeats := len(run.config.seeds) - used:
+                told = f"{repeats} of its seeds are in a later run of the same settings"
+                print(f"Left out: {run.folder}: {told}", file=sys.stderr)
     print(table(groups))
     for dataset in sorted({run.place[0] for run in runs}):
         path = out / f"{dataset}.png"
@@ -237,9 +241,9 @@ def draw(groups: list[Group], path: Path) -> None:
     figure = Figure(layout="constrained")
     axes = figure.add_subplot()
     colors = colormaps["tab10"].colors  # type: ignore[attr-defined]
-    for color, group in zip(colors * 9, groups, strict=False):
+    for color, line, group in zip(colors * 4, _LINES, groups, strict=False):
         label = "\n".join(textwrap.wrap(group.label, 60, subsequent_indent="  "))
-        draw_curve(axes, *group.curve(), label, color, each_seed=len(groups) == 1)
+        draw_curve(axes, *group.curve(), label, color, line, each_seed=len(groups) == 1)
     run = groups[0].runs[0]
     behaviour = run.summary[f"behaviour_{run.unit}"]
     axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")

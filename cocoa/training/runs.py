@@ -130,7 +130,7 @@ def find_run(path: str | Path) -> Path:
     found = set(runs)
     runs = [run for run in runs if found.isdisjoint(map(str, Path(run).parents))]  # W&B has such files inside
     latest = sorted((run for run in runs if folder in Path(run).parents), key=_changed)[-1:]
-    near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.4)
+    near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
     raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
 
