@@ -160,10 +160,10 @@ def _call(command: Sequence[str]) -> int:
     child: subprocess.Popen[bytes] | None = None
     stopped = False
 
-    def stop(number: int, _: object) -> None:
+    def stop(_: int, __: object) -> None:
         nonlocal stopped
         stopped = True
-        if child is not None and number == signal.SIGTERM:  # Ctrl-C it gets from the terminal
+        if child is not None:  # which may have had the same from the terminal, and then ignores this
             child.terminate()
 
     # Elsewhere than in the main thread, where a launcher may call this, Python handles no signals.

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
@@ -402,19 +403,30 @@ def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Pa
 Kill = Callable[[int, int], None]
 
 
-@pytest.mark.parametrize(("launcher", "kill"), [([], os.killpg), (["hydra/launcher=basic"], os.kill)])
+@pytest.mark.parametrize(
+    ("launcher", "kill", "number"),
+    [
+        ([], os.killpg, signal.SIGTERM),
+        ([], os.killpg, signal.SIGINT),
+        ([], os.kill, signal.SIGINT),
+        (["hydra/launcher=basic"], os.kill, signal.SIGTERM),
+    ],
+)
 def test_a_stopped_multirun_stops_its_job_and_starts_no_other(
-    launcher: list[str], kill: Kill, tmp_path: Path
+    launcher: list[str], kill: Kill, number: int, tmp_path: Path
 ):
-    """SIGTERM, to both or the first alone, as schedulers send it: the job saves, and can be gone on with."""
+    """Whether both are told to stop, or the first alone, the job saves, and can be gone on with."""
     short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
     command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short, *launcher]
-    pipe = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    pipe |= {"text": True, "start_new_session": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipe) as run:
         assert run.stdout is not None
         said = next(line for line in run.stdout if "Training on" in line)
-        kill(run.pid, signal.SIGTERM)
-        assert "Stopped; everything is saved" in run.stdout.read()
+        kill(run.pid, number)
+        rest = run.stdout.read()
+    assert "Stopped; everything is saved" in rest
+    assert ("Not started: algo=bc 'algo.hidden=[16]'" in rest) == (not launcher)
     assert "1 seed" in said
     assert run.returncode == 130
     assert [json.loads(path.read_text())["status"] for path in tmp_path.glob("**/summary.json")] == [
