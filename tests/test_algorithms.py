@@ -172,6 +172,12 @@ def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
     assert_equal_trees(whole, metrics, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["td3_bc", "rebrac", "iql", "sac", "cql", "mopo", "mobile", "combo"])
+def test_critics_of_what_is_shipped_have_targets(name):
+    learner = make_training(REGISTRY[name](), False).init().learner
+    assert hasattr(learner, "target_critics")
+
+
 def test_targets_go_a_part_of_the_way_to_their_networks(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 1)
