@@ -13,6 +13,7 @@ from flax import struct
 from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors
 from cocoa.anchors.learned import NETWORK, Learned
+from cocoa.compilation import Lean
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
@@ -40,14 +41,14 @@ class Policy:
         """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
         self.folder = folder
         self.seed = seed
-        self._state, self._senses = state, senses
-        observation_dim = len(senses.scaling.observation_mean)
-        self._shape = (observation_dim,)
+        self._shape = senses.scaling.observation_mean.shape
 
-        def act(state: Any, senses: Senses, observation: jax.Array) -> jax.Array:
+        def act(given: tuple[Any, Senses], observation: jax.Array) -> jax.Array:
+            state, senses = given
             return senses.scaling.to_environment(algorithm.act(state, senses.observe(observation)))
 
-        self._act = jax.jit(act)
+        self._act = Lean(act, (state, senses), np.zeros((1, *self._shape), np.float32))
+        self._leaves = self._act.leaves((state, senses))
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
@@ -56,7 +57,7 @@ class Policy:
             raise ValueError(
                 f"the policy takes observations of shape (..., {self._shape[0]}), not {observation.shape}"
             )
-        return np.asarray(self._act(self._state, self._senses, observation))
+        return np.asarray(self._act(self._leaves, observation))
 
 
 def senses_are_whole(folder: Path) -> bool:

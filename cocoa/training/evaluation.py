@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from algos.base import Algorithm
+from cocoa.compilation import Lean
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
 from cocoa.decomposition import Observe
@@ -32,7 +33,7 @@ class Actor:
         self.mesh = mesh
         self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
         self.algorithm = algorithm
-        self._programs: dict[Any, Any] = {}
+        self._programs: dict[Any, Lean] = {}
 
     def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
         """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
@@ -43,24 +44,29 @@ class Actor:
         learners = by_seed(split(learner, self.mesh))
         each = len(learners) // len(self.observes)
         observes = [observe for observe in self.observes for _ in range(each)]
-        # Flat, since a call would need longer to find the leaves of a learner than for the policy itself.
-        flat = [jax.tree.flatten(given) for given in zip(learners, observes, strict=True)]
-        program = self._program(flat[0][1])
+        given = [*zip(learners, observes, strict=True)]
+        program = self._program(given[0])
+        flat = [program.leaves(one) for one in given]
 
         def act(states: np.ndarray) -> np.ndarray:
-            actions = [program(leaves, one) for (leaves, _), one in zip(flat, states, strict=True)]
-            return np.stack([np.asarray(one) for one in actions])
+            return np.stack(
+                [np.asarray(program(leaves, one)) for leaves, one in zip(flat, states, strict=True)]
+            )
 
         return act
 
-    def _program(self, structure: Any) -> Any:
-        """Return the compiled policy of leaves in this structure."""
+    def _program(self, given: tuple[Any, Observe]) -> Lean:
+        """Return the compiled policy of a learner and its `observe`."""
 
-        def act(leaves: list[Any], states: Any) -> Any:
-            learner, observe = jax.tree.unflatten(structure, leaves)
+        def act(given: tuple[Any, Observe], states: Any) -> Any:
+            learner, observe = given
             return self.algorithm.act(learner, observe(states))
 
-        return self._programs.setdefault(structure, jax.jit(act))
+        structure = jax.tree.structure(given)
+        if structure not in self._programs:
+            state = jax.ShapeDtypeStruct((1, *given[1].mean.shape), np.float32)
+            self._programs[structure] = Lean(act, given, state)
+        return self._programs[structure]
 
 
 class Evaluator:

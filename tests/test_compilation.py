@@ -1,0 +1,41 @@
+"""A program that is called with the leaves it reads gives what the whole tree gives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from cocoa.compilation import Lean
+
+
+def scaled(tree, x):
+    used, passed_on = tree["inner"]
+    return used * x + tree["shift"], passed_on
+
+
+def tree_of(rng):
+    return {
+        "inner": (rng.normal(size=3), rng.normal(size=2)),
+        "shift": rng.normal(size=3),
+        "unread": np.ones(4),
+    }
+
+
+def test_only_what_is_read_is_handed_over():
+    rng = np.random.default_rng(0)
+    program = Lean(scaled, tree_of(rng), jax.ShapeDtypeStruct((1, 3), np.float32))
+    for rows in (1, 5):  # other numbers of rows than that of the example, and other trees
+        tree, x = tree_of(rng), rng.normal(size=(rows, 3))
+        leaves = program.leaves(tree)
+        assert [leaf.shape for leaf in leaves] == [(3,), (2,), (3,)]
+        for got, expected in zip(program(leaves, x), scaled(tree, x), strict=True):
+            np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_what_is_read_inside_of_another_program_counts():
+    inner = jax.jit(lambda tree, x: tree["a"] @ x)
+    tree = {"a": jnp.arange(3.0), "b": jnp.ones(2)}
+    program = Lean(
+        lambda tree, x: jax.lax.cond(x[0] > 0, lambda: inner(tree, x), lambda: -1.0), tree, tree["a"]
+    )
+    assert float(program(program.leaves(tree), jnp.ones(3))) == 3.0
+    assert float(program(program.leaves(tree), -jnp.ones(3))) == -1.0
