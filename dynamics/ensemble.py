@@ -41,8 +41,17 @@ def predict(params: Params, x: Array) -> tuple[Array, Array]:
         x = jax.nn.swish(x @ layer["kernel"] + layer["bias"])
     mean, log_variance = jnp.split(x @ last["kernel"] + last["bias"], 2, axis=-1)
     low, high = params["min_log_variance"], params["max_log_variance"]
-    log_variance = high - jax.nn.softplus(high - log_variance)
-    return mean, low + jax.nn.softplus(log_variance - low)
+    log_variance = high - _softplus(high - log_variance)
+    return mean, low + _softplus(log_variance - low)
+
+
+def _softplus(x: Array) -> Array:
+    """Return log(1 + e^x), to an absolute precision of float32's.
+
+    jax.nn.softplus is precise where it is almost 0, too, which nothing here needs; with it a fit takes 4 %
+    longer.
+    """
+    return jnp.maximum(x, 0) + jnp.log(1 + jnp.exp(-jnp.abs(x)))
 
 
 def negative_log_likelihood(
