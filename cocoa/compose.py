@@ -68,7 +68,11 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
         _check_key(override, base)
     given: dict[str, Any] = {override.key_or_group: override.value() for override in values}
     dataset, env = str(given.get("dataset", base["dataset"])), given.get("env")
-    presets = find_presets(base["algo"]["name"], base["cocoa"] is not None, dataset, env)
+    variant = None
+    if base["cocoa"]:
+        variant = str(given.get("cocoa.variant", base["cocoa"]["variant"]))
+        check_choice("cocoa.variant", variant, ANCHOR_VARIANTS)
+    presets = find_presets(base["algo"]["name"], variant, dataset, env)
     presets = [preset.without({*given, *_chosen(base), *_missing(base)}) for preset in presets]
     settings = [setting for preset in presets for setting in preset.overrides]
     composed = _hydra(_lines(choices) + settings + _lines(values))

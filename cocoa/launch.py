@@ -13,6 +13,7 @@ import jax
 from cocoa.config import Config, DistributedConfig
 from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere
+from cocoa.effect import idle_settings
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
@@ -98,9 +99,7 @@ def _begin(config: Config, notes: Sequence[str]) -> Path:
     """Make and return the folder of a run."""
     folder = create_run(config)
     write_config(folder, config)
-    if config.cocoa and config.algo.hidden != type(config.algo)().hidden:
-        notes = [*notes, "algo.hidden has no effect with +cocoa: cocoa.hidden takes its place."]
-    for note in notes:
+    for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
     return folder
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from algos import REGISTRY
 from cocoa.config import Config, cocoa_variant, from_dict, to_dict
+from cocoa.effect import idle_fields
 from cocoa.typed import leaves, literal
 
 
@@ -77,12 +77,14 @@ def load_presets() -> tuple[Preset, ...]:
     return tuple(sorted(presets, key=lambda preset: preset.algo is not None))
 
 
-def find_presets(algo: str, cocoa: bool, dataset: str, env: str | None) -> list[Preset]:
-    """Return the presets that apply, in order, without settings of models where a run has none."""
-    names = _names(dataset, env)
-    models = cocoa or REGISTRY[algo].members > 0
+def find_presets(algo: str, variant: str | None, dataset: str, env: str | None) -> list[Preset]:
+    """Return the presets that apply, in order, without settings that have no effect.
+
+    `variant` is that of the anchors, None for a plain run. Raises ConfigError if it does not exist.
+    """
+    names, idle = _names(dataset, env), tuple(idle_fields(algo, variant))
     return [
-        preset.without([] if models else [key for key in preset.settings if key.startswith("dynamics.")])
+        preset.without([key for key in preset.settings if key.startswith(idle)])
         for preset in load_presets()
         if preset.algo in (None, algo) and preset.fits(names)
     ]
@@ -116,8 +118,9 @@ def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, l
     for a value of the wrong type.
     """
     config = from_dict(to_dict(config))
-    found = find_presets(config.algo.name, config.cocoa is not None, config.dataset, config.env)
-    defaults = Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
+    variant = config.cocoa.variant if config.cocoa else None
+    found = find_presets(config.algo.name, variant, config.dataset, config.env)
+    defaults = Config(type(config.algo)(), cocoa_variant(variant) if variant else None)
     plain, values = dict(leaves(to_dict(defaults))), to_dict(config)
     given = {
         name for name, value in leaves(values) if value != plain[name] or name.partition(".")[0] in chosen

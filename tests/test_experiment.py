@@ -293,7 +293,7 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
 def test_widths_that_cocoa_replaces_are_told(config, finished):
     assert config.algo.hidden != type(config.algo)().hidden
     assert config.cocoa is not None
-    assert "algo.hidden has no effect with +cocoa" in (finished / "log.txt").read_text()
+    assert "Without effect: algo.hidden=" in (finished / "log.txt").read_text()
 
 
 def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():

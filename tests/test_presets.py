@@ -85,7 +85,7 @@ def settings(algo, dataset, prefix=""):
     """What presets set for fields with this prefix, which is left away."""
     return {
         name.removeprefix(prefix): value
-        for preset in find_presets(algo, True, dataset, None)
+        for preset in find_presets(algo, "seek", dataset, None)
         for name, value in preset.settings.items()
         if name.startswith(prefix)
     }

@@ -16,8 +16,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from cocoa.anchors import needs
 from cocoa.config import Config, to_dict
+from cocoa.effect import idle_fields
 from cocoa.errors import RunError, UserError
 from cocoa.files import write_error
 from cocoa.report.plots import draw_curve, finish_curve
@@ -62,7 +62,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
-        idle = _idle(self.config)
+        cocoa = self.config.cocoa
+        idle = tuple(idle_fields(self.config.algo.name, cocoa.variant if cocoa else None))
         bearing = {name: value for name, value in leaves(fields) if not name.startswith(idle)}
         return {"dataset": self.summary["dataset_sha256"][:8], **bearing}
 
@@ -165,22 +166,6 @@ def read_run(folder: Path) -> Run:
     if lacking := [seed for seed, curve in curves.items() if not curve]:
         raise RunError(f"{path} is damaged: it has no evaluation of seed {lacking[0]}.")
     return Run(folder, config, summary, curves)
-
-
-def _idle(config: Config) -> tuple[str, ...]:
-    """Return how the names of fields begin that have no effect in such a run."""
-    variant = config.cocoa.variant if config.cocoa else None
-    sought = variant is not None and needs(variant) == "models"
-    bears = {
-        "algo.hidden": variant is None,
-        "dynamics.": sought or config.algo.members > 0,
-        "cocoa.seeker.": sought,
-        "cocoa.rollout_": sought,
-        "cocoa.horizon": sought or variant == "nearest",
-        "cocoa.candidates": variant == "nearest",
-        "cocoa.noise": variant == "self-noise",
-    }
-    return tuple(name for name, has_effect in bears.items() if not has_effect)
 
 
 def _unit(summary: Mapping[str, Any]) -> str:
