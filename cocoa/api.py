@@ -9,13 +9,13 @@ from typing import Any
 
 from algos.base import Algorithm
 from cocoa import launch
-from cocoa.config import CocoaConfig, Config, cocoa_variant, seeds_of
+from cocoa.config import CocoaConfig, Config, DataConfig, DistributedConfig, cocoa_variant, seeds_of
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
 from cocoa.policy import Policy, load_policy
 from cocoa.presets import told, with_presets
 from cocoa.typed import check_choice, suggest
-from dynamics.config import ENSEMBLES
+from dynamics.config import ENSEMBLES, EnsembleConfig
 
 
 def fit(
@@ -48,13 +48,37 @@ def fit(
         fields["dynamics"] = ENSEMBLES[dynamics]
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    known = [field.name for field in dataclasses.fields(Config) if field.name != "resume"]
+    known = [field.name for field in dataclasses.fields(Config) if field.name not in _OTHERWISE]
     for field in fields:
         if field not in known:
-            raise ConfigError(f"There is no field {field}.{suggest(field, known)}")
+            raise ConfigError(
+                f"There is no field {field}.{_place_of(field, algorithm) or suggest(field, known)}"
+            )
     config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
     config, presets = with_presets(config, fields)
     return load_policy(launch.run(config, arrays, told(config, presets)))
+
+
+_OTHERWISE = {
+    "algo": "The algorithm is the first argument.",
+    "resume": "Go on with a run by cocoa.resume(folder).",
+}
+"""How fields of `Config` are given that `fit` does not take."""
+_HOLDERS = {"data": DataConfig, "dynamics": EnsembleConfig, "distributed": DistributedConfig}
+
+
+def _place_of(field: str, algorithm: Algorithm) -> str:
+    """Return how a field is given that is not one of `fit`'s, or an empty text."""
+    if field in _OTHERWISE:
+        return f" {_OTHERWISE[field]}"
+    owner, _, name = field.rpartition(".")
+    ways = {"algo": (algorithm, f"{type(algorithm).__name__}({name}=...), the first argument")}
+    ways["cocoa"] = CocoaConfig, f"cocoa=cocoa.CocoaConfig({name}=...)"
+    ways |= {holder: (kind, f'{holder}={{"{name}": ...}}') for holder, kind in _HOLDERS.items()}
+    for holder, (kind, way) in ways.items():
+        if owner in ("", holder) and name in {item.name for item in dataclasses.fields(kind)}:
+            return f" Give it as {way}."
+    return ""
 
 
 def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:

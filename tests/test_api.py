@@ -25,6 +25,12 @@ MISTAKES = [
     ({"updates": 10.5}, "updates must be an integer"),
     ({"wandb": False}, "wandb must be a text"),
     ({"update": 5}, "Did you mean updates"),
+    ({"data.top_episodes": 0.1}, 'Give it as data={"top_episodes": ...}'),
+    ({"members": 3}, 'Give it as dynamics={"members": ...}'),
+    ({"expectile": 0.8}, "Give it as IQL(expectile=...), the first argument"),
+    ({"embedding": 3}, "Give it as cocoa=cocoa.CocoaConfig(embedding=...)"),
+    ({"algo": "iql"}, "The algorithm is the first argument"),
+    ({"resume": "runs"}, "cocoa.resume(folder)"),
     (
         {"seeds": np.arange(2), "dynamics": "quick", "data": {"top_episodes": 0.1}},
         "updates=0",
