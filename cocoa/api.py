@@ -72,9 +72,12 @@ def _place_of(field: str, algorithm: Algorithm) -> str:
     if field in _OTHERWISE:
         return f" {_OTHERWISE[field]}"
     owner, _, name = field.rpartition(".")
-    ways = {"algo": (algorithm, f"{type(algorithm).__name__}({name}=...), the first argument")}
-    ways["cocoa"] = CocoaConfig, f"cocoa=cocoa.CocoaConfig({name}=...)"
-    ways |= {holder: (kind, f'{holder}={{"{name}": ...}}') for holder, kind in _HOLDERS.items()}
+    kind = type(algorithm)
+    ways: dict[str, tuple[type, str]] = {
+        "algo": (kind, f"{kind.__name__}({name}=...), the first argument"),
+        "cocoa": (CocoaConfig, f"cocoa=cocoa.CocoaConfig({name}=...)"),
+        **{holder: (held, f'{holder}={{"{name}": ...}}') for holder, held in _HOLDERS.items()},
+    }
     for holder, (kind, way) in ways.items():
         if owner in ("", holder) and name in {item.name for item in dataclasses.fields(kind)}:
             return f" Give it as {way}."
