@@ -9,7 +9,17 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterable
 
-from benchmarks import accelerator, devices, growth, preparation, streaming, surroundings, updates, yardstick
+from benchmarks import (
+    accelerator,
+    devices,
+    fits,
+    growth,
+    preparation,
+    streaming,
+    surroundings,
+    updates,
+    yardstick,
+)
 from benchmarks.pages import DOCS, write_part
 from benchmarks.setting import Line
 
@@ -19,6 +29,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
     "preparation": preparation.preparation,
+    "fits": fits.fits,
     "yardstick": yardstick.yardstick,
     "surroundings": surroundings.surroundings,
     "devices": devices.devices,

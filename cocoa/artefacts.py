@@ -21,7 +21,7 @@ import jax
 from cocoa.errors import RunError
 from cocoa.serialization import load_tree, read_metadata, save_tree
 
-FORMAT = 2
+FORMAT = 3
 """Part of every hash: raise it when the same specification yields another artefact."""
 
 Result = TypeVar("Result", covariant=True)

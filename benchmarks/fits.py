@@ -1,0 +1,76 @@
+"""All that precedes a training with COCOA: `python -m benchmarks.fits [dataset]`, or hopper-demo's as a part.
+
+How long the published settings take is decided by the data, whose held-out error they follow. They are fitted
+to the end, and so is `dynamics=quick`: ten minutes for hopper-demo, more than twenty for 200,000 transitions.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.setting import Line
+from cocoa.data import load
+from cocoa.training.metrics import read_metrics
+
+ROOT = Path(__file__).parents[1]
+MODELS, STAGES = ("forward", "reverse"), ("forward", "reverse", "seeker", "anchors")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run of IQL+COCOA did before its first update."""
+
+    seconds: dict[str, float]
+    """By stage."""
+    errors: dict[str, list[float]]
+    """Of each model the holdout error after each epoch: mean squared, of standardised targets, best of each
+    elite so far."""
+
+    @property
+    def whole(self) -> float:
+        """Seconds of all stages."""
+        return sum(self.seconds.values())
+
+
+def fits(dataset: str = "hopper-demo") -> Iterator[Line]:
+    """The whole preparation of a run, at the published settings and with `dynamics=quick`."""
+    yield Line(f"{Path(dataset).stem}: transitions", len(load(dataset).rewards))
+    published, quick = _prepare(dataset, "default"), _prepare(dataset, "quick")
+    for name, prepared, goal in (("published", published, 15), ("quick", quick, None)):
+        for model in MODELS:
+            yield Line(f"{name}, {model} model: epochs", len(prepared.errors[model]))
+            yield Line(f"{name}, {model} model: time", prepared.seconds[model] / 60, "min")
+            yield Line(f"{name}, {model} model: holdout error", prepared.errors[model][-1])
+        yield Line(f"{name}: whole preparation", prepared.whole / 60, "min", goal, below=True)
+    for model in MODELS:
+        time, error = (
+            quick.seconds[model] / published.seconds[model],
+            quick.errors[model][-1] / published.errors[model][-1],
+        )
+        yield Line(f"{model} model: time of quick over published", time, "", 1 / 3, below=True)
+        yield Line(f"{model} model: error of quick over published", error, "", 1.05, below=True)
+
+
+def _prepare(dataset: str, dynamics: str) -> Prepared:
+    """Run a training of one update in a process of its own, with a cache of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        fields = f"dynamics={dynamics} updates=1 eval_episodes=0 wandb=off name=run".split()
+        places = [f"dataset={dataset}", f"runs_dir={folder}", f"cache_dir={folder}/cache"]
+        command = [sys.executable, "train.py", "algo=iql", "+cocoa", *fields, *places]
+        subprocess.check_call(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        run = Path(folder) / Path(dataset).stem / "iql+cocoa" / "run"
+        seconds = json.loads((run / "summary.json").read_text())["seconds"]
+        series = read_metrics(run / "metrics.csv").series
+    errors = {model: [error for _, error in series[f"{model}/holdout_error", None]] for model in MODELS}
+    return Prepared({stage: seconds[stage] for stage in STAGES}, errors)
+
+
+if __name__ == "__main__":
+    for line in fits(*sys.argv[1:]):
+        print(line, flush=True)
