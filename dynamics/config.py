@@ -35,6 +35,9 @@ class EnsembleConfig:
     log_variance_penalty: float = 0.01
     """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has
     its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
+    standardize_targets: bool = True
+    """Fit to targets of unit variance, so that all outputs count alike in the error that decides on when to
+    stop. MBPO, MOPO and COCOA fit to raw targets: false."""
     variance_exponent: float = 0.0
     """β of the β-NLL: an output whose standardised variance is v weighs v^β, over the batch's mean of that; 0
     is the likelihood."""
@@ -46,8 +49,9 @@ ENSEMBLES = {
         learning_rate=5e-3, learning_rate_decay=True, max_epochs=24, variance_exponent=0.5
     ),
 }
-"""What `dynamics=<name>` stands for: the published settings, and a fit in few epochs of the β-NLL. Penalty
-weights of model-based algorithms are tuned for the former; the latter's variances are smaller.
+"""What `dynamics=<name>` stands for: the published settings, but for the standardised targets, and a fit in few
+epochs of the β-NLL. Penalty weights of model-based algorithms are tuned for the former; the latter's variances
+are smaller.
 
 Forward models, measured with one member on 200,000 transitions of Hopper, one run each (holdout error, then
 the negative log-likelihood of the held-out rows):

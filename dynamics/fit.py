@@ -18,7 +18,7 @@ from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
 
 Rows = tuple[Array, Array]
-"""Inputs and targets, standardised."""
+"""Inputs and targets, as they are fitted."""
 
 _STD_FLOOR = 1e-6  # below it a column counts as constant
 
@@ -31,14 +31,14 @@ class FitState:
     optimizer: Any
     best_params: Params
     best_error: Array
-    """Lowest mean squared error on the holdout, (members,), standardised targets."""
+    """Lowest mean squared error on the holdout, (members,), of targets as they are fitted."""
     stale_epochs: Array
     """Epochs in a row in which no member improved."""
     epoch: Array
 
 
 class EnsembleFit:
-    """Fit of an ensemble to (inputs, targets), both standardised.
+    """Fit of an ensemble to (inputs, targets): inputs are standardised, targets if the configuration says so.
 
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
     fill a last batch is left out. Training ends after `max_epochs`, or, with a constant step size, after
@@ -68,6 +68,8 @@ class EnsembleFit:
         """Numbers of the rows kept for validation."""
         train = np.sort(order[holdout:])
         self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
+        if not config.standardize_targets:
+            self.target_moments = _kept_as_they_are(self.target_moments)
         x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
         self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
         self.holdout_data = jnp.asarray(x[self.holdout]), jnp.asarray(y[self.holdout])
@@ -147,6 +149,13 @@ def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation (d,); 0 for a column that counts as constant."""
     mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
     return mean.astype(np.float32), np.where(std < _STD_FLOOR, 0.0, std).astype(np.float32)
+
+
+def _kept_as_they_are(moments: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return moments that leave columns raw; those of constant ones stay, which are predicted exactly."""
+    mean, std = moments
+    varies = std > 0
+    return np.where(varies, np.float32(0), mean), varies.astype(np.float32)
 
 
 def _divisor(std: np.ndarray) -> np.ndarray:

@@ -275,9 +275,27 @@ def test_members_train_on_different_bootstraps_of_the_training_rows():
     assert 0.5 < len(np.unique(rows[0])) / 80 < 0.75  # 1 - 1/e of the rows are expected
 
 
-def test_constant_targets_are_predicted_exactly(system):
+def test_targets_are_fitted_raw_or_with_unit_variance():
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(3, 5, (300, 3)).astype(np.float32)
+    targets = (100 + 7 * rng.normal(size=(300, 2))).astype(np.float32)
+    for standardize in (False, True):
+        config = dataclasses.replace(SMALL, standardize_targets=standardize)
+        fit = EnsembleFit(config, inputs, targets, jax.random.key(0))
+        rows = np.delete(targets.astype(np.float64), fit.holdout, axis=0)
+        mean, std = (rows.mean(axis=0), rows.std(axis=0)) if standardize else (0, 1)
+        np.testing.assert_allclose(fit.train_data[1], (rows - mean) / std, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(np.asarray(fit.train_data[0]).std(axis=0), 1, rtol=1e-4)
+        predicted, _ = fit.result(fit.init()).distribution(jnp.asarray(inputs[:9]))
+        params = jax.tree.map(lambda x: x[0], fit.result(fit.init()).params)
+        scaled, _ = predict(params, (inputs[:9] - fit.input_moments[0]) / fit.input_moments[1])
+        np.testing.assert_allclose(predicted[0], mean + std * scaled, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("standardize", [True, False])
+def test_constant_targets_are_predicted_exactly(system, standardize):
     s, a, _, s_next = system
-    config = dataclasses.replace(SMALL, max_epochs=2)
+    config = dataclasses.replace(SMALL, max_epochs=2, standardize_targets=standardize)
     fit = EnsembleFit(config, *forward_data(s, a, np.full(len(s), 0.3), s_next), jax.random.key(0))
     model = ForwardModel(fit.result(train(fit)))
     next_state, reward = model.step(jnp.asarray(s[:50]), jnp.asarray(a[:50]), jax.random.key(1))
