@@ -49,9 +49,9 @@ ENSEMBLES = {
         learning_rate=5e-3, learning_rate_decay=True, max_epochs=24, variance_exponent=0.5
     ),
 }
-"""What `dynamics=<name>` stands for: the published settings, but for the standardised targets, and a fit in few
-epochs of the β-NLL. Penalty weights of model-based algorithms are tuned for the former; the latter's variances
-are smaller.
+"""What `dynamics=<name>` stands for: the published settings, but for the standardised targets, and a fit in
+few epochs of the β-NLL. Penalty weights of model-based algorithms are tuned for the former; the latter's
+variances are smaller.
 
 Forward models, measured with one member on 200,000 transitions of Hopper, one run each (holdout error, then
 the negative log-likelihood of the held-out rows):
