@@ -139,18 +139,19 @@ def evaluating() -> Iterator[Line]:
     evaluator = Evaluator(ENV, (0,), 10, scaling)
     algorithm = IQL()
     training = make_training(algorithm, None, rows=256)
-    act = Actor(algorithm, observe(None)[0], False, training.mesh).policy(training.init().learner)
+    policies = Actor(algorithm, observe(None)[0], False, training.mesh).policies(training.init().learner)
     actions: list[np.ndarray] = []
 
     def recorded(states: np.ndarray) -> Any:
-        actions.append(act(states))
+        actions.append(np.asarray(policies[0](states)))
         return actions[-1]
 
-    evaluator.evaluate(recorded, 0)
-    known = [scaling.to_environment(action[0]) for action in actions]
+    evaluator.evaluate([recorded], 0)
+    halves = zip(actions[::2], actions[1::2], strict=True)  # groups of episodes, which take turns
+    known = [scaling.to_environment(np.concatenate(half)) for half in halves]
     vectorised = gymnasium.make_vec(ENV, 10, vectorization_mode="sync")
     works: dict[str, Callable[[], Any]] = {
-        "evaluation": lambda: evaluator.evaluate(act, 0),
+        "evaluation": lambda: evaluator.evaluate(policies, 0),
         "vectorised": lambda: _step(vectorised, known),
         "bare": lambda: _step_each(evaluator._envs, known),
     }

@@ -27,8 +27,8 @@ AUTHORS = {
     "cql+cocoa, small": (2.51, 10),
     "cql+cocoa, full": (0.116, 2.5),
 }
-"""Updates/s of the authors' PyTorch code with COCOA, and how many times that is the goal. They are of the machine
-of docs/performance.md, the better of one thread and two, and without the rounds of rollouts that ours have."""
+"""Updates/s of the authors' PyTorch code with COCOA, and how many times that is the goal. They are of the
+machine of docs/performance.md, the better of one thread and two, and without rounds of model rollouts."""
 
 
 def floor() -> Iterator[Line]:

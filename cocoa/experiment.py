@@ -204,7 +204,7 @@ class Experiment:
     def _evaluate(self, evaluator: Evaluator, actor: Actor, saved: TrainState, bar: TrainingBar) -> None:
         step = self.record.step
         with self.record.stage("evaluation"):
-            returns = evaluator.evaluate(actor.policy(saved.learner), step).mean(axis=1)
+            returns = evaluator.evaluate(actor.policies(saved.learner), step).mean(axis=1)
             returns = processes.gather(returns)
         metrics = {"evaluation/return": returns}
         scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]

@@ -215,12 +215,13 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
 def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state = training.init()
-    policy = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policy(state.learner)
+    policies = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policies(state.learner)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
-    actions = policy(states)
-    assert actions.shape == (2, 5, ACTION_DIM)
-    assert (jnp.abs(actions) <= 1).all()
-    np.testing.assert_allclose(policy(states[:, 0]), actions[:, 0], atol=1e-5)
+    for policy, rows in zip(policies, states, strict=True):
+        actions = policy(rows)
+        assert actions.shape == (5, ACTION_DIM)
+        assert (jnp.abs(actions) <= 1).all()
+        np.testing.assert_allclose(policy(rows[0]), actions[0], atol=1e-5)
     one = jax.tree.map(lambda x: x[0], state.learner)
     act = jax.jit(algorithm.act)
     drawn, again = (act(one, make_observe(with_cocoa)(states[0]), jax.random.key(i)) for i in range(2))
@@ -232,8 +233,8 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
-    actor = Actor(algorithm, make_observe(with_cocoa), False, training.mesh)
-    first = actor.policy(state.learner)(states)[..., 0]
+    policies = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policies(state.learner)
+    first = np.stack([policy(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
     best = 0.5 if hasattr(state.learner, "critics") else 0.0  # cloning takes the mean
     assert abs(float(first.mean()) - best) < 0.25
 

@@ -81,7 +81,14 @@ assert four._chunk._cache_size() == 1, "compiled once"
 observe = make_observe(per_seed).replace(std=jnp.array([0.7, 0.3, 1.3]), mean=jnp.array([0.1, 0.2, 0.3]))
 states = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
 actions = [
-    Actor(algorithm, stack(observe) if per_seed else observe, per_seed, t.mesh).policy(s.learner)(states)
+    [
+        np.asarray(policy(rows))
+        for policy, rows in zip(
+            Actor(algorithm, stack(observe) if per_seed else observe, per_seed, t.mesh).policies(s.learner),
+            states,
+            strict=True,
+        )
+    ]
     for t, s in ((one, alone), (four, spread))
 ]
 assert_equal(*actions)

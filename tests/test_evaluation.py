@@ -66,7 +66,7 @@ def test_returns_are_those_of_a_plain_loop(env_id):
         return policy(states)
 
     evaluator = Evaluator(env_id, seeds, episodes, scaling)
-    returns = evaluator.evaluate(watched, step)
+    returns = evaluator.evaluate([watched, watched], step)
     evaluator.close()
     expected = [
         [played_alone(env_id, scaling, policy, s, step, e)[0] for e in range(episodes)] for s in seeds
@@ -75,7 +75,7 @@ def test_returns_are_those_of_a_plain_loop(env_id):
     np.testing.assert_allclose(returns, expected, rtol=1e-6)
     if env_id != "InvertedPendulum-v4":  # which pays 1 a step
         assert len(set(returns.ravel())) == returns.size
-    assert shapes == {(2, 3, SIZES[env_id][0])}
+    assert shapes == {(1, SIZES[env_id][0]), (2, SIZES[env_id][0])}  # of three episodes, in two groups
     assert types == {np.dtype(np.float32)}
 
 
@@ -91,10 +91,10 @@ def test_stops_with_the_last_episode_and_steps_no_environment_beyond_its_own():
             return step(action)
 
         env.step = counted
-    evaluator.evaluate(lambda states: calls.append(1) or policy(states), 5)
+    evaluator.evaluate([lambda states: calls.append(1) or policy(states)] * 2, 5)
     lengths = [played_alone(env_id, scaling, policy, s, 5, e)[1] for s in seeds for e in range(episodes)]
     assert taken == lengths
-    assert len(calls) == max(lengths)
+    assert len(calls) == sum(max(lengths[start : start + 2]) for start in range(0, 8, 2))  # of each group
     assert len(set(lengths)) > 1
 
 
@@ -104,7 +104,7 @@ def test_rows_of_seeds_get_their_own_actions():
     scaling, factors = scaling_of(env_id), np.array([1.0, -0.5], np.float32)
     policy = feedback(env_id)
     evaluator = Evaluator(env_id, (0, 1), 2, scaling)
-    returns = evaluator.evaluate(lambda x: policy(x) * factors[:, None, None], 0)
+    returns = evaluator.evaluate([lambda x, f=factor: policy(x) * f for factor in factors], 0)
     for row, factor in enumerate(factors):
         expected, _ = played_alone(env_id, scaling, lambda x, f=factor: policy(x) * f, row, 0, 1)
         np.testing.assert_allclose(returns[row, 1], expected, rtol=1e-6)
@@ -114,20 +114,20 @@ def test_repeats_itself_whatever_was_evaluated_before_and_beside():
     env_id, scaling = "Hopper-v4", scaling_of("Hopper-v4")
     policy = feedback(env_id)
     many = Evaluator(env_id, (5, 9, 2), 3, scaling)
-    first = many.evaluate(policy, 100)
-    other_step = many.evaluate(policy, 200)
-    np.testing.assert_array_equal(many.evaluate(policy, 100), first)
+    first = many.evaluate([policy] * 3, 100)
+    other_step = many.evaluate([policy] * 3, 200)
+    np.testing.assert_array_equal(many.evaluate([policy] * 3, 100), first)
     assert not np.array_equal(first, other_step)
     one = Evaluator(env_id, (9,), 2, scaling)
-    np.testing.assert_array_equal(one.evaluate(policy, 100), first[1:2, :2])
+    np.testing.assert_array_equal(one.evaluate([policy], 100), first[1:2, :2])
 
 
 def test_actions_are_clipped_to_the_bounds():
     """A policy that asks for more torque than the bound of 2 gets the bound."""
     env_id = "Pendulum-v1"
-    constant = np.full((1, 2, 1), 1.0, np.float32)
+    constant = np.full((1, 1), 1.0, np.float32)
     returns = [
-        Evaluator(env_id, (0,), 2, scaling_of(env_id, half)).evaluate(lambda _: constant, 0)
+        Evaluator(env_id, (0,), 2, scaling_of(env_id, half)).evaluate([lambda _: constant], 0)
         for half in (1.5, 1.9, 29.0)
     ]
     np.testing.assert_array_equal(returns[1], returns[2])
@@ -156,7 +156,7 @@ def test_is_silent_and_leaves_no_file(tmp_path):
         "for env, O, A in (('Hopper-v4', 11, 3), ('HalfCheetah-v4', 17, 6), ('Walker2d-v4', 17, 6)):\n"
         "    scaling = Scaling(np.zeros(O), np.ones(O), np.zeros(A), np.ones(A))\n"
         "    evaluator = Evaluator(env, (0,), 1, scaling)\n"
-        "    evaluator.evaluate(lambda x: np.ones((1, 1, A)), 0)\n"
+        "    evaluator.evaluate([lambda x: np.ones((1, A))], 0)\n"
         "    evaluator.close()\n"
     )
     done = subprocess.run(

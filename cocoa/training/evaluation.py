@@ -1,8 +1,9 @@
-"""Evaluation in the environment: all seeds and episodes side by side, one policy call per step."""
+"""Evaluation in the environment: episodes side by side, actions of some computed while others are stepped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -19,7 +20,10 @@ from cocoa.errors import ConfigError
 from cocoa.training.devices import by_seed, copies, split
 
 Policy = Callable[[np.ndarray], Any]
-"""From states (seeds, episodes, O) to actions (seeds, episodes, A) in [-1, 1]."""
+"""From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
+
+_GROUPS = 2
+"""Into so many the episodes of a seed are divided: actions of one are computed while the other is stepped."""
 
 
 class Actor:
@@ -35,25 +39,18 @@ class Actor:
         self.algorithm = algorithm
         self._programs: dict[Any, Lean] = {}
 
-    def policy(self, learner: Any) -> Callable[[np.ndarray], np.ndarray]:
-        """Return a function from states (seeds, ..., O) in the environment's units to actions in [-1, 1].
+    def policies(self, learner: Any) -> list[Policy]:
+        """Return the policy of each seed, whose actions may still be under way when a call returns.
 
-        It is a program of one seed, called for each: one of several would round in another way for each
-        number of seeds, and on a CPU it would not be faster.
+        Each is called alone: a program of several would round in another way for each number of seeds, and on
+        a CPU it would not be faster.
         """
         learners = by_seed(split(learner, self.mesh))
         each = len(learners) // len(self.observes)
         observes = [observe for observe in self.observes for _ in range(each)]
         given = [*zip(learners, observes, strict=True)]
         program = self._program(given[0])
-        flat = [program.leaves(one) for one in given]
-
-        def act(states: np.ndarray) -> np.ndarray:
-            return np.stack(
-                [np.asarray(program(leaves, one)) for leaves, one in zip(flat, states, strict=True)]
-            )
-
-        return act
+        return [partial(program, program.leaves(one)) for one in given]
 
     def _program(self, given: tuple[Any, Observe]) -> Lean:
         """Return the compiled policy of a learner and its `observe`."""
@@ -67,6 +64,38 @@ class Actor:
             state = jax.ShapeDtypeStruct((1, *given[1].mean.shape), np.float32)
             self._programs[structure] = Lean(act, given, state)
         return self._programs[structure]
+
+
+class _Group:
+    """Episodes that are stepped together; their actions are asked for as soon as their states are there."""
+
+    def __init__(
+        self,
+        envs: list[gymnasium.Env],
+        states: np.ndarray,
+        policy: Policy,
+        to_environment: Callable[[Any], np.ndarray],
+    ):
+        self.returns = np.zeros(len(envs))
+        self._envs, self._states, self._policy = envs, states, policy
+        self._to_environment = to_environment
+        self._running = list(range(len(envs)))
+        self._actions = policy(states)
+
+    def advance(self) -> bool:
+        """Make a step, and tell whether any episode goes on."""
+        actions = self._to_environment(self._actions)
+        still_running = []
+        for index in self._running:
+            state, reward, terminated, truncated, _ = self._envs[index].step(actions[index])
+            self._states[index] = state
+            self.returns[index] += float(reward)
+            if not (terminated or truncated):
+                still_running.append(index)
+        self._running = still_running
+        if still_running:
+            self._actions = self._policy(self._states)
+        return bool(still_running)
 
 
 class Evaluator:
@@ -83,33 +112,37 @@ class Evaluator:
         self._envs = [make_environment(env_id) for _ in range(len(seeds) * episodes)]
         self._low, self._high = self._check(env_id)
 
-    def evaluate(self, policy: Policy, step: int) -> np.ndarray:
-        """Return the raw return of each episode, (seeds, episodes) float64.
+    def evaluate(self, policies: Sequence[Policy], step: int) -> np.ndarray:
+        """Return the raw return of each episode, (seeds, episodes) float64, of a policy for each seed.
 
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
         run repeats it. It ends at a terminal or at the environment's time limit.
         """
-        shape = (len(self.seeds), self.episodes)
-        states = np.empty((shape[0] * shape[1], len(self.scaling.observation_mean)), np.float32)
-        for index, env in enumerate(self._envs):
-            seed, episode = self.seeds[index // self.episodes], index % self.episodes
-            number = np.random.SeedSequence([seed, step, episode]).generate_state(1)[0]
-            states[index] = env.reset(seed=int(number))[0]
-        returns = np.zeros(len(states))
-        running = list(range(len(states)))
+        groups = [
+            [self._start(policy, row, part, step) for part in self._parts()]
+            for row, policy in enumerate(policies)
+        ]
+        running = [group for seed in groups for group in seed]
         while running:
-            actions = np.asarray(policy(states.reshape(*shape, -1)))
-            actions = np.clip(self.scaling.to_environment(actions), self._low, self._high)
-            actions = actions.reshape(len(states), -1)
-            still_running = []
-            for index in running:
-                state, reward, terminated, truncated, _ = self._envs[index].step(actions[index])
-                states[index] = state
-                returns[index] += float(reward)
-                if not (terminated or truncated):
-                    still_running.append(index)
-            running = still_running
-        return returns.reshape(shape)
+            running = [group for group in running if group.advance()]
+        return np.array([np.concatenate([group.returns for group in seed]) for seed in groups])
+
+    def _parts(self) -> list[np.ndarray]:
+        """Return the numbers of the episodes in each group of a seed."""
+        return np.array_split(np.arange(self.episodes), min(_GROUPS, self.episodes))
+
+    def _start(self, policy: Policy, row: int, episodes: np.ndarray, step: int) -> _Group:
+        """Return these episodes of the seed in this row at their first states."""
+        envs = [self._envs[row * self.episodes + episode] for episode in episodes]
+        states = np.empty((len(envs), len(self.scaling.observation_mean)), np.float32)
+        for index, (env, episode) in enumerate(zip(envs, episodes, strict=True)):
+            number = np.random.SeedSequence([self.seeds[row], step, episode]).generate_state(1)[0]
+            states[index] = env.reset(seed=int(number))[0]
+        return _Group(envs, states, policy, self._to_environment)
+
+    def _to_environment(self, actions: Any) -> np.ndarray:
+        """Return actions in the environment's units, within its bounds."""
+        return np.clip(self.scaling.to_environment(np.asarray(actions)), self._low, self._high)
 
     def close(self) -> None:
         """Close the environments."""
