@@ -26,7 +26,7 @@ from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rate
 from cocoa.config import DataConfig
 from cocoa.data import Scaling, load, prepare
 from cocoa.data.spaces import spaces
-from cocoa.training.evaluation import Actor, Evaluator
+from cocoa.training.evaluation import GROUPS, Actor, Evaluator
 
 ROOT = Path(__file__).parents[1]
 ENV = "HalfCheetah-v4"
@@ -147,8 +147,8 @@ def evaluating() -> Iterator[Line]:
         return actions[-1]
 
     evaluator.evaluate([recorded], 0)
-    halves = zip(actions[::2], actions[1::2], strict=True)  # groups of episodes, which take turns
-    known = [scaling.to_environment(np.concatenate(half)) for half in halves]
+    turns = zip(*(actions[group::GROUPS] for group in range(GROUPS)), strict=True)
+    known = [scaling.to_environment(np.concatenate(turn)) for turn in turns]
     vectorised = gymnasium.make_vec(ENV, 10, vectorization_mode="sync")
     works: dict[str, Callable[[], Any]] = {
         "evaluation": lambda: evaluator.evaluate(policies, 0),

@@ -9,7 +9,15 @@ from typing import Any
 
 from algos.base import Algorithm
 from cocoa import launch
-from cocoa.config import CocoaConfig, Config, DataConfig, DistributedConfig, cocoa_variant, seeds_of
+from cocoa.config import (
+    CocoaConfig,
+    Config,
+    DataConfig,
+    DistributedConfig,
+    SeekerConfig,
+    cocoa_variant,
+    seeds_of,
+)
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
 from cocoa.policy import Policy, load_policy
@@ -48,7 +56,7 @@ def fit(
         fields["dynamics"] = ENSEMBLES[dynamics]
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    known = [field.name for field in dataclasses.fields(Config) if field.name not in _OTHERWISE]
+    known = [field.name for field in dataclasses.fields(Config) if field.name not in _GIVEN_OTHERWISE]
     for field in fields:
         if field not in known:
             raise ConfigError(
@@ -59,29 +67,32 @@ def fit(
     return load_policy(launch.run(config, arrays, told(config, presets)))
 
 
-_OTHERWISE = {
+_GIVEN_OTHERWISE = {
     "algo": "The algorithm is the first argument.",
     "resume": "Go on with a run by cocoa.resume(folder).",
 }
 """How fields of `Config` are given that `fit` does not take."""
-_HOLDERS = {"data": DataConfig, "dynamics": EnsembleConfig, "distributed": DistributedConfig}
 
 
 def _place_of(field: str, algorithm: Algorithm) -> str:
     """Return how a field is given that is not one of `fit`'s, or an empty text."""
-    if field in _OTHERWISE:
-        return f" {_OTHERWISE[field]}"
+    if field in _GIVEN_OTHERWISE:
+        return f" {_GIVEN_OTHERWISE[field]}"
     owner, _, name = field.rpartition(".")
-    kind = type(algorithm)
-    ways: dict[str, tuple[type, str]] = {
-        "algo": (kind, f"{kind.__name__}({name}=...), the first argument"),
+    holders: dict[str, tuple[type, str]] = {
+        "algo": (type(algorithm), f"{type(algorithm).__name__}({name}=...), the first argument"),
         "cocoa": (CocoaConfig, f"cocoa=cocoa.CocoaConfig({name}=...)"),
-        **{holder: (held, f'{holder}={{"{name}": ...}}') for holder, held in _HOLDERS.items()},
+        "cocoa.seeker": (SeekerConfig, f'cocoa=cocoa.CocoaConfig(seeker={{"{name}": ...}})'),
+        "data": (DataConfig, f'data={{"{name}": ...}}'),
+        "dynamics": (EnsembleConfig, f'dynamics={{"{name}": ...}}'),
+        "distributed": (DistributedConfig, f'distributed={{"{name}": ...}}'),
     }
-    for holder, (kind, way) in ways.items():
-        if owner in ("", holder) and name in {item.name for item in dataclasses.fields(kind)}:
-            return f" Give it as {way}."
-    return ""
+    ways = [
+        way
+        for holder, (kind, way) in holders.items()
+        if owner in ("", holder) and name in {item.name for item in dataclasses.fields(kind)}
+    ]
+    return f" Give it as {' or as '.join(ways)}." if ways else ""
 
 
 def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:

@@ -42,25 +42,26 @@ def _machine() -> str:
 class Lean:
     """`function(tree, x)`, compiled, and called with those leaves of the tree alone that it reads.
 
-    Most of a short call is the time to hand over leaves, whether they are read or not; and of an algorithm's
-    state its policy is a tenth.
+    Most of a short call is the time to hand over leaves, whether they are read or not, and a policy reads a
+    tenth of its algorithm's state. What is read must not depend on the shape of `x`; of leaves that are not
+    read, the function may use shape and type.
     """
 
     def __init__(self, function: Callable[[Any, Any], Any], tree: Any, x: Any):
-        """`tree` and `x` are examples, arrays or jax.ShapeDtypeStruct."""
+        """`tree` and `x` are examples: arrays or jax.ShapeDtypeStruct."""
         leaves, structure = jax.tree.flatten(tree)
-        size = len(leaves)
+        shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
 
         def of_leaves(leaves: list[Any], x: Any) -> Any:
             return function(jax.tree.unflatten(structure, leaves), x)
 
         traced = jax.make_jaxpr(of_leaves)(leaves, x).jaxpr
         read = {id(var) for used in (traced.outvars, *(eqn.invars for eqn in traced.eqns)) for var in used}
-        self._read = [index for index, var in enumerate(traced.invars[:size]) if id(var) in read]
+        self._read = [index for index, var in enumerate(traced.invars[: len(leaves)]) if id(var) in read]
 
         def of_read(some: list[Any], x: Any) -> Any:
             given = dict(zip(self._read, some, strict=True))
-            return of_leaves([given.get(index) for index in range(size)], x)
+            return of_leaves([given.get(index, shape) for index, shape in enumerate(shapes)], x)
 
         self._call = jax.jit(of_read)
 

@@ -71,9 +71,9 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
     variant = None
     if base["cocoa"]:
         variant = str(given.get("cocoa.variant", base["cocoa"]["variant"]))
-        check_choice("cocoa.variant", variant, ANCHOR_VARIANTS)
+        check_choice("cocoa.variant", variant, ANCHOR_VARIANTS)  # before presets ask what it needs
     presets = find_presets(base["algo"]["name"], variant, dataset, env)
-    presets = [preset.without({*given, *_chosen(base), *_missing(base)}) for preset in presets]
+    presets = [preset.without({*given, *_chosen(choices, base), *_missing(base)}) for preset in presets]
     settings = [setting for preset in presets for setting in preset.overrides]
     composed = _hydra(_lines(choices) + settings + _lines(values))
     composed["seeds"] = seeds_of(composed["seeds"])
@@ -165,10 +165,10 @@ def _is_choice(override: Override) -> bool:
     return override.key_or_group in GROUPS or override.is_hydra_override()
 
 
-def _chosen(base: Mapping[str, Any]) -> list[str]:
-    """Return the fields in which the ensemble that was chosen by name differs from the default one."""
-    default = OmegaConf.create(asdict(ENSEMBLES["default"]))
-    return [f"dynamics.{name}" for name, value in base["dynamics"].items() if value != default[name]]
+def _chosen(choices: Sequence[Override], base: Mapping[str, Any]) -> list[str]:
+    """Return the fields of the ensemble if it was chosen by name: it is then as the name says."""
+    named = any(choice.key_or_group == "dynamics" for choice in choices)
+    return [f"dynamics.{name}" for name in base["dynamics"]] if named else []
 
 
 def _missing(base: Mapping[str, Any]) -> list[str]:

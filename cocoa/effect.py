@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
 from algos import REGISTRY
 from cocoa.anchors.variants import needs
 from cocoa.config import Config, cocoa_variant, to_dict
 from cocoa.typed import leaves, literal
 
 
-def idle_fields(algo: str, variant: str | None) -> dict[str, str]:
-    """Return how the names of fields begin that have no effect, each with the reason.
+def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[str, str]:
+    """Return those of the `fields`, by their dotted names, that have no effect, each with the reason.
 
-    `variant` is that of the anchors, None for a plain run. Raises ConfigError if it does not exist.
+    `variant` is that of the anchors, None for a plain run. Raises ConfigError if there is no such variant.
     """
     sought = variant is not None and needs(variant) == "models"
     bears = {
         "algo.hidden": (variant is None, "with +cocoa, cocoa.hidden takes its place"),
-        "dynamics.": (sought or REGISTRY[algo].members > 0, "nothing in this run needs models"),
-        "cocoa.seeker.": (sought, "these anchors have no seeker"),
-        "cocoa.rollout_": (sought, "these anchors need no reverse rollouts"),
+        "dynamics.*": (sought or REGISTRY[algo].members > 0, "nothing in this run needs models"),
+        "cocoa.seeker.*": (sought, "these anchors have no seeker"),
+        "cocoa.rollout_*": (sought, "these anchors need no reverse rollouts"),
         "cocoa.horizon": (sought or variant == "nearest", "these anchors are not found step by step"),
         "cocoa.candidates": (variant == "nearest", "it is for +cocoa=nearest"),
         "cocoa.noise": (variant == "self-noise", "it is for +cocoa=self-noise"),
     }
-    return {name: reason for name, (has_effect, reason) in bears.items() if not has_effect}
+    reasons = {pattern: reason for pattern, (has_effect, reason) in bears.items() if not has_effect}
+    return {
+        field: reason
+        for field in fields
+        for pattern, reason in reasons.items()
+        if fnmatchcase(field, pattern)
+    }
 
 
 def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
     variant = config.cocoa.variant if config.cocoa else None
     defaults = Config(type(config.algo)(), cocoa_variant(variant) if variant else None)
-    plain = dict(leaves(to_dict(defaults)))
-    changed = {name: value for name, value in leaves(to_dict(config)) if value != plain[name]}
+    plain, values = dict(leaves(to_dict(defaults))), dict(leaves(to_dict(config)))
+    changed = [name for name, value in values.items() if value != plain[name]]
+    idle = idle_fields(changed, config.algo.name, variant)
     sentences = []
-    for start, reason in idle_fields(config.algo.name, variant).items():
-        found = [f"{name}={literal(value)}" for name, value in changed.items() if name.startswith(start)]
-        if found:
-            sentences.append(f"Without effect: {' '.join(found)}; {reason}.")
+    for reason in dict.fromkeys(idle.values()):
+        told = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)
+        sentences.append(f"Without effect: {told}; {reason}.")
     return sentences

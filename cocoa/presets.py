@@ -80,11 +80,11 @@ def load_presets() -> tuple[Preset, ...]:
 def find_presets(algo: str, variant: str | None, dataset: str, env: str | None) -> list[Preset]:
     """Return the presets that apply, in order, without settings that have no effect.
 
-    `variant` is that of the anchors, None for a plain run. Raises ConfigError if it does not exist.
+    `variant` is that of the anchors, None for a plain run. Raises ConfigError if there is no such variant.
     """
-    names, idle = _names(dataset, env), tuple(idle_fields(algo, variant))
+    names = _names(dataset, env)
     return [
-        preset.without([key for key in preset.settings if key.startswith(idle)])
+        preset.without(idle_fields(preset.settings, algo, variant))
         for preset in load_presets()
         if preset.algo in (None, algo) and preset.fits(names)
     ]

@@ -37,10 +37,10 @@ class EnsembleConfig:
     its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
     standardize_targets: bool = True
     """Fit to targets of unit variance, so that all outputs count alike in the error that decides on when to
-    stop. MBPO, MOPO and COCOA fit to raw targets: false."""
+    stop, on the epoch to go back to, and on the elites. MBPO, MOPO and COCOA fit to raw targets: false."""
     variance_exponent: float = 0.0
-    """β of the β-NLL: an output whose standardised variance is v weighs v^β, over the batch's mean of that; 0
-    is the likelihood."""
+    """β of the β-NLL: an output whose variance, as fitted, is v weighs v^β, over the batch's mean of that;
+    0 is the likelihood."""
 
 
 ENSEMBLES = {
@@ -56,7 +56,7 @@ variances are smaller.
 Forward models, measured with one member on 200,000 transitions of Hopper, one run each (holdout error, then
 the negative log-likelihood of the held-out rows):
 
-| data          | published                     | `quick`      | likelihood, 36 from 7e-3 |
+| data          | `default`                     | `quick`      | likelihood, 36 from 7e-3 |
 | ------------- | ----------------------------- | ------------ | ------------------------ |
 | hopper-medium | 0.0035, -8.1 after 108 epochs | 0.0012, -8.6 | 0.0044, -8.0             |
 | hopper-mixed  | 0.0048, -7.1 after 86 epochs  | 0.0018, -7.5 |                          |

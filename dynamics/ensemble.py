@@ -46,7 +46,7 @@ def predict(params: Params, x: Array) -> tuple[Array, Array]:
 
 
 def _softplus(x: Array) -> Array:
-    """Return log(1 + e^x), to an absolute precision of float32's.
+    """Return log(1 + e^x), to float32's absolute rounding.
 
     jax.nn.softplus is precise where it is almost 0, too, which nothing here needs; with it a fit takes 4 %
     longer.

@@ -69,7 +69,7 @@ class EnsembleFit:
         train = np.sort(order[holdout:])
         self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
         if not config.standardize_targets:
-            self.target_moments = _kept_as_they_are(self.target_moments)
+            self.target_moments = _raw_moments(self.target_moments)
         x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
         self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
         self.holdout_data = jnp.asarray(x[self.holdout]), jnp.asarray(y[self.holdout])
@@ -151,7 +151,7 @@ def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), np.where(std < _STD_FLOOR, 0.0, std).astype(np.float32)
 
 
-def _kept_as_they_are(moments: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _raw_moments(moments: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Return moments that leave columns raw; those of constant ones stay, which are predicted exactly."""
     mean, std = moments
     varies = std > 0

@@ -29,6 +29,8 @@ MISTAKES = [
     ({"members": 3}, 'Give it as dynamics={"members": ...}'),
     ({"expectile": 0.8}, "Give it as IQL(expectile=...), the first argument"),
     ({"embedding": 3}, "Give it as cocoa=cocoa.CocoaConfig(embedding=...)"),
+    ({"cocoa.seeker.patience": 3}, 'Give it as cocoa=cocoa.CocoaConfig(seeker={"patience": ...}).'),
+    ({"patience": 3}, 'seeker={"patience": ...}) or as dynamics={"patience": ...}.'),
     ({"algo": "iql"}, "The algorithm is the first argument"),
     ({"resume": "runs"}, "cocoa.resume(folder)"),
     (

@@ -9,7 +9,7 @@ from cocoa.compilation import Lean
 
 def scaled(tree, x):
     used, passed_on = tree["inner"]
-    return used * x + tree["shift"], passed_on
+    return used * x + tree["shift"] + tree["unread"].shape[0], passed_on
 
 
 def tree_of(rng):

@@ -7,6 +7,8 @@ import warnings
 from pathlib import Path
 
 import gymnasium
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -96,6 +98,21 @@ def test_stops_with_the_last_episode_and_steps_no_environment_beyond_its_own():
     assert taken == lengths
     assert len(calls) == sum(max(lengths[start : start + 2]) for start in range(0, 8, 2))  # of each group
     assert len(set(lengths)) > 1
+
+
+def test_states_do_not_change_under_a_policy_that_is_still_computed():
+    """JAX returns before the actions are there, and may read the states where they are."""
+    env_id = "Pendulum-v1"
+    scaling, gain = scaling_of(env_id), np.array([[1.0], [-0.5], [0.3]], np.float32)
+
+    @jax.jit
+    def slow(states):
+        detour = jax.lax.fori_loop(0, 300, lambda _, x: jnp.sin(x) * 1.001, jnp.full((100, 100), 0.5))
+        return jnp.tanh(states @ gain) + 0 * detour.mean()
+
+    returns = Evaluator(env_id, (4,), 4, scaling).evaluate([slow], 7)
+    expected = [played_alone(env_id, scaling, lambda x: np.tanh(x @ gain), 4, 7, e)[0] for e in range(4)]
+    np.testing.assert_allclose(returns[0], expected, rtol=1e-3)
 
 
 def test_rows_of_seeds_get_their_own_actions():

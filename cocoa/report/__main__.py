@@ -63,8 +63,9 @@ class Run:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
         cocoa = self.config.cocoa
-        idle = tuple(idle_fields(self.config.algo.name, cocoa.variant if cocoa else None))
-        bearing = {name: value for name, value in leaves(fields) if not name.startswith(idle)}
+        values = dict(leaves(fields))
+        idle = idle_fields(values, self.config.algo.name, cocoa.variant if cocoa else None)
+        bearing = {name: value for name, value in values.items() if name not in idle}
         return {"dataset": self.summary["dataset_sha256"][:8], **bearing}
 
     @property

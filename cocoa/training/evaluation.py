@@ -22,8 +22,8 @@ from cocoa.training.devices import by_seed, copies, split
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
 
-_GROUPS = 2
-"""Into so many the episodes of a seed are divided: actions of one are computed while the other is stepped."""
+GROUPS = 2
+"""Into so many the episodes of a seed are divided: actions of one are computed while another is stepped."""
 
 
 class Actor:
@@ -84,6 +84,7 @@ class _Group:
 
     def advance(self) -> bool:
         """Make a step, and tell whether any episode goes on."""
+        # This waits for the actions: only then may the states change, which the policy reads where they are.
         actions = self._to_environment(self._actions)
         still_running = []
         for index in self._running:
@@ -118,18 +119,15 @@ class Evaluator:
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
         run repeats it. It ends at a terminal or at the environment's time limit.
         """
+        parts = np.array_split(np.arange(self.episodes), min(GROUPS, self.episodes))
         groups = [
-            [self._start(policy, row, part, step) for part in self._parts()]
-            for row, policy in enumerate(policies)
+            [self._start(policy, row, part, step) for part in parts]
+            for row, (_, policy) in enumerate(zip(self.seeds, policies, strict=True))
         ]
         running = [group for seed in groups for group in seed]
         while running:
             running = [group for group in running if group.advance()]
         return np.array([np.concatenate([group.returns for group in seed]) for seed in groups])
-
-    def _parts(self) -> list[np.ndarray]:
-        """Return the numbers of the episodes in each group of a seed."""
-        return np.array_split(np.arange(self.episodes), min(_GROUPS, self.episodes))
 
     def _start(self, policy: Policy, row: int, episodes: np.ndarray, step: int) -> _Group:
         """Return these episodes of the seed in this row at their first states."""
