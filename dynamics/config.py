@@ -37,7 +37,7 @@ class EnsembleConfig:
     its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
     standardize_targets: bool = True
     """Fit to targets of unit variance, so that all outputs count alike in the error that decides on when to
-    stop, on the epoch to go back to, and on the elites. MBPO's and MOPO's models fit to raw targets: false."""
+    stop, on the epoch to go back to, and on the elites. MBPO and MOPO fit to raw targets: false."""
     variance_exponent: float = 0.0
     """β of the β-NLL: an output whose variance, as fitted, is v weighs v^β, over the batch's mean of that;
     0 is the likelihood."""
