@@ -62,7 +62,7 @@ def fits(dataset: str = "hopper-demo") -> Iterator[Line]:
             quick.seconds[model] / default.seconds[model],
             quick.errors[model][-1] / default.errors[model][-1],
         )
-        yield Line(f"{model} model: time of quick over default", time, "", 1 / 3, below=True)
+        yield Line(f"{model} model: time of quick over default", time, "", 0.33, below=True)
         yield Line(f"{model} model: error of quick over default", error, "", 1.05, below=True)
 
 

@@ -157,6 +157,11 @@ class Config:
     `distributed`, which say where it is trained, and nothing of the result."""
 
 
+def defaults_of(config: Config) -> Config:
+    """Return a configuration of the same algorithm and variant of anchors, all else at its defaults."""
+    return Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
+
+
 def seeds_of(value: Any) -> tuple[Any, ...]:
     """Return the seeds that a number of seeds, or a sequence of them, stands for. Raises ConfigError."""
     value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's

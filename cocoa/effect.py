@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from algos import REGISTRY
 from cocoa.anchors.variants import needs
-from cocoa.config import Config, cocoa_variant, to_dict
+from cocoa.config import Config, defaults_of, to_dict
 from cocoa.typed import leaves, literal
 
 
@@ -37,11 +37,9 @@ def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[s
 
 def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
-    variant = config.cocoa.variant if config.cocoa else None
-    defaults = Config(type(config.algo)(), cocoa_variant(variant) if variant else None)
-    plain, values = dict(leaves(to_dict(defaults))), dict(leaves(to_dict(config)))
+    plain, values = (dict(leaves(to_dict(one))) for one in (defaults_of(config), config))
     changed = [name for name, value in values.items() if value != plain[name]]
-    idle = idle_fields(changed, config.algo.name, variant)
+    idle = idle_fields(changed, config.algo.name, config.cocoa.variant if config.cocoa else None)
     sentences = []
     for reason in dict.fromkeys(idle.values()):
         told = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)

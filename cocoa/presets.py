@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from cocoa.config import Config, cocoa_variant, from_dict, to_dict
+from cocoa.config import Config, defaults_of, from_dict, to_dict
 from cocoa.effect import idle_fields
 from cocoa.typed import leaves, literal
 
@@ -120,8 +120,7 @@ def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, l
     config = from_dict(to_dict(config))
     variant = config.cocoa.variant if config.cocoa else None
     found = find_presets(config.algo.name, variant, config.dataset, config.env)
-    defaults = Config(type(config.algo)(), cocoa_variant(variant) if variant else None)
-    plain, values = dict(leaves(to_dict(defaults))), to_dict(config)
+    plain, values = dict(leaves(to_dict(defaults_of(config)))), to_dict(config)
     given = {
         name for name, value in leaves(values) if value != plain[name] or name.partition(".")[0] in chosen
     }
