@@ -130,7 +130,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
-    """Forward and reverse models: dynamics=quick fits them in 24 epochs, with another loss."""
+    """Forward and reverse models: dynamics=quick fits them in 24,000 updates, with another loss."""
     devices: int | None = None
     """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
     as that allows of the accelerators or, on a CPU, of the cores."""
@@ -156,10 +156,15 @@ class Config:
     """A run folder to go on with; all other fields come from its configuration, apart from `devices` and
     `distributed`, which say where it is trained, and nothing of the result."""
 
+    @property
+    def variant(self) -> str | None:
+        """Where anchors come from; None in a plain run."""
+        return self.cocoa.variant if self.cocoa else None
+
 
 def defaults_of(config: Config) -> Config:
     """Return a configuration of the same algorithm and variant of anchors, all else at its defaults."""
-    return Config(type(config.algo)(), cocoa_variant(config.cocoa.variant) if config.cocoa else None)
+    return Config(type(config.algo)(), cocoa_variant(config.variant) if config.variant else None)
 
 
 def seeds_of(value: Any) -> tuple[Any, ...]:

@@ -17,13 +17,15 @@ def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[s
     `variant` is that of the anchors, None for a plain run. Raises ConfigError if there is no such variant.
     """
     sought = variant is not None and needs(variant) == "models"
+    models = sought or REGISTRY[algo].members > 0
     bears = {
         "algo.hidden": (variant is None, "with +cocoa, cocoa.hidden takes its place"),
-        "dynamics.*": (sought or REGISTRY[algo].members > 0, "nothing in this run needs models"),
+        "dynamics.*": (models, "nothing in this run needs models"),
         "cocoa.seeker.*": (sought, "these anchors have no seeker"),
         "cocoa.rollout_*": (sought, "these anchors need no reverse rollouts"),
         "cocoa.horizon": (sought or variant == "nearest", "these anchors are not found step by step"),
         "cocoa.candidates": (variant == "nearest", "it is for +cocoa=nearest"),
+        "cocoa.per_seed": (models or variant != "zero", "these anchors are the same for every seed"),
         "cocoa.noise": (variant == "self-noise", "it is for +cocoa=self-noise"),
     }
     reasons = {pattern: reason for pattern, (has_effect, reason) in bears.items() if not has_effect}
@@ -39,7 +41,7 @@ def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
     plain, values = (dict(leaves(to_dict(one))) for one in (defaults_of(config), config))
     changed = [name for name, value in values.items() if value != plain[name]]
-    idle = idle_fields(changed, config.algo.name, config.cocoa.variant if config.cocoa else None)
+    idle = idle_fields(changed, config.algo.name, config.variant)
     sentences = []
     for reason in dict.fromkeys(idle.values()):
         told = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)

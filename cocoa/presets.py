@@ -118,8 +118,7 @@ def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, l
     for a value of the wrong type.
     """
     config = from_dict(to_dict(config))
-    variant = config.cocoa.variant if config.cocoa else None
-    found = find_presets(config.algo.name, variant, config.dataset, config.env)
+    found = find_presets(config.algo.name, config.variant, config.dataset, config.env)
     plain, values = dict(leaves(to_dict(defaults_of(config)))), to_dict(config)
     given = {
         name for name, value in leaves(values) if value != plain[name] or name.partition(".")[0] in chosen

@@ -18,7 +18,7 @@ class EnsembleConfig:
     learning_rate: float = 1e-3
     """Adam's step size."""
     learning_rate_decay: bool = False
-    """Let the step size fall linearly to zero over `max_epochs`."""
+    """Let the step size fall linearly to zero over the whole fit."""
     batch_size: int = 256
     """Transitions per member and update."""
     holdout_fraction: float = 0.2
@@ -32,6 +32,8 @@ class EnsembleConfig:
     """Relative fall of a member's holdout error that counts as an improvement."""
     max_epochs: int = 1000
     """Upper bound of passes over the data."""
+    max_updates: int | None = None
+    """Upper bound of updates, too: the pass in which it is reached is the last. None: there is none."""
     log_variance_penalty: float = 0.01
     """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has
     its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
@@ -46,7 +48,7 @@ class EnsembleConfig:
 ENSEMBLES = {
     "default": EnsembleConfig(),
     "quick": EnsembleConfig(
-        learning_rate=5e-3, learning_rate_decay=True, max_epochs=24, variance_exponent=0.5
+        learning_rate=5e-3, learning_rate_decay=True, max_updates=24_000, variance_exponent=0.5
     ),
 }
 """What `dynamics=<name>` stands for: the published settings, but for the standardised targets, and a fit in

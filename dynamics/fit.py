@@ -41,9 +41,9 @@ class EnsembleFit:
     """Fit of an ensemble to (inputs, targets): inputs are standardised, targets if the configuration says so.
 
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
-    fill a last batch is left out. Training ends after `max_epochs`, or, with a constant step size, after
-    `patience` epochs in which no member's holdout error fell by the share `min_improvement`; each member goes
-    back to its best epoch.
+    fill a last batch is left out. Training ends after `max_epochs`, after the epoch in which `max_updates` is
+    reached, or, with a constant step size, after `patience` epochs in which no member's holdout error fell by
+    the share `min_improvement`; each member goes back to its best epoch.
 
     Which rows are held out depends on their number alone, not on the key: models of the same transitions
     have the same held-out rows, so that they can be tested together on rows that none of them has seen.
@@ -108,21 +108,31 @@ class EnsembleFit:
         Drawn on the host, where a permutation takes milliseconds; on a CPU's device it sorts, which takes
         more than a tenth of the training.
         """
-        rows = len(self.train_data[0])
-        size = min(self.config.batch_size, rows)
+        rows, (updates, size) = len(self.train_data[0]), self._batch_shape
         bootstrap = np.random.default_rng([*self.draws, member, 0]).integers(rows, size=rows, dtype=np.int32)
         order = np.random.default_rng([*self.draws, member, 1 + epoch]).permutation(bootstrap)
-        return order[: rows // size * size].reshape(-1, size)
+        return order[: updates * size].reshape(updates, size)
 
     def finished(self, state: FitState) -> bool:
         """Tell whether no epoch is left."""
         # To stop before a step size has fallen would lose what it falls for.
         stale = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
-        return stale or int(state.epoch) >= self.config.max_epochs
+        return stale or int(state.epoch) >= self._max_epochs
 
     def progress(self, state: FitState) -> tuple[int, int]:
         """Return the epochs done and an upper bound of all."""
-        return int(state.epoch), self.config.max_epochs
+        return int(state.epoch), self._max_epochs
+
+    @property
+    def _batch_shape(self) -> tuple[int, int]:
+        """Updates of an epoch, and rows of an update."""
+        rows = len(self.train_data[0])
+        size = min(self.config.batch_size, rows)
+        return rows // size, size
+
+    @property
+    def _max_epochs(self) -> int:
+        return _max_epochs(self.config, self._batch_shape[0])
 
     def result(self, state: FitState) -> Ensemble:
         """Return the members with the lowest holdout errors, as they were in their best epochs."""
@@ -166,11 +176,19 @@ def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np
     return (rows - moments[0]) / _divisor(moments[1])
 
 
+def _max_epochs(config: EnsembleConfig, updates: int) -> int:
+    """Return how many epochs of so many updates there are at most."""
+    if config.max_updates is None:
+        return config.max_epochs
+    return min(config.max_epochs, -(-config.max_updates // updates))
+
+
 def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransformation:
     """Return Adam for epochs of so many updates."""
     if not config.learning_rate_decay:
         return optax.adam(config.learning_rate)
-    return optax.adam(optax.linear_schedule(config.learning_rate, 0.0, config.max_epochs * updates))
+    whole = _max_epochs(config, updates) * updates
+    return optax.adam(optax.linear_schedule(config.learning_rate, 0.0, whole))
 
 
 def _train_members(

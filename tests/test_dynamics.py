@@ -190,16 +190,21 @@ def test_members_return_to_their_best_epoch_and_the_best_become_elites(system):
     assert not np.array_equal(kernel[0], kernel[1])
 
 
-def test_the_step_size_falls_to_zero(system):
+@pytest.mark.parametrize("bound", ["max_epochs", "max_updates"])
+def test_the_step_size_falls_to_zero(system, bound):
     """A step of Adam is at most about the step size: the last epoch moves far less than the first."""
-    s, a, r, s_next = system
-    config = dataclasses.replace(SMALL, max_epochs=4, learning_rate_decay=True)
-    fit = EnsembleFit(config, *forward_data(s, a, r, s_next), jax.random.key(0))
+    data = forward_data(*system)
+    updates = len(EnsembleFit(SMALL, *data, jax.random.key(0)).batches(0, 0))
+    limit = {"max_epochs": 4, "max_updates": 3 * updates + 1}[bound]
+    config = dataclasses.replace(SMALL, learning_rate_decay=True, **{bound: limit})
+    fit = EnsembleFit(config, *data, jax.random.key(0))
     state, moved = fit.init(), []
-    for _ in range(4):
+    while not fit.finished(state):
         before = np.array(state.params["layers"][1]["kernel"])
         state, _ = fit.epoch(state)
         moved.append(np.abs(np.asarray(state.params["layers"][1]["kernel"]) - before).mean())
+    assert len(moved) == 4
+    assert fit.progress(state) == (4, 4)
     assert moved[3] < 0.3 * moved[0]
 
 
@@ -210,6 +215,15 @@ def test_fit_stops_when_nothing_improves():
     state = train(fit)
     assert int(state.epoch) < 60
     assert int(state.stale_epochs) == 2
+
+
+@pytest.mark.parametrize(("max_updates", "epochs"), [(1, 1), (5, 1), (6, 2), (1000, 15)])
+def test_the_epoch_that_reaches_max_updates_is_the_last(max_updates, epochs):
+    """Of 400 rows 320 are trained on, in five batches of 64; SMALL has at most 15 epochs."""
+    rng = np.random.default_rng(0)
+    config = dataclasses.replace(SMALL, max_updates=max_updates, patience=1000)
+    fit = EnsembleFit(config, rng.normal(size=(400, 3)), rng.normal(size=(400, 1)), jax.random.key(0))
+    assert int(train(fit).epoch) == epochs
 
 
 def test_one_member_that_improves_is_enough_to_go_on():

@@ -21,6 +21,9 @@ from cocoa.presets import load_presets
         ("algo=iql +cocoa=zero dynamics.max_epochs=24", ["dynamics.max_epochs=24"]),
         ("algo=iql +cocoa algo.hidden=[8] algo.temperature=2", ["algo.hidden=[8]"]),
         ("algo=iql +cocoa cocoa.noise=1 cocoa.candidates=8", ["cocoa.candidates=8", "cocoa.noise=1.0"]),
+        ("algo=iql +cocoa=zero cocoa.per_seed=true", ["cocoa.per_seed=true"]),
+        ("algo=mopo +cocoa=zero cocoa.per_seed=true", []),
+        ("algo=iql +cocoa=random cocoa.per_seed=true", []),
         ("algo=iql +cocoa=nearest cocoa.candidates=8 cocoa.seeker.patience=1", ["cocoa.seeker.patience=1"]),
     ],
 )

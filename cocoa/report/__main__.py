@@ -62,9 +62,8 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """All that must agree for seeds to be pooled: the data and the fields that bear on the result."""
         fields = {key: value for key, value in to_dict(self.config).items() if key not in _NOT_THE_EXPERIMENT}
-        cocoa = self.config.cocoa
         values = dict(leaves(fields))
-        idle = idle_fields(values, self.config.algo.name, cocoa.variant if cocoa else None)
+        idle = idle_fields(values, self.config.algo.name, self.config.variant)
         bearing = {name: value for name, value in values.items() if name not in idle}
         return {"dataset": self.summary["dataset_sha256"][:8], **bearing}
 

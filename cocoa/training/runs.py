@@ -27,10 +27,9 @@ _TIME = "%Y-%m-%d_%H-%M-%S"
 
 def method(config: Config) -> str:
     """Return the algorithm's name, with +cocoa, and its variant unless it is the published one."""
-    if config.cocoa is None:
+    if config.variant is None:
         return config.algo.name
-    variant = config.cocoa.variant
-    return f"{config.algo.name}+cocoa" + ("" if variant == "seek" else f"-{variant}")
+    return f"{config.algo.name}+cocoa" + ("" if config.variant == "seek" else f"-{config.variant}")
 
 
 def checkpoint_path(folder: Path) -> Path:

@@ -61,7 +61,7 @@ def summarize(
         "dataset": config.dataset,
         "env": config.env,
         "algo": config.algo.name,
-        "cocoa": config.cocoa.variant if config.cocoa else None,
+        "cocoa": config.variant,
         "name": config.name,
         "updates": config.updates,
         "seeds": list(config.seeds),

@@ -82,7 +82,7 @@ class WandbLogger:
         mode = choose_mode(config.wandb, self._say)
         method = runs.method(config)
         dataset = Path(config.dataset).stem
-        variant = config.cocoa.variant if config.cocoa else "plain"
+        variant = config.variant or "plain"
         for seed in config.seeds:
             identity = _identity(folder, seed)
             init = partial(
