@@ -15,8 +15,8 @@ from benchmarks.alone import optimizer_work, product_works, seconds
 from benchmarks.flops import Products, Sizes, needed
 from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
 from cocoa.config import CocoaConfig
-from cocoa.training.loop import compiler_options
 from cocoa.transduction import build_networks
+from dynamics.compiler import compiler_options
 
 FLOOR = {"bc": 500, "iql": 100, "td3_bc": 120, "cql": 5, "mopo": 1000}
 """Updates per turn; MOPO's hold one round of rollouts."""
@@ -77,7 +77,7 @@ def compile_update(algorithm: Algorithm, cocoa: CocoaConfig | None) -> Any:
     """Return one update as XLA compiles it."""
     batch = make_data(observe(cocoa)[0], Sizes().batch)
     state = algorithm.init(jax.random.key(0), build_networks(algorithm, cocoa, ACTION), batch, 1_000_000)
-    update = jax.jit(algorithm.update, compiler_options=dict(compiler_options()))
+    update = jax.jit(algorithm.update, compiler_options=compiler_options())
     with mock.patch.object(cql, "_ROWS_AT_ONCE", 10**9):  # XLA counts the body of a loop once
         return update.lower(state, batch, jax.random.key(0)).compile()
 

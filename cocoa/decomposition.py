@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from flax import struct
 
+from dynamics.compiler import compiled
+
 CHUNK = 2**14
 """Rows that `in_chunks` puts on a device at a time."""
 
@@ -62,17 +64,16 @@ def in_chunks(function: Any, rows: np.ndarray) -> Any:
     `function` is a pytree that maps (M, d) to a tree of arrays (M, ...); the result's are NumPy's, (N, ...).
     One program is compiled for all that have the same structure and shapes, and at least `CHUNK` rows.
     """
-    size = min(CHUNK, len(rows))
+    size, apply = min(CHUNK, len(rows)), compiled(_apply)
     shapes = jax.eval_shape(_apply, function, rows[:size])
     found = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
     for start in range(0, len(rows), size):
         # The last chunk overlaps the one before it, since a smaller one would be another program.
         chunk = slice(min(start, len(rows) - size), start + size)
-        for whole, part in zip(*map(jax.tree.leaves, (found, _apply(function, rows[chunk]))), strict=True):
+        for whole, part in zip(*map(jax.tree.leaves, (found, apply(function, rows[chunk]))), strict=True):
             whole[chunk] = part
     return found
 
 
-@jax.jit
 def _apply(function: Any, rows: jax.Array) -> Any:
     return function(rows)

@@ -14,12 +14,14 @@ import optax
 from flax import struct
 from numpy.typing import ArrayLike
 
+from dynamics.compiler import compiler_options
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
 
 Rows = tuple[Array, Array]
 """Inputs and targets, as they are fitted."""
 
+_MEMBER_OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": "512"}
 _STD_FLOOR = 1e-6  # below it a column counts as constant
 
 
@@ -216,7 +218,7 @@ def _program(config: EnsembleConfig) -> Callable[..., Any]:
     """Return `_member_epoch` compiled: of one member on a CPU, of all of them elsewhere."""
     member = functools.partial(_member_epoch, config)
     if jax.default_backend() == "cpu":
-        return jax.jit(member, compiler_options={"xla_cpu_multi_thread_eigen": False})
+        return jax.jit(member, compiler_options=compiler_options(_MEMBER_OPTIONS))
     return jax.jit(jax.vmap(member, in_axes=(0, None, 0)))
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
+from dynamics.compiler import compiled
 from dynamics.ensemble import Array, Ensemble
 
 _STARTS_AT_ONCE = 16384  # keeps the activations of all rows in flight within tens of MB
@@ -69,7 +68,9 @@ def reverse_rollouts(
     for chunk, first in enumerate(range(0, len(starts), size)):
         rows = starts[first : first + size]
         padded = np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])
-        walk = _walk(model, padded, directions, jax.random.fold_in(key, chunk), length, scale, noise)
+        walk = compiled(_walk, static_argnums=4)(
+            model, padded, directions, jax.random.fold_in(key, chunk), length, scale, noise
+        )
         place = slice(first * length, (first + len(rows)) * length)
         for collected, part in zip((states, actions), walk, strict=True):
             collected[place] = np.asarray(part)[:, : len(rows)].reshape(-1, part.shape[-1])
@@ -89,7 +90,6 @@ def _checked(rows: ArrayLike, width: int, name: str) -> np.ndarray:
     return rows
 
 
-@partial(jax.jit, static_argnums=4)
 def _walk(
     model: ReverseModel,
     starts: Array,

@@ -20,6 +20,7 @@ from cocoa.decomposition import Decomposition, Observe, in_chunks
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import load_tree, save_tree
 from cocoa.transduction import build_networks
+from dynamics.compiler import compiled
 from dynamics.fit import EnsembleFit
 
 OBSERVATION_DIM, ACTION_DIM = 5, 2
@@ -249,11 +250,12 @@ def test_anchors_do_not_depend_on_the_batch_around_them(variant, monkeypatch):
 
 def test_all_anchors_are_found_by_one_program(monkeypatch):
     monkeypatch.setattr(decomposition, "CHUNK", 16)
-    anchors, programs = build_anchors(CocoaConfig(), ingredients()), decomposition._apply._cache_size()
+    anchors, program = build_anchors(CocoaConfig(), ingredients()), compiled(decomposition._apply)
+    programs = program._cache_size()
     for rows in (16, 20, 50):
         found = in_chunks(anchors, off_data(ingredients())[:rows])
         assert found.shape == (rows, off_data(ingredients()).shape[1])
-    assert decomposition._apply._cache_size() == programs + 1
+    assert program._cache_size() == programs + 1
 
 
 @pytest.mark.parametrize("variant", ANCHOR_VARIANTS)

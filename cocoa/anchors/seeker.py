@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -15,6 +14,7 @@ from numpy.typing import ArrayLike
 from algos.networks import MLP, Adam, Model
 from cocoa.config import SeekerConfig
 from cocoa.errors import RunError
+from dynamics.compiler import compiled
 
 _STD_FLOOR = 1e-6  # below it a dimension counts as constant
 
@@ -94,7 +94,7 @@ class SeekerFit:
         """Return the state after one more pass over all rows, and its mean loss; `state` is used up."""
         batches = self.batches(int(state.epoch))
         data = (self.states, self.actions, self.mean, self.std)
-        state, loss = _epoch(state, batches, data, self.config.min_improvement)
+        state, loss = compiled(_epoch, donate_argnums=0)(state, batches, data, self.config.min_improvement)
         return state, {"loss": float(loss)}
 
     def batches(self, epoch: int) -> np.ndarray:
@@ -128,7 +128,6 @@ def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), np.where(std < _STD_FLOOR, 1.0, std).astype(np.float32)
 
 
-@partial(jax.jit, donate_argnums=0)
 def _epoch(
     state: SeekerState, batches: jax.Array, data: tuple[jax.Array, ...], min_improvement: float
 ) -> tuple[SeekerState, jax.Array]:

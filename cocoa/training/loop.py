@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,21 +16,7 @@ from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
 from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
 from cocoa.training.feed import Resident, Streamed, data_of_one, feed_of_one
-
-CPU_OPTIONS = {"xla_cpu_experimental_ynn_fusion_type": ""}
-"""Without the fusions of this library, an update with LayerNorm takes about a sixth less time on CPUs."""
-
-
-@functools.cache
-def compiler_options() -> Mapping[str, str]:
-    """Return XLA options for the update on the present backend: none where they are unknown to it."""
-    if jax.default_backend() != "cpu":
-        return {}
-    try:
-        jax.jit(lambda x: x, compiler_options=CPU_OPTIONS)(0.0)
-    except Exception:  # XLA's options come and go with its versions, and so do the errors for unknown ones.
-        return {}
-    return CPU_OPTIONS
+from dynamics.compiler import compiler_options
 
 
 def over_seeds(function: Any, mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
@@ -204,8 +188,8 @@ class Training:
         """
         spread = jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
         # Outputs are placed like inputs: else there would be a second program for what the first returns.
-        placed, options = NamedSharding(self.mesh, SPLIT), dict(compiler_options())
-        return jax.jit(spread, donate_argnums=0, out_shardings=placed, compiler_options=options)
+        placed = NamedSharding(self.mesh, SPLIT)
+        return jax.jit(spread, donate_argnums=0, out_shardings=placed, compiler_options=compiler_options())
 
     def _empty_buffer(self) -> Any:
         placed = NamedSharding(self.mesh, SPLIT)
