@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.compilation import Lean
+from dynamics.compiler import compiled, compiler_options
 
 
 def scaled(tree, x):
@@ -39,3 +40,19 @@ def test_what_is_read_inside_of_another_program_counts():
     )
     assert float(program(program.leaves(tree), jnp.ones(3))) == 3.0
     assert float(program(program.leaves(tree), -jnp.ones(3))) == -1.0
+
+
+def test_options_that_xla_does_not_know_are_left_out():
+    options = {"xla_no_such_option": "1", "xla_cpu_multi_thread_eigen": False}
+    known = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
+    assert compiler_options(options) == known
+
+
+def test_a_function_is_compiled_once_however_often_it_is_asked_for():
+    assert compiled(add, donate_argnums=0) is compiled(add, donate_argnums=0)
+    assert compiled(add) is not compiled(add, donate_argnums=0)
+    assert compiled(add)(1.0, 2.0) == 3.0
+
+
+def add(x, y):
+    return x + y
