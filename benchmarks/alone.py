@@ -16,6 +16,7 @@ from algos.networks import Model, polyak
 from benchmarks.flops import Product, Products
 from benchmarks.setting import ACTION, make_data, observe
 from cocoa.transduction import build_networks
+from dynamics.compiler import compiler_options
 
 Work = Callable[[], float]
 
@@ -52,7 +53,8 @@ def _repeated(product: Product) -> Work:
         left, right, _ = jax.lax.optimization_barrier(carry)
         return left, right, multiply(left, right)
 
-    run = jax.jit(lambda *start: jax.lax.fori_loop(0, times, again, start))
+    options = compiler_options()
+    run = jax.jit(lambda *start: jax.lax.fori_loop(0, times, again, start), compiler_options=options)
     start = left, right, multiply(left, right)
 
     def work() -> float:
@@ -78,7 +80,8 @@ def optimizer_work(algorithm: Algorithm) -> Work:
             return _passed(state)
         return jax.lax.cond(index % delay == 0, _passed, lambda state: _passed(state, ("critics",)), state)
 
-    run = jax.jit(lambda state: jax.lax.fori_loop(0, STEPS, step, state))
+    options = compiler_options()
+    run = jax.jit(lambda state: jax.lax.fori_loop(0, STEPS, step, state), compiler_options=options)
 
     def work() -> float:
         jax.block_until_ready(run(start))

@@ -14,14 +14,13 @@ import optax
 from flax import struct
 from numpy.typing import ArrayLike
 
-from dynamics.compiler import compiler_options
+from dynamics.compiler import ONE_CORE_OPTIONS, compiler_options
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
 
 Rows = tuple[Array, Array]
 """Inputs and targets, as they are fitted."""
 
-_MEMBER_OPTIONS = {"xla_cpu_multi_thread_eigen": False, "xla_cpu_prefer_vector_width": "512"}
 _STD_FLOOR = 1e-6  # below it a column counts as constant
 
 
@@ -119,11 +118,11 @@ class EnsembleFit:
         """Tell whether no epoch is left."""
         # To stop before a step size has fallen would lose what it falls for.
         stale = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
-        return stale or int(state.epoch) >= self._max_epochs
+        return stale or int(state.epoch) >= self.config.epochs(self._batch_shape[0])
 
     def progress(self, state: FitState) -> tuple[int, int]:
         """Return the epochs done and an upper bound of all."""
-        return int(state.epoch), self._max_epochs
+        return int(state.epoch), self.config.epochs(self._batch_shape[0])
 
     @property
     def _batch_shape(self) -> tuple[int, int]:
@@ -131,10 +130,6 @@ class EnsembleFit:
         rows = len(self.train_data[0])
         size = min(self.config.batch_size, rows)
         return rows // size, size
-
-    @property
-    def _max_epochs(self) -> int:
-        return _max_epochs(self.config, self._batch_shape[0])
 
     def result(self, state: FitState) -> Ensemble:
         """Return the members with the lowest holdout errors, as they were in their best epochs."""
@@ -178,18 +173,11 @@ def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np
     return (rows - moments[0]) / _divisor(moments[1])
 
 
-def _max_epochs(config: EnsembleConfig, updates: int) -> int:
-    """Return how many epochs of so many updates there are at most."""
-    if config.max_updates is None:
-        return config.max_epochs
-    return min(config.max_epochs, -(-config.max_updates // updates))
-
-
 def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransformation:
     """Return Adam for epochs of so many updates."""
     if not config.learning_rate_decay:
         return optax.adam(config.learning_rate)
-    whole = _max_epochs(config, updates) * updates
+    whole = config.epochs(updates) * updates
     return optax.adam(optax.linear_schedule(config.learning_rate, 0.0, whole))
 
 
@@ -218,7 +206,7 @@ def _program(config: EnsembleConfig) -> Callable[..., Any]:
     """Return `_member_epoch` compiled: of one member on a CPU, of all of them elsewhere."""
     member = functools.partial(_member_epoch, config)
     if jax.default_backend() == "cpu":
-        return jax.jit(member, compiler_options=compiler_options(_MEMBER_OPTIONS))
+        return jax.jit(member, compiler_options=compiler_options(ONE_CORE_OPTIONS))
     return jax.jit(jax.vmap(member, in_axes=(0, None, 0)))
 
 

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from cocoa.compilation import Lean
+from dynamics import compiler
 from dynamics.compiler import compiled, compiler_options
 
 
@@ -48,6 +50,12 @@ def test_options_that_xla_does_not_know_are_left_out():
     assert compiler_options(options) == known
 
 
+def test_a_function_is_compiled_with_the_options(monkeypatch):
+    monkeypatch.setattr(compiler, "compiler_options", lambda: {"xla_no_such_option": "1"})
+    with pytest.raises(jax.errors.JaxRuntimeError, match="xla_no_such_option"):
+        compiled(subtract)(1.0, 2.0)
+
+
 def test_a_function_is_compiled_once_however_often_it_is_asked_for():
     assert compiled(add, donate_argnums=0) is compiled(add, donate_argnums=0)
     assert compiled(add) is not compiled(add, donate_argnums=0)
@@ -56,3 +64,7 @@ def test_a_function_is_compiled_once_however_often_it_is_asked_for():
 
 def add(x, y):
     return x + y
+
+
+def subtract(x, y):
+    return x - y

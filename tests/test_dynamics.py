@@ -205,7 +205,7 @@ def test_the_step_size_falls_to_zero(system, bound):
         moved.append(np.abs(np.asarray(state.params["layers"][1]["kernel"]) - before).mean())
     assert len(moved) == 4
     assert fit.progress(state) == (4, 4)
-    assert moved[3] < 0.3 * moved[0]
+    assert 0.03 * moved[0] < moved[3] < 0.3 * moved[0]  # small, yet not over before the last epoch
 
 
 def test_fit_stops_when_nothing_improves():

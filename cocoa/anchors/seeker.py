@@ -78,7 +78,7 @@ class SeekerFit:
             raise RunError(
                 "The reverse rollouts left the range of floating-point numbers, so the seeker cannot learn "
                 "from them. Lower cocoa.rollout_length or cocoa.rollout_scale, or train the reverse model "
-                "for longer (dynamics.max_epochs)."
+                "for longer (dynamics.max_epochs, dynamics.max_updates)."
             )
         self.mean, self.std = map(jnp.asarray, moments(np.asarray(self.states)))
         self.key, shuffle_key = jax.random.split(key)
