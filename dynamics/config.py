@@ -54,7 +54,7 @@ class EnsembleConfig:
 ENSEMBLES = {
     "default": EnsembleConfig(),
     "quick": EnsembleConfig(
-        learning_rate=5e-3, learning_rate_decay=True, max_updates=24_000, variance_exponent=0.5
+        learning_rate=5e-3, learning_rate_decay=True, max_updates=20_000, variance_exponent=0.5
     ),
 }
 """What `dynamics=<name>` stands for: the published settings, but for the standardised targets, and a fit of
