@@ -62,17 +62,17 @@ the β-NLL in about as many updates whatever the size of the data. Penalty weigh
 are tuned for the former; the latter's variances are smaller.
 
 Measured with one member on transitions of Hopper, one run each: holdout error, negative log-likelihood of the
-held-out rows, epochs. `quick` was bounded by the epochs given here; of itself it takes one more.
+held-out rows, epochs.
 
 | data                            | `default`           | `quick`            |
 | ------------------------------- | ------------------- | ------------------ |
-| hopper-medium, 200k             | 0.0035, -8.1 in 108 | 0.0011, -8.8 in 30 |
-| hopper-mixed, 200k              | 0.0048, -7.1 in 86  | 0.0015, -7.6 in 30 |
-| hopper-mixed, 200k, reverse     | 0.0045, -7.1 in 72  | 0.0018, -7.5 in 30 |
-| hopper-medium-expert, too, 600k | 0.0042, -7.8 in 43  | 0.0016, -8.1 in 10 |
+| hopper-medium, 200k             | 0.0035, -8.1 in 108 | 0.0012, -8.6 in 26 |
+| hopper-mixed, 200k              | 0.0048, -7.1 in 86  | 0.0017, -7.5 in 26 |
+| hopper-mixed, 200k, reverse     | 0.0045, -7.1 in 72  | 0.0020, -7.4 in 26 |
+| hopper-medium-expert, too, 600k | 0.0042, -7.8 in 43  | 0.0016, -8.0 in 9  |
 
-With 56,200 updates `quick` ended at 0.0010 and -8.8 on the 600k. On hopper-medium, 18,700 updates of it ended
-at 0.0012, and at 0.0014 with bounds that weigh the same whatever their output weighs; the plain likelihood,
-with a falling step size, at 0.0043 after 24 epochs from 5e-3, and at 0.0044 and, in another run, 0.0036 from
-7e-3; from 1e-2 it diverged. β and step size were chosen on held-out rows of hopper-medium and hopper-mixed.
+With 56,200 updates, 24 epochs, `quick` ended at 0.0010 and -8.8 on the 600k. On hopper-medium it ended at
+0.0014 with bounds that weigh the same whatever their output weighs; the plain likelihood, with a falling step
+size, at 0.0043 after 24 epochs from 5e-3, and at 0.0044 and, in another run, 0.0036 from 7e-3; from 1e-2 it
+diverged. β and step size were chosen on held-out rows of hopper-medium and hopper-mixed.
 """
