@@ -6,6 +6,7 @@ concatenate it through `jax.tree.map` and hand it to networks, and never look in
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -119,11 +120,12 @@ def concatenate(*batches: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Algorithm:
+class Algorithm(ABC):
     """Base of all algorithms: hyperparameters as fields, behaviour as pure functions.
 
     Subclasses are frozen dataclasses whose fields all have defaults of the types bool, int, float, str, or
-    tuples of these; the command line makes each of them a configuration field.
+    tuples of these; the command line makes each of them a configuration field. A subclass that lacks one of
+    the three methods below cannot be instantiated: TypeError.
     """
 
     name: ClassVar[str]
@@ -146,21 +148,21 @@ class Algorithm:
         """Return a sentence on what speaks against training on these transitions (N, ...), or nothing."""
         return ""
 
+    @abstractmethod
     def init(self, key: Array, networks: Any, batch: Batch, updates: int) -> State:
         """Return the state before the first update.
 
         `networks` is an `algos.networks.Networks`; `batch` is an example from which only shapes are taken;
         `updates` is the length of the training, for schedules.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
         """Return the state after one update on `batch` (leading axis: batch) and scalars to log."""
-        raise NotImplementedError
 
+    @abstractmethod
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return actions (..., action_dim) in [-1, 1]; without `key` the deterministic policy's."""
-        raise NotImplementedError
 
 
 REGISTRY: dict[str, type[Algorithm]] = {}

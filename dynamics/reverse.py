@@ -62,17 +62,15 @@ def reverse_rollouts(
     actions_dim = len(model.ensemble.input_mean) - states_dim
     starts = _checked(starts, states_dim, "starts")
     directions = jnp.asarray(_checked(direction_actions, actions_dim, "direction_actions"))
-    size = min(_STARTS_AT_ONCE, len(starts))
+    size, walk = min(_STARTS_AT_ONCE, len(starts)), compiled(_walk, static_argnums=4)
     states = np.empty((len(starts) * length, states_dim), np.float32)
     actions = np.empty((len(starts) * length, actions_dim), np.float32)
     for chunk, first in enumerate(range(0, len(starts), size)):
         rows = starts[first : first + size]
         padded = np.concatenate([rows, np.repeat(rows[-1:], size - len(rows), axis=0)])
-        walk = compiled(_walk, static_argnums=4)(
-            model, padded, directions, jax.random.fold_in(key, chunk), length, scale, noise
-        )
+        parts = walk(model, padded, directions, jax.random.fold_in(key, chunk), length, scale, noise)
         place = slice(first * length, (first + len(rows)) * length)
-        for collected, part in zip((states, actions), walk, strict=True):
+        for collected, part in zip((states, actions), parts, strict=True):
             collected[place] = np.asarray(part)[:, : len(rows)].reshape(-1, part.shape[-1])
     return states, actions
 

@@ -22,7 +22,8 @@ from conftest import (
     with_next_actions,
 )
 
-from algos import REGISTRY, Batch
+from algos import REGISTRY, Algorithm, Batch
+from algos.bc import BC
 from cocoa.serialization import load_tree, save_tree
 from cocoa.training import feed
 from cocoa.training.devices import split
@@ -237,6 +238,14 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     first = np.stack([policy(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
     best = 0.5 if hasattr(state.learner, "critics") else 0.0  # cloning takes the mean
     assert abs(float(first.mean()) - best) < 0.25
+
+
+def test_an_unfinished_algorithm_is_refused_before_anything_is_trained():
+    class Unfinished(BC):
+        act = Algorithm.act
+
+    with pytest.raises(TypeError, match=r"abstract method '?act"):
+        Unfinished()
 
 
 def test_algorithms_and_models_know_nothing_of_the_method_that_wraps_them():

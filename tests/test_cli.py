@@ -16,6 +16,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from algos import REGISTRY, Algorithm, register
+from algos.bc import BC
 from algos.iql import IQL
 from cocoa.cli import main
 from cocoa.compose import compose, expand
@@ -258,7 +259,7 @@ def test_mistakes_that_need_a_choice_first():
 def new_algorithm():
     @register("quantile")
     @dataclass(frozen=True)
-    class Quantile(Algorithm):
+    class Quantile(BC):
         """Looks at quantiles."""
 
         quantile: float = 0.5

@@ -1,4 +1,4 @@
-"""A program that is called with the leaves it reads gives what the whole tree gives."""
+"""Programs called with the leaves that they read alone, and what XLA is told when it compiles."""
 
 import jax
 import jax.numpy as jnp
