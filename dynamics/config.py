@@ -30,6 +30,9 @@ class EnsembleConfig:
     falls."""
     min_improvement: float = 0.01
     """Relative fall of a member's holdout error that counts as an improvement."""
+    restart_from_best: bool = False
+    """Begin each epoch with every member's best parameters so far, so that an epoch without an improvement is
+    lost. False: members train on, and go back to their best at the end."""
     max_epochs: int = 1000
     """Upper bound of passes over the data."""
     max_updates: int | None = None
@@ -53,6 +56,7 @@ class EnsembleConfig:
 
 ENSEMBLES = {
     "default": EnsembleConfig(),
+    "published": EnsembleConfig(standardize_targets=False, restart_from_best=True),
     "quick": EnsembleConfig(
         learning_rate=5e-3, learning_rate_decay=True, max_updates=20_000, variance_exponent=0.5
     ),

@@ -44,7 +44,7 @@ class EnsembleFit:
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
     fill a last batch is left out. Training ends after `max_epochs`, after the epoch in which `max_updates` is
     reached, or, with a constant step size, after `patience` epochs in which no member's holdout error fell by
-    the share `min_improvement`; each member goes back to its best epoch.
+    the share `min_improvement`; each member goes back to its best epoch, then, or after each epoch.
 
     Which rows are held out depends on their number alone, not on the key: models of the same transitions
     have the same held-out rows, so that they can be tested together on rows that none of them has seen.
@@ -245,10 +245,11 @@ def _keep_best(
     def better(new: Array, old: Array) -> Array:
         return jnp.where(improved.reshape(-1, *[1] * (new.ndim - 1)), new, old)
 
+    best_params = jax.tree.map(better, params, state.best_params)
     return FitState(
-        params=params,
+        params=best_params if config.restart_from_best else params,
         optimizer=optimizer,
-        best_params=jax.tree.map(better, params, state.best_params),
+        best_params=best_params,
         best_error=better(error, state.best_error),
         stale_epochs=jnp.where(improved.any(), 0, state.stale_epochs + 1),
         epoch=state.epoch + 1,

@@ -235,6 +235,23 @@ def test_one_member_that_improves_is_enough_to_go_on():
     assert int(after.stale_epochs) == 0
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_epochs_begin_with_the_best_parameters_only_on_request(restart):
+    """Targets are noise: epochs soon stop to improve."""
+    rng = np.random.default_rng(0)
+    config = dataclasses.replace(SMALL, max_epochs=60, patience=2, restart_from_best=restart)
+    fit = EnsembleFit(config, rng.normal(size=(400, 3)), rng.normal(size=(400, 1)), jax.random.key(0))
+    state, best, kept = fit.init(), np.inf, []
+    while not fit.finished(state):
+        state, _ = fit.epoch(state)
+        assert (np.asarray(state.best_error) <= best).all()
+        best = np.asarray(state.best_error)
+        present, saved = (jax.tree.leaves(params) for params in (state.params, state.best_params))
+        kept.append(all((a == b).all() for a, b in zip(present, saved, strict=True)))
+    assert int(state.stale_epochs) == 2
+    assert kept[-2:] == [restart, restart]
+
+
 def test_a_falling_step_size_falls_to_the_end():
     rng = np.random.default_rng(0)
     config = dataclasses.replace(SMALL, max_epochs=20, patience=1, learning_rate_decay=True)
