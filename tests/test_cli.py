@@ -68,7 +68,10 @@ def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
     assert configure(PLAIN, "dynamics=default").dynamics == EnsembleConfig()
     chosen = configure("dynamics.members=6", PLAIN, "dynamics=quick").dynamics
     assert chosen == replace(ENSEMBLES["quick"], members=6)
-    assert configure("dynamics=quick", "dataset=hopper-demo").dynamics == ENSEMBLES["quick"]
+    for name, ensemble in ENSEMBLES.items():
+        assert configure(f"dynamics={name}", "dataset=hopper-demo").dynamics == ensemble
+    shipped = configure("dataset=hopper-demo", "+cocoa").dynamics
+    assert shipped == replace(ENSEMBLES["quick"], max_epochs=10, max_updates=None)
     assert "Did you mean dynamics=quick?" in mistake("dynamics=quik")
 
 
@@ -286,7 +289,7 @@ def test_presets_of_models_are_for_runs_that_have_some():
     told = {algo: " ".join(map(str, compose([f"algo={algo}"])[1])) for algo in ("bc", "mopo")}
     assert "updates=40000" in told["bc"]
     assert "dynamics." not in told["bc"]
-    assert "dynamics.max_epochs=6" in told["mopo"]
+    assert "dynamics.max_epochs=10" in told["mopo"]
 
 
 def test_a_configuration_survives_json():
