@@ -38,7 +38,7 @@ def fit(
     """Train `algorithm` on `dataset` and return the policy of the first seed.
 
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
-    conservatism with the published settings, the name of a variant or a `CocoaConfig` with others. As on the
+    conservatism with the published anchors, the name of a variant or a `CocoaConfig` with others. As on the
     command line, what is left at its default is set by the presets of the dataset (configs/presets), if there
     are any, and the run tells which. `seeds` is a number of seeds or the seeds themselves. The other fields
     are those of `Config`: `updates=100_000`, `eval_every=5000`, `runs_dir="runs"`, `dynamics="quick"`... As

@@ -32,7 +32,8 @@ class EnsembleConfig:
     """Relative fall of a member's holdout error that counts as an improvement."""
     restart_from_best: bool = False
     """Begin each epoch with every member's best parameters so far, so that an epoch without an improvement is
-    lost. False: members train on, and go back to their best at the end."""
+    undone, but for Adam's state. False: members train on, and go back to their best at the end. It is for a
+    constant step size: while that falls, all epochs are run, whether undone or not."""
     max_epochs: int = 1000
     """Upper bound of passes over the data."""
     max_updates: int | None = None
@@ -62,10 +63,11 @@ ENSEMBLES = {
     ),
 }
 """What `dynamics=<name>` stands for: fits that go on until nothing improves, and one of the β-NLL in about as
-many updates whatever the size of the data. `published` is what the code of Song et al. (2024) does. In the
-default targets are standardised and members train on, as MBPO's and MOPO's do, which takes longer and leads
-to smaller errors. Penalty weights of model-based algorithms are tuned for fits to the end; the variances of
-`quick` are smaller.
+many updates whatever the size of the data. In the `default` members train on, as MBPO's and MOPO's do; other
+than theirs, targets are standardised. `published` fits much as the code of Song et al. (2024) does, apart
+from the bounds of the log-variance, which each member has for itself and which are undone, too, and a last
+batch that is not full, which is left out. It ends sooner, with larger errors. Penalty weights of model-based
+algorithms are tuned for raw targets and members that train on; the variances of `quick` are smaller.
 
 Measured with one member on transitions of Hopper, one run each: holdout error, negative log-likelihood of the
 held-out rows, epochs.

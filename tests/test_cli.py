@@ -69,9 +69,9 @@ def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
     chosen = configure("dynamics.members=6", PLAIN, "dynamics=quick").dynamics
     assert chosen == replace(ENSEMBLES["quick"], members=6)
     for name, ensemble in ENSEMBLES.items():
-        assert configure(f"dynamics={name}", "dataset=hopper-demo").dynamics == ensemble
+        assert configure(f"dynamics={name}", "dataset=hopper-demo", "+cocoa").dynamics == ensemble
     shipped = configure("dataset=hopper-demo", "+cocoa").dynamics
-    assert shipped == replace(ENSEMBLES["quick"], max_epochs=10, max_updates=None)
+    assert shipped == replace(ENSEMBLES["quick"], max_updates=3800)
     assert "Did you mean dynamics=quick?" in mistake("dynamics=quik")
 
 
@@ -123,10 +123,11 @@ def test_command_line_over_preset_over_defaults():
     assert (config.updates, config.eval_every, config.batch_size) == (40_000, 700, 256)
     assert config.cocoa is not None
     assert config.cocoa.seeker.max_epochs < SeekerConfig().max_epochs
-    demo, iql = presets
+    demo, models, iql = presets
     assert demo.settings["updates"] == 40_000
     assert "eval_every" not in demo.settings
     assert "ten minutes" in demo.source
+    assert models.settings["dynamics.max_updates"] == config.dynamics.max_updates == 3800
     assert iql.settings == {"data.reward_normalization": "return_range"}
     assert configure("dataset=hopper-demo").cocoa is None
 
@@ -289,7 +290,7 @@ def test_presets_of_models_are_for_runs_that_have_some():
     told = {algo: " ".join(map(str, compose([f"algo={algo}"])[1])) for algo in ("bc", "mopo")}
     assert "updates=40000" in told["bc"]
     assert "dynamics." not in told["bc"]
-    assert "dynamics.max_epochs=10" in told["mopo"]
+    assert "dynamics.max_updates=3800" in told["mopo"]
 
 
 def test_a_configuration_survives_json():

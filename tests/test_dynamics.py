@@ -124,9 +124,10 @@ def test_loss_equals_its_derivation(exponent):
     np.testing.assert_allclose(gradient["layers"][-1]["bias"], by_bias, rtol=1e-4)
 
 
-def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path):
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path, restart):
     s, a, r, s_next = system
-    config = dataclasses.replace(SMALL, max_epochs=4)
+    config = dataclasses.replace(SMALL, max_epochs=4, restart_from_best=restart)
     whole = EnsembleFit(config, *forward_data(s, a, r, s_next), jax.random.key(3))
     expected = whole.result(train(whole))
     first = EnsembleFit(config, *forward_data(s, a, r, s_next), jax.random.key(3))
@@ -237,19 +238,30 @@ def test_one_member_that_improves_is_enough_to_go_on():
 
 @pytest.mark.parametrize("restart", [False, True])
 def test_epochs_begin_with_the_best_parameters_only_on_request(restart):
-    """Targets are noise: epochs soon stop to improve."""
+    """Targets are noise: epochs soon stop improving."""
     rng = np.random.default_rng(0)
     config = dataclasses.replace(SMALL, max_epochs=60, patience=2, restart_from_best=restart)
     fit = EnsembleFit(config, rng.normal(size=(400, 3)), rng.normal(size=(400, 1)), jax.random.key(0))
-    state, best, kept = fit.init(), np.inf, []
+    state, kept = fit.init(), []
     while not fit.finished(state):
         state, _ = fit.epoch(state)
-        assert (np.asarray(state.best_error) <= best).all()
-        best = np.asarray(state.best_error)
         present, saved = (jax.tree.leaves(params) for params in (state.params, state.best_params))
         kept.append(all((a == b).all() for a, b in zip(present, saved, strict=True)))
     assert int(state.stale_epochs) == 2
+    assert all(kept) == restart
     assert kept[-2:] == [restart, restart]
+
+
+def test_a_restart_undoes_the_members_that_did_not_improve_and_leaves_adam_alone():
+    config = dataclasses.replace(SMALL, restart_from_best=True)
+    fit = EnsembleFit(config, np.zeros((50, 1)), np.zeros((50, 1)), jax.random.key(0))
+    before = dataclasses.replace(fit.init(), best_error=jnp.ones(3))
+    old = np.array(before.best_params["layers"][0]["kernel"])
+    moved, optimizer = (jax.tree.map(lambda x: x + 1, tree) for tree in (before.params, before.optimizer))
+    new = np.array(moved["layers"][0]["kernel"])
+    after = _keep_best(config, before, moved, optimizer, jnp.array([1.0, 0.5, 2.0]))
+    np.testing.assert_array_equal(after.params["layers"][0]["kernel"], [old[0], new[1], old[2]])
+    jax.tree.map(np.testing.assert_array_equal, after.optimizer, optimizer)
 
 
 def test_a_falling_step_size_falls_to_the_end():

@@ -44,7 +44,7 @@ def test_presets_set_nothing_without_effect(arguments):
     given = {
         field for preset in load_presets() if "hopper-demo" in preset.datasets for field in preset.settings
     }
-    assert "dynamics.max_epochs" in given  # in runs that have models
+    assert "dynamics.max_updates" in given  # in runs that have models
 
 
 def test_every_variant_and_algorithm_has_an_answer():
