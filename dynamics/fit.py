@@ -44,8 +44,8 @@ class EnsembleFit:
     Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
     fill a last batch is left out. Training ends after `max_epochs`, after the epoch in which `max_updates` is
     reached, or, with a constant step size, after `patience` epochs in which no member's holdout error fell by
-    the share `min_improvement`; each member goes back to its best epoch, at the end or,
-    with `restart_from_best`, after every epoch.
+    the share `min_improvement`. Each member goes back to its best epoch, at the end or, with
+    `restart_from_best`, after every epoch.
 
     Which rows are held out depends on their number alone, not on the key: models of the same transitions
     have the same held-out rows, so that they can be tested together on rows that none of them has seen.
