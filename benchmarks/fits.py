@@ -50,7 +50,7 @@ def fits(dataset: str = "hopper-demo") -> Iterator[Line]:
     """The whole preparation of a run, with the models of each `dynamics=`."""
     rows = len(load(dataset).rewards)
     yield Line(f"{Path(dataset).stem}: transitions", rows)
-    done = {}
+    goal, done = 15 if rows >= GOAL_ROWS else None, {}
     for name in ENSEMBLES:
         prepared = done[name] = _prepare(dataset, name)
         for model in MODELS:
@@ -59,7 +59,6 @@ def fits(dataset: str = "hopper-demo") -> Iterator[Line]:
             yield Line(
                 f"{name}, {model} model: held-out RMSE of the state", prepared.rmse[model], "deviations"
             )
-        goal = 15 if rows >= GOAL_ROWS else None
         yield Line(f"{name}: whole preparation", prepared.whole / 60, "min", goal, below=True)
     default, quick = done["default"], done["quick"]
     for model in MODELS:

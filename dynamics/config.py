@@ -64,10 +64,11 @@ ENSEMBLES = {
 }
 """What `dynamics=<name>` stands for: fits that go on until nothing improves, and one of the β-NLL in about as
 many updates whatever the size of the data. In the `default` members train on, as MBPO's and MOPO's do; unlike
-theirs, targets are standardised. `published` fits much as the code of Song et al. (2024) does, apart
-from the bounds of the log-variance, which each member has for itself and which are undone, too, and a last
-batch that is not full, which is left out. It ends sooner, with larger errors. Penalty weights of model-based
-algorithms are tuned for raw targets and members that train on; the variances of `quick` are smaller.
+theirs, targets are standardised. `published` fits much as the code of Song et al. (2024) does, apart from the
+bounds of the log-variance, which each member has for itself and which are undone, too, initial weights, which
+are cut at two deviations, and a last batch that is not full, which is left out. It ends sooner, with larger
+errors. Penalty weights of model-based algorithms are tuned for raw targets and members that train on; the
+variances of `quick` are smaller.
 
 Measured with one member on transitions of Hopper, one run each: holdout error, negative log-likelihood of the
 held-out rows, epochs.
