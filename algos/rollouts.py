@@ -14,7 +14,7 @@ from algos.blocks import count_blocks
 from dynamics.penalties import PENALTIES
 
 TERMINATIONS = ("auto", "known", "never", "learned")
-_ROWS_AT_ONCE = 8192  # keeps the activations of all members in the cache
+_ROWS_AT_ONCE = 5000  # keeps the activations of the members in a CPU's cache
 
 
 @struct.dataclass

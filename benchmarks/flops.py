@@ -126,16 +126,19 @@ class Sizes:
 
     @property
     def model(self) -> Products:
-        """MANY rows' way through all elite members."""
-        layers = chain(self.state + self.action, *self.dynamics.hidden, 2 * (self.state + 1))
+        """MANY rows' way through all elite members, to means and variances."""
+        return self._elites(2 * (self.state + 1))
+
+    def _elites(self, outputs: int) -> Products:
+        layers = chain(self.state + self.action, *self.dynamics.hidden, outputs)
         return self.dynamics.elites * Net([], layers, MANY).forward
 
     def anchor(self, cocoa: CocoaConfig | None) -> Products:
-        """MANY rows' anchors by the seeker and the model, none in a plain run."""
+        """MANY rows' anchors by the seeker and the model's means, none in a plain run."""
         if cocoa is None or cocoa.variant != "seek":
             return Products({})
         seeker = chain(self.state, *cocoa.seeker.hidden, self.action)
-        return cocoa.horizon * (self.model + Net([], seeker, MANY).forward)
+        return cocoa.horizon * (self._elites(self.state + 1) + Net([], seeker, MANY).forward)
 
 
 def needed(algorithm: Algorithm, cocoa: CocoaConfig | None, sizes: Sizes) -> Products:

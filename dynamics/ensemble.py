@@ -36,13 +36,24 @@ def predict(params: Params, x: Array) -> tuple[Array, Array]:
 
     The log-variance is softly kept between the member's learned bounds.
     """
-    *hidden, last = params["layers"]
-    for layer in hidden:
-        x = jax.nn.swish(x @ layer["kernel"] + layer["bias"])
-    mean, log_variance = jnp.split(x @ last["kernel"] + last["bias"], 2, axis=-1)
+    last = params["layers"][-1]
+    outputs = _features(params, x) @ last["kernel"] + last["bias"]
+    mean, log_variance = jnp.split(outputs, 2, axis=-1)
     low, high = params["min_log_variance"], params["max_log_variance"]
     log_variance = high - _softplus(high - log_variance)
     return mean, low + _softplus(log_variance - low)
+
+
+def predict_mean(params: Params, x: Array) -> Array:
+    """Return the mean of `predict` alone."""
+    last, targets = params["layers"][-1], len(params["min_log_variance"])
+    return _features(params, x) @ last["kernel"][:, :targets] + last["bias"][:targets]
+
+
+def _features(params: Params, x: Array) -> Array:
+    for layer in params["layers"][:-1]:
+        x = jax.nn.swish(x @ layer["kernel"] + layer["bias"])
+    return x
 
 
 def _softplus(x: Array) -> Array:
@@ -116,7 +127,9 @@ class Ensemble:
 
     def mean(self, inputs: Array) -> Array:
         """Return the mean of the members' means (..., T)."""
-        return self.distribution(inputs)[0].mean(axis=0)
+        x = self._standardised(inputs)
+        means = [predict_mean(self._params(index), x) for index in range(self.size)]
+        return sum(means) / self.size * self.target_std + self.target_mean
 
     def sample(self, inputs: Array, key: Array) -> Array:
         """Return a draw (N, T) for each row of inputs (N, I), from a member chosen at random for each.
@@ -142,11 +155,17 @@ class Ensemble:
 
     def member(self, index: int) -> Callable[[Array], tuple[Array, Array]]:
         """Return a function from inputs (..., I) to one member's mean and deviation (..., T)."""
-        params = jax.tree.map(lambda x: x[index], self.params)
+        params = self._params(index)
 
         def distribution(inputs: Array) -> tuple[Array, Array]:
-            mean, log_variance = predict(params, (inputs - self.input_mean) / self.input_std)
+            mean, log_variance = predict(params, self._standardised(inputs))
             std = jnp.exp(0.5 * log_variance) * self.target_std
             return mean * self.target_std + self.target_mean, std
 
         return distribution
+
+    def _params(self, index: int) -> Params:
+        return jax.tree.map(lambda x: x[index], self.params)
+
+    def _standardised(self, inputs: Array) -> Array:
+        return (inputs - self.input_mean) / self.input_std

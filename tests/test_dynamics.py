@@ -335,6 +335,17 @@ def test_targets_are_fitted_raw_or_with_unit_variance():
         np.testing.assert_allclose(predicted[0], mean + std * scaled, rtol=1e-4, atol=1e-4)
 
 
+def test_the_mean_is_that_of_the_members_distributions(system):
+    s, a, r, s_next = system
+    fit = EnsembleFit(
+        dataclasses.replace(SMALL, max_epochs=1), *forward_data(s, a, r, s_next), jax.random.key(0)
+    )
+    ensemble, inputs = fit.result(train(fit)), jnp.asarray(np.concatenate([s, a], axis=1)[:50])
+    assert ensemble.size > 1
+    expected = np.asarray(ensemble.distribution(inputs)[0], np.float64).mean(axis=0)
+    np.testing.assert_allclose(ensemble.mean(inputs), expected, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("standardize", [True, False])
 def test_constant_targets_are_predicted_exactly(system, standardize):
     s, a, _, s_next = system
