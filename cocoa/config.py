@@ -215,9 +215,12 @@ def validate(config: Config) -> None:
     check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
     if config.cocoa:
         check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)
-    if not config.seeds or len(set(config.seeds)) < len(config.seeds) or min(config.seeds) < 0:
+    seeds = config.seeds
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise ConfigError(
-            "seeds must be a number of seeds or a list of different ones: seeds=4, seeds=[3,7]."
+            f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds, at least 1, or a list "
+            "of different ones below 2^32: seeds=4, seeds=[3,7]. A sweep over single ones is "
+            "-m seeds=[3],[7]."
         )
     if not 0 < config.data.top_episodes <= 1:
         raise ConfigError(

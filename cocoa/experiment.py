@@ -16,6 +16,7 @@ from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import Dataset, Scaling, best_episodes, normalized_score, prepare, with_next_actions
+from cocoa.data.spaces import spaces
 from cocoa.policy import Senses
 from cocoa.prepared import Prepared, prepare_run
 from cocoa.record import Record
@@ -103,6 +104,11 @@ class Experiment:
         evaluator = None
         if config.eval_episodes and config.env:
             evaluator = Evaluator(config.env, seeds, config.eval_episodes, scaling)
+            if spaces(config.env).time_limit is None and self.record.step == 0:
+                self.record.say(
+                    f"Warning: Gymnasium knows of no time limit of {config.env}. Should a policy not end an "
+                    "episode, its evaluation does not end either: register it with max_episode_steps."
+                )
         beside = evaluates_beside(mesh)
         actor = Actor(config.algo, prepared.observe, prepared.per_seed, host_mesh() if beside else mesh)
         bar = TrainingBar(config.updates, self.record.step, hidden=not processes.leads())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record
+from cocoa.serialization import read_metadata
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
 from cocoa.training.progress import Interrupted, Stopper
@@ -36,7 +38,8 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     """
     _place(config)
     if dataset is None:
-        dataset = load(config.dataset, config.env)
+        dataset, warned = _load(config)
+        notes = (*notes, *warned)
         config = replace(config, dataset=from_anywhere(config.dataset))
     dataset = _in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
@@ -62,7 +65,7 @@ def resume(
     config = read_config(folder)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     _place(config)
-    if _finished(folder) and checkpoint_path(folder).exists() and senses_are_whole(folder):
+    if _finished(folder) and _whole(folder):
         if processes.leads():
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
@@ -72,9 +75,17 @@ def resume(
                 f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
                 "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
             )
-        dataset = load(config.dataset, config.env)
+        dataset, _ = _load(config)
     _execute(config, _in_environment(dataset, config.env), folder)
     return folder
+
+
+def _load(config: Config) -> tuple[Dataset, list[str]]:
+    """Return the dataset that the configuration names, and what the user is to be warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        dataset = load(config.dataset, config.env)
+    return dataset, [f"Warning: {warning.message}" for warning in caught]
 
 
 def _loadable(dataset: str) -> bool:
@@ -111,6 +122,16 @@ def _finished(folder: Path) -> bool:
         return False
 
 
+def _whole(folder: Path) -> bool:
+    """Tell whether nothing of a finished run is lost that going on with it makes anew, or misses."""
+    try:
+        read_metadata(checkpoint_path(folder))
+    except RunError:
+        return False
+    drawn = read_summary(folder).get("return") is None or (folder / "learning_curve.png").exists()
+    return drawn and (folder / "metrics.csv").exists() and senses_are_whole(folder)
+
+
 def _check_evaluation(config: Config) -> None:
     if config.env is None and config.eval_episodes:
         raise ConfigError(
@@ -135,12 +156,20 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
                 command = f'cocoa.resume("{folder}", dataset)'
             say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(
                 UserError
             ):  # of the first error is told, not of those that follow from it
                 record.close("failed")
+            if "RESOURCE_EXHAUSTED" in str(error):
+                raise RunError(_OUT_OF_MEMORY.format(error=str(error).splitlines()[0])) from error
             raise
+
+
+_OUT_OF_MEMORY = (
+    "There is too little memory: {error} Start a new run with a smaller batch_size, fewer seeds or smaller "
+    "networks, or on an accelerator with stream=true, which keeps the data on the host."
+)
 
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:

@@ -117,7 +117,7 @@ class Preparation:
     ) -> Ensemble:
         """Return a network fitted to `data`, inputs and targets like states, and note its history."""
         key, few = self._key(kind), self.dataset.observations[:2]
-        with self.stage(kind):
+        with self._told_as_data_error(kind), self.stage(kind):
             found, self.histories[kind] = self.store.fit(
                 kind,
                 source | {"network": asdict(NETWORK)},

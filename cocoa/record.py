@@ -182,10 +182,15 @@ class Record:
         return {}
 
     def _check_dataset(self, saved: Mapping[str, str]) -> None:
-        if saved and saved["dataset_sha256"] != self.dataset.sha256:
+        before = saved.get("dataset_sha256")
+        if before is None:  # models may have been fitted to it already
+            with contextlib.suppress(RunError):
+                before = read_summary(self.folder).get("dataset_sha256")
+        if before not in (None, self.dataset.sha256):
             raise RunError(
                 f"The dataset of {self.folder} has changed since: its SHA-256 is {self.dataset.sha256}, and "
-                f"was {saved['dataset_sha256']}. Put the old file back, or start a new run."
+                f"was {before}. Put the old file back, go on in Python by cocoa.resume(folder, dataset) if "
+                "the dataset was given as an object, or start a new run."
             )
 
 

@@ -20,6 +20,8 @@ MISTAKES = [
     ({"seeds": "12"}, "seeds must be a number of seeds"),
     ({"seeds": [0.5]}, "seeds must be an integer"),
     ({"seeds": np.zeros((2, 2))}, "seeds must be an integer"),
+    ({"seeds": 0}, "seeds=[] is not possible"),
+    ({"seeds": [3, 2**32]}, "below 2^32"),
     ({"seeds": np.array(2)}, "updates=0"),
     ({"seeds": np.int64(2)}, "updates=0"),
     ({"updates": 10.5}, "updates must be an integer"),

@@ -1,5 +1,6 @@
 """What becomes of flat arrays: transitions, episodes and returns, against a row-by-row oracle."""
 
+import dataclasses
 import hashlib
 import warnings
 from pathlib import Path
@@ -211,6 +212,34 @@ def test_the_hash_is_of_the_bytes(tmp_path):
     assert load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     one, other = Dataset.from_arrays(**recording()), Dataset.from_arrays(**recording(rewards=np.ones(6)))
     assert one.sha256 == Dataset.from_arrays(**recording()).sha256 != other.sha256
+
+
+def test_a_dataset_cannot_change_under_its_hash(tmp_path):
+    columns = recording()
+    columns["rewards"] = columns["rewards"].astype(np.float32)
+    dataset = Dataset.from_arrays(**columns)
+    before = dataset.rewards.copy()
+    columns["rewards"] += 1
+    np.testing.assert_array_equal(dataset.rewards, before)
+    with pytest.raises(ValueError, match="read-only"):
+        dataset.rewards[:] = 0
+    for one in (dataset, load(write(tmp_path / "data.hdf5", recording()))):
+        changed = dataclasses.replace(one, rewards=-one.rewards)
+        assert changed.sha256 != one.sha256
+        assert dataclasses.replace(changed, rewards=2 * changed.rewards).sha256 != changed.sha256
+        assert one.of_environment("DatasetToy-v0").sha256 == one.sha256
+
+
+def test_terminals_in_every_row_are_told():
+    with pytest.warns(UserWarning, match="in every row, so that no value of a next state counts"):
+        Dataset.from_arrays(**recording(terminals=np.ones(6)))
+
+
+def test_the_last_row_has_no_next_one():
+    columns = {key: column[:1] for key, column in recording().items()} | {"terminals": [False]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Dataset.from_arrays(**columns, next_observations=columns["observations"] + 1)
 
 
 def test_shipped_dataset():

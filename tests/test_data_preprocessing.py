@@ -87,6 +87,17 @@ def test_actions_go_from_the_environments_bounds_to_one_and_back():
     np.testing.assert_allclose(scaling.to_environment(batch.action), actions, atol=1e-6)
     np.testing.assert_allclose(scaling.to_environment(np.zeros(3)), [1, 0.25, 0])
     np.testing.assert_array_equal(data.actions, actions)
+    np.testing.assert_array_equal(scaling.to_environment(np.array([-9.0, 9, 9])), [-1, 0.5, 1])
+
+
+def test_bounds_that_are_assumed_are_not_called_the_environments():
+    for column, owner in enumerate(
+        ("the bounds of Lopsided-v0", "the bounds of Lopsided-v0", "none in this")
+    ):
+        actions = np.full((ROWS, 3), 0.25)
+        actions[2, column] = 7
+        with pytest.raises(DataError, match=rf"row 2, column {column} .*{owner}"):
+            dataset(env="Lopsided-v0", actions=actions)
 
 
 def test_actions_beyond_a_bound_by_rounding_are_clipped():
@@ -122,6 +133,7 @@ def test_an_unknown_reward_normalization_is_refused():
         ("Hopper-v4", -20.272305, 3234.3),
         ("Hopper-v5", -20.272305, 3234.3),
         ("hopper-medium-replay-v2", -20.272305, 3234.3),
+        ("hopper-demo", -20.272305, 3234.3),
         ("HalfCheetah-v4", -280.178953, 12135.0),
         ("Walker2d-v4", 1.629008, 4592.3),
         ("ant-expert-v2", -325.6, 3879.7),

@@ -11,17 +11,20 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import gymnasium
+import h5py
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
+from gymnasium.envs.mujoco.inverted_pendulum_v4 import InvertedPendulumEnv
 from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
 from cocoa.data.spaces import make_environment
-from cocoa.errors import ConfigError, RunError
+from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
@@ -233,6 +236,73 @@ def test_evaluation_repeats_what_the_loaded_policy_does(config, finished):
     assert returns[1, -1] == pytest.approx(np.mean(played), rel=0.1)
 
 
+def test_a_run_does_not_begin_with_the_models_of_another_dataset(config, monkeypatch):
+    """It was killed when models were fitted, and nothing trained."""
+    monkeypatch.setattr(experiment.Experiment, "_train", lambda *args: None)
+    monkeypatch.setattr(record.Record, "close", lambda *args: None)
+    launch.run(dataclasses.replace(config, name="killed"))
+    monkeypatch.undo()
+    folder, dataset = (
+        Path(config.runs_dir) / "pendulum" / "iql+cocoa" / "killed",
+        cocoa.load(config.dataset, ENV),
+    )
+    assert not (folder / "checkpoints" / "latest.safetensors").exists()
+    with pytest.raises(RunError, match="has changed since"):
+        launch.resume(folder, dataclasses.replace(dataset, rewards=-dataset.rewards))
+    launch.resume(folder)
+    assert read_summary(folder)["status"] == "finished"
+
+
+def test_what_can_be_made_anew_of_a_finished_run_is(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "incomplete")
+    (folder / "learning_curve.png").unlink()
+    launch.resume(folder)
+    assert (folder / "learning_curve.png").stat().st_size > 10_000
+    (folder / "metrics.csv").unlink()
+    with pytest.raises(RunError, match=r"metrics\.csv is missing or empty, and cannot be made anew"):
+        launch.resume(folder)
+    checkpoint = folder / "checkpoints" / "latest.safetensors"
+    checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    with pytest.raises(RunError, match="Delete it to train anew"):
+        launch.resume(folder)
+
+
+def test_a_run_without_enough_memory_says_what_to_change(config):
+    with pytest.raises(RunError, match=r"too little memory: .* smaller batch_size"):
+        launch.run(dataclasses.replace(config, cocoa=None, batch_size=10**9, name="huge"))
+    folder = Path(config.runs_dir) / "pendulum" / "iql" / "huge"
+    assert read_summary(folder)["status"] == "failed"
+
+
+def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data(config, tmp_path):
+    gymnasium.register("Unlimited-v0", InvertedPendulumEnv)
+    data, path = cocoa.load(config.dataset), tmp_path / "shuffled.hdf5"
+    with h5py.File(path, "w") as file:
+        file["next_observations"] = data.next_observations[::-1]
+        for name in ("observations", "actions", "rewards", "terminals"):
+            file[name] = getattr(data, name)[::-1]
+    run = dataclasses.replace(
+        config, cocoa=None, seeds=(0,), dataset=str(path), env="Unlimited-v0", name="odd"
+    )
+    try:
+        folder = launch.run(run)
+    finally:
+        del gymnasium.registry["Unlimited-v0"]
+    log = (folder / "log.txt").read_text()
+    assert "Warning: Gymnasium knows of no time limit of Unlimited-v0." in log
+    assert "If the rows were shuffled" in log
+
+
+@pytest.mark.parametrize(("variant", "amortised"), [("denoise", False), ("zero", True), ("nearest", False)])
+def test_too_little_data_is_told(variant, amortised, config):
+    wrapped = dataclasses.replace(COCOA, variant=variant, amortised=amortised)
+    row = np.zeros((1, 4))
+    step = {"observations": row, "next_observations": row + 1, "actions": row[:, :1]}
+    dataset = cocoa.Dataset.from_arrays(**step, rewards=[1], terminals=[0], env=ENV)
+    with pytest.raises(DataError, match=r"cannot be fitted|Set another cocoa\.variant"):
+        launch.run(dataclasses.replace(config, cocoa=wrapped, name="tiny"), dataset)
+
+
 def test_mistakes_are_told(config, finished, tmp_path):
     with pytest.raises(RunError, match="exists already"):
         launch.run(dataclasses.replace(config, name="whole"))
@@ -244,7 +314,7 @@ def test_mistakes_are_told(config, finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     (copy / "summary.json").unlink()
     with pytest.raises(RunError, match="SHA-256"):
-        launch.resume(copy, dataclasses.replace(cocoa.load(config.dataset, ENV), sha256="0"))
+        launch.resume(copy, dataclasses.replace(cocoa.load(config.dataset, ENV), name="other"))
     with pytest.raises(RunError, match="seeds"):
         cocoa.load_policy(finished, seed=4)
 

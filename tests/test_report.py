@@ -75,6 +75,22 @@ def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert (tmp_path / "figures" / "hopper-demo.png").stat().st_size > 10_000
 
 
+def test_of_repeated_seeds_the_later_run_counts(runs, tmp_path, capsys):
+    """And it is told if the code of runs that are pooled may differ."""
+    folder = next(path for path in runs.glob("*/iql+cocoa/*") if path.name != "unfinished")
+    (folder / "log.txt").write_text("2026-01-02 00:00:00 Run folder\n")
+    earlier = shutil.copytree(folder, folder.with_name("z"))
+    (earlier / "log.txt").write_text("2026-01-01 23:59:59 Run folder\n")
+    write_summary(earlier, read_summary(folder) | {"git_commit": "another"})
+    main([str(runs), "--out", str(tmp_path)])
+    told = capsys.readouterr().err
+    assert f"Left out: {earlier}: 1 of its seeds are in a later run" in told
+    assert (
+        "Note: runs of hopper-demo/iql+cocoa that are pooled may be of different code: None, another" in told
+    )
+    assert told.count("Note:") == 1
+
+
 def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
     folder = next(runs.glob("*/iql/*"))
     other = shutil.copytree(folder, folder.with_name("other"))

@@ -166,6 +166,12 @@ def test_the_commit_is_marked_if_files_differ(tmp_path, monkeypatch):
     assert provenance()["git_commit"] == head
     (tmp_path / "file").write_text("two")
     assert provenance()["git_commit"] == f"{head}-dirty"
+    (tmp_path / "file").write_text("one")
+    assert provenance()["git_commit"] == head
+    (tmp_path / "notes.txt").write_text("no code")
+    assert provenance()["git_commit"] == head
+    (tmp_path / "own_algorithm.py").write_text("code")
+    assert provenance()["git_commit"] == f"{head}-dirty"
 
 
 def test_what_is_not_finite_is_null(tmp_path):

@@ -143,8 +143,8 @@ class Nearest:
         if len(starts) == 0:
             raise DataError(
                 f"Anchors of the variant 'nearest' need differences of states that are cocoa.horizon={k} "
-                "steps apart, but no episode of the dataset is that long. Set a smaller cocoa.horizon or "
-                "another cocoa.variant."
+                "steps apart, but no episode of the dataset is that long. Set "
+                f"{'a smaller cocoa.horizon or ' if k > 1 else ''}another cocoa.variant."
             )
         states = rng.choice(rows, min(config.candidates, rows), replace=False)
         starts = rng.choice(starts, min(config.candidates, len(starts)), replace=False)

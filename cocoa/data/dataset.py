@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 
 import gymnasium
@@ -33,15 +33,14 @@ class Dataset:
     """Transitions in time order, the rows of an episode consecutive; NumPy arrays in the environment's units.
 
     A transition with `terminals` ends in a state without a future: its target is the reward alone. A time
-    limit never counts as terminal.
+    limit never counts as terminal. The arrays cannot be written to; `dataclasses.replace` makes another
+    dataset.
     """
 
     name: str
     """The name or the stem of the file's name."""
     env: str | None
     """Gymnasium id of the environment, if known."""
-    sha256: str
-    """Of the file's bytes, or of the arrays' bytes."""
     observations: np.ndarray
     """(N, O) float32."""
     actions: np.ndarray
@@ -63,6 +62,20 @@ class Dataset:
     """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
     uncut: bool
     """Whether only terminals ended episodes, since neither the data nor an environment told a time limit."""
+    source_sha256: InitVar[str | None] = None
+    """`sha256`, where the arrays are those of a file or a part of them."""
+    sha256: str = field(init=False)
+    """Of the file's bytes, or of the arrays. What is learned from a dataset is kept under it."""
+
+    def __post_init__(self, source_sha256: str | None) -> None:
+        """Keep the arrays from being changed, and tell them by a digest."""
+        arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        for name, array in arrays.items():
+            if array.flags.writeable:
+                view = array.view()
+                view.flags.writeable = False
+                object.__setattr__(self, name, view)
+        object.__setattr__(self, "sha256", source_sha256 or digest(arrays))
 
     def __repr__(self) -> str:
         """Tell the size and what the behaviour earned."""
@@ -84,7 +97,7 @@ class Dataset:
         env: str | None = None,
         name: str = "arrays",
     ) -> Dataset:
-        """Wrap arrays with one row per step; see `load` for their meaning. float32 arrays are not copied.
+        """Wrap arrays with one row per step; see `load` for their meaning. They are copied.
 
         observations, next_observations: (N, O); actions: (N, A) in environment units; rewards, terminals,
         timeouts: (N,) or (N, 1), flags 0 or 1. Raises DataError if they cannot be trusted.
@@ -100,8 +113,8 @@ class Dataset:
         arrays = {key: np.asarray(value) for key, value in given.items() if value is not None}
         check_layout(arrays, name, found=", ".join(arrays))
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
-            columns = {k: a if k in FLAGS else a.astype(np.float32, copy=False) for k, a in arrays.items()}
-        return _build(columns, name, name, env, digest(columns))
+            columns = {k: a.copy() if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
+        return _build(columns, name, name, env)
 
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
@@ -115,7 +128,7 @@ class Dataset:
                 f"the time limit of {env}, {bounds.time_limit} steps, as it was not known then. Name the "
                 f"environment where the dataset is made, with env={env!r} in load or from_arrays."
             )
-        return replace(self, env=env)
+        return replace(self, env=env, source_sha256=self.sha256)
 
     @property
     def behaviour_return(self) -> float:
@@ -152,7 +165,7 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
     known = task is not None or name in SHIPPED
     env = env or _known_to_gymnasium(recorded_env, path) or (task.env if task else None)
     time_limit = task.time_limit if task else None
-    return _build(columns, name if known else path.stem, str(path), env, sha256, time_limit)
+    return _build(columns, name if known else path.stem, str(path), env, time_limit, sha256)
 
 
 def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
@@ -172,8 +185,8 @@ def _build(
     name: str,
     source: str,
     env: str | None,
-    sha256: str,
     time_limit: int | None = None,
+    source_sha256: str | None = None,
 ) -> Dataset:
     """Validate columns whose layout has been checked, and make transitions of them."""
     columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
@@ -193,9 +206,8 @@ def _build(
             "environment with env=.",
             stacklevel=3,
         )
-    return Dataset(
-        name=name, env=env, sha256=sha256, uncut=uncut, **_transitions(columns, source, time_limit)
-    )
+    arrays = _transitions(columns, source, time_limit)
+    return Dataset(name=name, env=env, uncut=uncut, source_sha256=source_sha256, **arrays)
 
 
 def _transitions(
@@ -205,12 +217,18 @@ def _transitions(
     observations, stored_next = columns["observations"], columns.get("next_observations")
     terminals = columns["terminals"].astype(bool)
     breaks = _breaks(observations, stored_next)
-    lost = int((breaks & ~terminals).sum())
+    lost = int((breaks & ~terminals)[:-1].sum())
     if stored_next is not None and 2 * lost > len(breaks):
         warnings.warn(
             f"{source}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
             "observation of the next row. If the rows were shuffled, returns and scores of episodes mean "
             "nothing, nor does what is made of them.",
+            stacklevel=4,
+        )
+    if len(terminals) > 1 and terminals.all():
+        warnings.warn(
+            f"{source}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
+            "mask that tells where episodes go on, store its opposite.",
             stacklevel=4,
         )
     timeouts = _timeouts(columns, terminals, breaks, time_limit)

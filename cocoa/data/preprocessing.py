@@ -39,8 +39,8 @@ class Scaling:
         return (observation - self.observation_mean) / self.observation_std
 
     def to_environment(self, action: Any) -> Any:
-        """Return actions (..., A) in environment units, of actions in [-1, 1]."""
-        return self.action_center + self.action_half_range * action
+        """Return actions (..., A) in environment units, of actions that are cut to [-1, 1]."""
+        return self.action_center + self.action_half_range * action.clip(-1, 1)
 
 
 def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
@@ -131,6 +131,5 @@ def best_episodes(dataset: Dataset, share: float) -> Dataset:
         )
     rows = {name: getattr(dataset, name)[kept] for name in _PER_ROW}
     rows["episodes"] = np.searchsorted(best, rows["episodes"]).astype(np.int32)
-    return replace(
-        dataset, **rows, complete=dataset.complete[best], episode_returns=dataset.episode_returns[best]
-    )
+    per_episode = {name: getattr(dataset, name)[best] for name in ("complete", "episode_returns")}
+    return replace(dataset, **rows, **per_episode, source_sha256=dataset.sha256)

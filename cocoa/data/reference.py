@@ -116,6 +116,8 @@ def _kitchen() -> dict[str, Task]:
     }
 
 
+_SHIPPED = {"hopper-demo": "Hopper"}
+
 D4RL: dict[str, Task] = _locomotion() | _adroit() | _antmaze() | _maze2d() | _kitchen()
 """Every dataset of D4RL that is found by name."""
 
@@ -128,12 +130,12 @@ def family_of(env: str) -> str:
 def normalized_score(env: str | None, episode_return: float) -> float | None:
     """Return D4RL's normalized score in percent: 100 (return - random) / (expert - random).
 
-    `env` is a Gymnasium id (any version: `Hopper-v4`, `Hopper-v5`) or the name of a D4RL dataset
-    (`antmaze-umaze-v2`). None where no reference is known.
+    `env` is a Gymnasium id (any version: `Hopper-v4`, `Hopper-v5`) or the name of a dataset, D4RL's
+    (`antmaze-umaze-v2`) or shipped (`hopper-demo`). None where no reference is known.
     """
     if env is None:
         return None
-    family = D4RL[env].family if env in D4RL else family_of(env)
+    family = D4RL[env].family if env in D4RL else _SHIPPED.get(env, family_of(env))
     if family not in REFERENCE_RETURNS:
         return None
     low, high = REFERENCE_RETURNS[family]

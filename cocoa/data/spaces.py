@@ -17,12 +17,17 @@ from cocoa.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Spaces:
-    """The spaces of an environment: `observation_dim`, action bounds (A,), steps per episode if limited."""
+    """The spaces of an environment."""
 
     observation_dim: int
     action_low: np.ndarray
+    """(A,); -1 where the environment has no finite bounds."""
     action_high: np.ndarray
+    """(A,); 1 where the environment has no finite bounds."""
+    action_bounded: np.ndarray
+    """(A,) bool: whether the environment itself has these bounds."""
     time_limit: int | None
+    """Steps per episode, if Gymnasium knows of a limit."""
 
 
 @lru_cache
@@ -65,8 +70,8 @@ def spaces(env: str) -> Spaces:
     ):
         raise DataError(
             f"Environment {env!r} has observations {observations} and actions {actions}; both must be "
-            "vectors of real numbers (a Box with one axis). Give env= an environment with continuous states "
-            "and actions."
+            "vectors of continuous numbers (a Box with one axis). Give env= such an environment, or register "
+            "this one with gymnasium.wrappers.FlattenObservation around it if its observations are a Dict."
         )
     low, high = (np.asarray(bound, np.float32) for bound in (actions.low, actions.high))
     bounded = np.isfinite(low) & np.isfinite(high)
@@ -75,5 +80,6 @@ def spaces(env: str) -> Spaces:
         observation_dim=observations.shape[0],
         action_low=np.where(bounded, low, np.float32(-1)),
         action_high=np.where(bounded, high, np.float32(1)),
+        action_bounded=bounded,
         time_limit=time_limit,
     )

@@ -112,12 +112,18 @@ def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spa
         return
     bad = (actions < low - slack) | (actions > high + slack)
     row, column = (int(i) for i in np.argwhere(bad)[0])
-    owner = f"the bounds of {env}" if spaces else "the bounds assumed where the environment is unknown"
+    hint = "Clip or rescale the actions, or give env= the environment in which the data was recorded."
+    if spaces is None:
+        owner = "the bounds assumed where the environment is unknown"
+    elif spaces.action_bounded[column]:
+        owner = f"the bounds of {env}"
+    else:
+        owner = f"the bounds assumed, as {env} has none in this column"
+        hint = "Rescale the actions, and let the environment take them so."
     reason = (
         f"holds {actions[row, column]:g} in row {row}, column {column} ({_count(bad)}), outside of "
         f"[{low[column]:g}, {high[column]:g}], {owner}"
     )
-    hint = "Clip or rescale the actions, or give env= the environment in which the data was recorded."
     _reject(source, "actions", reason, hint)
 
 

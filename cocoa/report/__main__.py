@@ -23,7 +23,7 @@ from cocoa.files import write_error
 from cocoa.report.plots import draw_curve, finish_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import read_metrics
-from cocoa.training.runs import method, read_config
+from cocoa.training.runs import begun, method, read_config
 from cocoa.training.summary import read_summary
 from cocoa.typed import leaves, literal
 
@@ -122,6 +122,10 @@ def report(folders: list[Path], out: Path) -> None:
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
     groups = grouped(runs)
     for group in groups:
+        commits = {str(run.summary.get("git_commit")) for run in group.runs}
+        if len(commits) > 1 or (len(group.runs) > 1 and "dirty" in "".join(commits)):
+            told = f"runs of {group.runs[0].place[0]}/{group.label} that are pooled may be of different code"
+            print(f"Note: {told}: {', '.join(sorted(commits))}", file=sys.stderr)
         for run in group.runs:
             used = sum(one is run for one, _ in group.seeds.values())
             if repeats := len(run.config.seeds) - used:
@@ -186,7 +190,7 @@ def _lack(summary: Mapping[str, Any]) -> str:
 def grouped(runs: list[Run]) -> list[Group]:
     """Return the runs in groups whose seeds may be pooled, ordered by dataset and method."""
     groups: dict[tuple[str, str], list[list[Run]]] = defaultdict(list)
-    for run in sorted(runs, key=lambda run: (run.place, run.config.updates)):
+    for run in sorted(runs, key=lambda run: (run.place, run.config.updates, begun(run.folder))):
         likes = groups[run.place]
         same = next((group for group in likes if group[0].settings == run.settings), None)
         likes.append([run]) if same is None else same.append(run)

@@ -31,9 +31,14 @@ class MetricsFile:
         """
         self.path = path
         try:
+            size = path.stat().st_size if path.exists() else 0
+            if size < position:
+                told = "is shorter than when its run was saved" if size else "is missing or empty"
+                raise RunError(
+                    f"{path} {told}, and cannot be made anew. Put it back, or start a new run; the policy "
+                    "that was saved can be loaded all the same, by cocoa.load_policy."
+                )
             path.touch()
-            if path.stat().st_size < position:
-                raise RunError(f"{path} is shorter than when its run was saved. Start a new run.")
             os.truncate(path, position)
             self._file = path.open("a", encoding="utf-8", newline="")
         except OSError as error:

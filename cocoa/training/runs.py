@@ -140,6 +140,13 @@ def _changed(run: str) -> tuple[float, str]:
     return 0.0, run
 
 
+def begun(folder: Path) -> str:
+    """Return when a run began, as text that sorts by time; empty if its log is gone."""
+    with contextlib.suppress(OSError), (folder / "log.txt").open(encoding="utf-8") as file:
+        return file.readline()[: len("2026-01-31 12:00:00")]
+    return ""
+
+
 class Console:
     """Prints to the screen, beside progress bars, and appends to the run's log.txt with the time."""
 

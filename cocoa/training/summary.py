@@ -103,11 +103,17 @@ def _commit() -> str | None:
     """Return the commit, marked if files differ from it; None without git or outside of a checkout."""
     if not (ROOT / ".git").exists():
         return None
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        new = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")  # an algorithm of the user's
     except (OSError, subprocess.SubprocessError):
         return None
+    return f"{commit}-dirty" if new and not commit.endswith("-dirty") else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
 
 
 def _hardware() -> dict[str, Any]:
