@@ -171,13 +171,13 @@ def defaults_of(config: Config) -> Config:
 def seeds_of(value: Any) -> tuple[Any, ...]:
     """Return the seeds that a number of seeds, or a sequence of them, stands for. Raises ConfigError."""
     value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's
-    if type(value) is int and value <= _MOST_SEEDS:
+    if type(value) is int and 1 <= value <= _MOST_SEEDS:
         return tuple(range(value))
     if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
         return tuple(value)
     raise ConfigError(
-        f"seeds={literal(value)} is not possible: seeds must be a number of seeds, at most {_MOST_SEEDS:,}, "
-        "or a list of different ones: seeds=4, seeds=[3,7]."
+        f"seeds={literal(value)} is not possible: seeds must be a number of seeds, 1 to {_MOST_SEEDS:,}, or "
+        "a list of different ones: seeds=4, seeds=[3,7]. A sweep over single ones is -m seeds=[3],[7]."
     )
 
 
@@ -215,12 +215,11 @@ def validate(config: Config) -> None:
     check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
     if config.cocoa:
         check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)
-    seeds = config.seeds
+    seeds = config.seeds  # JAX makes keys of 32 bits
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise ConfigError(
-            f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds, at least 1, or a list "
-            "of different ones below 2^32: seeds=4, seeds=[3,7]. A sweep over single ones is "
-            "-m seeds=[3],[7]."
+            f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds or a list of different "
+            "ones from 0 to 2^32 - 1: seeds=4, seeds=[3,7]."
         )
     if not 0 < config.data.top_episodes <= 1:
         raise ConfigError(

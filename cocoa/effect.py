@@ -20,6 +20,7 @@ def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[s
     models = sought or REGISTRY[algo].members > 0
     bears = {
         "algo.discount": (algo != "bc", "cloning looks at no rewards"),
+        "data.reward_normalization": (algo != "bc", "cloning looks at no rewards"),
         "algo.hidden": (variant is None, "with +cocoa, cocoa.hidden takes its place"),
         "dynamics.*": (models, "nothing in this run needs models"),
         "cocoa.seeker.*": (sought, "these anchors have no seeker"),

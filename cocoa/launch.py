@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +19,7 @@ from cocoa.effect import idle_settings
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
-from cocoa.record import NoRecord, Record
+from cocoa.record import NoRecord, Record, redraw
 from cocoa.serialization import read_metadata
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
@@ -37,14 +38,14 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     saved.
     """
     _place(config)
+    warned: list[str] = []
     if dataset is None:
         dataset, warned = _load(config)
-        notes = (*notes, *warned)
         config = replace(config, dataset=from_anywhere(config.dataset))
     dataset = _in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
     _check_evaluation(config)
-    folder = Path(processes.by_first(lambda: str(_begin(config, notes))))
+    folder = Path(processes.by_first(lambda: str(_begin(config, notes, warned))))
     _execute(config, dataset, folder)
     return folder
 
@@ -65,8 +66,9 @@ def resume(
     config = read_config(folder)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     _place(config)
-    if _finished(folder) and _whole(folder):
+    if _finished(folder) and _policy_is_whole(folder):
         if processes.leads():
+            redraw(folder)
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
     if dataset is None:
@@ -81,11 +83,16 @@ def resume(
 
 
 def _load(config: Config) -> tuple[Dataset, list[str]]:
-    """Return the dataset that the configuration names, and what the user is to be warned of."""
+    """Return the dataset that the configuration names, and of what the user has been warned."""
+    told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = load(config.dataset, config.env)
-    return dataset, [f"Warning: {warning.message}" for warning in caught]
+        try:
+            dataset = load(config.dataset, config.env)
+        finally:  # an error may follow from what was warned of
+            told = [f"Warning: {warning.message}" for warning in caught]
+            print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
+    return dataset, told
 
 
 def _loadable(dataset: str) -> bool:
@@ -106,12 +113,14 @@ def _place(config: Config) -> None:
     processes.share(len(config.seeds))  # of a number of processes that others may have told
 
 
-def _begin(config: Config, notes: Sequence[str]) -> Path:
-    """Make and return the folder of a run."""
+def _begin(config: Config, notes: Sequence[str], told: Sequence[str]) -> Path:
+    """Make and return the folder of a run; its log has the notes, and what has been told already."""
     folder = create_run(config)
     write_config(folder, config)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
+    for text in told:
+        Console(folder).log(text)
     return folder
 
 
@@ -122,14 +131,13 @@ def _finished(folder: Path) -> bool:
         return False
 
 
-def _whole(folder: Path) -> bool:
-    """Tell whether nothing of a finished run is lost that going on with it makes anew, or misses."""
+def _policy_is_whole(folder: Path) -> bool:
+    """Tell whether the files are there, and not cut, that a policy is loaded from."""
     try:
         read_metadata(checkpoint_path(folder))
     except RunError:
         return False
-    drawn = read_summary(folder).get("return") is None or (folder / "learning_curve.png").exists()
-    return drawn and (folder / "metrics.csv").exists() and senses_are_whole(folder)
+    return senses_are_whole(folder)
 
 
 def _check_evaluation(config: Config) -> None:
@@ -161,15 +169,13 @@ def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
                 UserError
             ):  # of the first error is told, not of those that follow from it
                 record.close("failed")
-            if "RESOURCE_EXHAUSTED" in str(error):
-                raise RunError(_OUT_OF_MEMORY.format(error=str(error).splitlines()[0])) from error
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                raise RunError(
+                    f"There is too little memory ({' '.join(str(error).split())[:200]}). Start a new run "
+                    "with smaller batches, fewer seeds or smaller networks and models, or on an accelerator "
+                    "with stream=true, which keeps the data on the host while policies are trained."
+                ) from error
             raise
-
-
-_OUT_OF_MEMORY = (
-    "There is too little memory: {error} Start a new run with a smaller batch_size, fewer seeds or smaller "
-    "networks, or on an accelerator with stream=true, which keeps the data on the host."
-)
 
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:

@@ -118,7 +118,8 @@ class Record:
                 "with so far. They were probably fitted anew, on another machine or by another version, as "
                 "the cache no longer had them. The results will not be those of a run without the break."
             )
-        if changed or self.step == 0 or not senses_are_whole(self.folder):
+        goes_on = self.step < self.config.updates  # else the policy is that of the old ones
+        if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder):
             save_senses(self.folder, senses)
 
     def summarize(self, status: str) -> dict[str, Any]:
@@ -141,10 +142,7 @@ class Record:
         self._metrics.close()
         summary = self.summarize(status)
         if summary["return"] is not None:
-            from cocoa.report.plots import learning_curve  # slow to import, and not needed for a start
-
-            curve = learning_curve(self.folder, behaviour=_behaviour(summary))
-            self.wandb.image("learning_curve", curve)
+            self.wandb.image("learning_curve", _draw(self.folder, summary))
         self.wandb.finish(summary)
         if status == "finished":
             self.say(verdict(summary))
@@ -189,8 +187,8 @@ class Record:
         if before not in (None, self.dataset.sha256):
             raise RunError(
                 f"The dataset of {self.folder} has changed since: its SHA-256 is {self.dataset.sha256}, and "
-                f"was {before}. Put the old file back, go on in Python by cocoa.resume(folder, dataset) if "
-                "the dataset was given as an object, or start a new run."
+                f"was {before}. Put the old file back, or give cocoa.resume(folder, dataset) the same object "
+                "if it was given as one, or start a new run."
             )
 
 
@@ -220,6 +218,20 @@ class NoRecord(Record):
         """Do nothing."""
 
     def _open(self, saved: Mapping[str, str]) -> None: ...
+
+
+def redraw(folder: Path) -> None:
+    """Draw the learning curve of a finished run anew, if it is lost."""
+    summary = read_summary(folder)
+    here, metrics = folder / "learning_curve.png", folder / "metrics.csv"
+    if summary["return"] is not None and metrics.exists() and not here.exists():
+        _draw(folder, summary)
+
+
+def _draw(folder: Path, summary: Mapping[str, Any]) -> Path:
+    from cocoa.report.plots import learning_curve  # slow to import, and not needed for a start
+
+    return learning_curve(folder, behaviour=_behaviour(summary))
 
 
 def _behaviour(summary: Mapping[str, Any]) -> float:

@@ -37,6 +37,11 @@ class ForwardModel:
         change = change.reshape(*inputs.shape[:-1], -1)
         return observation + change[..., :-1], change[..., -1]
 
+    def means(self, observation: Array, action: Array) -> Array:
+        """Return the means of `distribution` alone (elites, ..., O + 1)."""
+        means = self.ensemble.means(jnp.concatenate([observation, action], axis=-1))
+        return means.at[..., :-1].add(observation)
+
     def distribution(self, observation: Array, action: Array) -> tuple[Array, Array]:
         """Return means and deviations (elites, ..., O + 1) of the next state, and of the reward last."""
         mean, std = self.ensemble.distribution(jnp.concatenate([observation, action], axis=-1))

@@ -36,12 +36,11 @@ class LinearModel:
     def mean_step(self, observation, action):
         return observation + action @ self.b, jnp.zeros(observation.shape[:-1])
 
-    def distribution(self, observation, action):
+    def means(self, observation, action):
         """Two members that disagree the more the larger the state."""
         mean = observation + action @ self.b
         reward = jnp.zeros((*observation.shape[:-1], 1))
-        members = jnp.stack([jnp.concatenate([mean + x * observation, reward], -1) for x in (-0.1, 0.1)])
-        return members, jnp.zeros_like(members)
+        return jnp.stack([jnp.concatenate([mean + x * observation, reward], -1) for x in (-0.1, 0.1)])
 
 
 def states_and_actions(rows=20_000, seed=0):
@@ -418,10 +417,10 @@ def test_a_distilled_map_is_near_the_exact_one():
 class Doubtful:
     """Two members that step by one and disagree by the distance of the first number from 3."""
 
-    def distribution(self, state, action):
+    def means(self, state, action):
         doubt = jnp.abs(state[..., :1] - 3)
         low, high = (jnp.concatenate([state + 1 + sign * doubt, doubt], -1) for sign in (-1, 1))
-        return jnp.stack([low, high]), jnp.zeros((2, *low.shape))
+        return jnp.stack([low, high])
 
 
 def test_settle_stops_where_the_models_agree():

@@ -240,7 +240,7 @@ MISTAKES = {
     "cocoa": ["+cocoa?"],
     "+algo.expectile=0.8": ["without the +"],
     "seeds=1.5": ["seeds=1.5", "seeds=4"],
-    "seeds=100000000": ["at most 10,000"],
+    "seeds=100000000": ["1 to 10,000"],
 }
 
 

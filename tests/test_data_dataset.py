@@ -223,6 +223,10 @@ def test_a_dataset_cannot_change_under_its_hash(tmp_path):
     np.testing.assert_array_equal(dataset.rewards, before)
     with pytest.raises(ValueError, match="read-only"):
         dataset.rewards[:] = 0
+    rewards = -dataset.rewards
+    changed = dataclasses.replace(dataset, rewards=rewards)
+    rewards[:] = 0
+    np.testing.assert_array_equal(changed.rewards, -before)
     for one in (dataset, load(write(tmp_path / "data.hdf5", recording()))):
         changed = dataclasses.replace(one, rewards=-one.rewards)
         assert changed.sha256 != one.sha256

@@ -8,6 +8,7 @@ import pytest
 from cocoa.config import DataConfig
 from cocoa.data import Dataset, normalized_score, prepare
 from cocoa.data.reference import D4RL, REFERENCE_RETURNS
+from cocoa.data.sources import SHIPPED
 from cocoa.errors import ConfigError, DataError
 
 ROWS = 6
@@ -92,7 +93,7 @@ def test_actions_go_from_the_environments_bounds_to_one_and_back():
 
 def test_bounds_that_are_assumed_are_not_called_the_environments():
     for column, owner in enumerate(
-        ("the bounds of Lopsided-v0", "the bounds of Lopsided-v0", "none in this")
+        ("the bounds of Lopsided-v0", "the bounds of Lopsided-v0", "not two finite")
     ):
         actions = np.full((ROWS, 3), 0.25)
         actions[2, column] = 7
@@ -153,6 +154,10 @@ def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
 @pytest.mark.parametrize("env", [None, "Pendulum-v1", "HopperHard-v0", "nothing"])
 def test_without_a_reference_there_is_no_score(env):
     assert normalized_score(env, 1.0) is None
+
+
+def test_what_is_shipped_has_a_reference():
+    assert all(normalized_score(name, 1.0) is not None for name in SHIPPED)
 
 
 def test_every_task_has_a_reference_and_environments_that_exist():

@@ -55,6 +55,7 @@ def test_forward_model_finds_a_linear_system_and_its_noise(models):
     np.testing.assert_allclose(s_next, s @ TRANSITION.T + a @ CONTROL.T, atol=0.05)
     np.testing.assert_allclose(r, s[:, 0], atol=0.05)
     mean, std = forward.distribution(s, a)
+    np.testing.assert_allclose(forward.means(s, a), mean, rtol=1e-5, atol=1e-6)
     assert mean.shape == std.shape == (2, 200, 3)
     np.testing.assert_allclose(mean.mean(0)[:, :2], s_next, atol=1e-5)
     np.testing.assert_allclose(std[..., :2].mean(), NOISE, rtol=0.5)
@@ -342,8 +343,9 @@ def test_the_mean_is_that_of_the_members_distributions(system):
     )
     ensemble, inputs = fit.result(train(fit)), jnp.asarray(np.concatenate([s, a], axis=1)[:50])
     assert ensemble.size > 1
-    expected = np.asarray(ensemble.distribution(inputs)[0], np.float64).mean(axis=0)
-    np.testing.assert_allclose(ensemble.mean(inputs), expected, rtol=1e-5, atol=1e-6)
+    means = np.asarray(ensemble.distribution(inputs)[0], np.float64)
+    np.testing.assert_allclose(ensemble.means(inputs), means, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ensemble.mean(inputs), means.mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("standardize", [True, False])

@@ -15,7 +15,10 @@ from cocoa.presets import load_presets
         ("algo=iql", []),
         ("algo=iql +cocoa algo.temperature=2 dynamics=quick cocoa.hidden=[8]", []),
         ("algo=iql +cocoa=settle", []),
-        ("algo=bc algo.discount=0.9", ["algo.discount=0.9"]),
+        (
+            "algo=bc algo.discount=0.9 data.reward_normalization=return_range",
+            ["algo.discount=0.9 data.reward_normalization=return_range"],
+        ),
         ("algo=mopo dynamics.members=5 algo.discount=0.9", []),
         ("algo=mopo +cocoa=zero dynamics.members=5", []),
         ("algo=iql dynamics.members=6 dynamics.elites=3", ["dynamics.members=6 dynamics.elites=3"]),

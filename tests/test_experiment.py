@@ -253,11 +253,18 @@ def test_a_run_does_not_begin_with_the_models_of_another_dataset(config, monkeyp
     assert read_summary(folder)["status"] == "finished"
 
 
-def test_what_can_be_made_anew_of_a_finished_run_is(config, finished):
+def test_a_lost_curve_is_drawn_anew_and_nothing_else_changes(config, finished):
     folder = shutil.copytree(finished, finished.parent / "incomplete")
     (folder / "learning_curve.png").unlink()
     launch.resume(folder)
     assert (folder / "learning_curve.png").stat().st_size > 10_000
+    for name in ("summary.json", "metrics.csv", "checkpoints/senses.safetensors"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()
+
+
+def test_a_damaged_checkpoint_and_lost_metrics_are_told(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "damaged")
+    (folder / "summary.json").write_text("{}")
     (folder / "metrics.csv").unlink()
     with pytest.raises(RunError, match=r"metrics\.csv is missing or empty, and cannot be made anew"):
         launch.resume(folder)
@@ -267,14 +274,21 @@ def test_what_can_be_made_anew_of_a_finished_run_is(config, finished):
         launch.resume(folder)
 
 
-def test_a_run_without_enough_memory_says_what_to_change(config):
-    with pytest.raises(RunError, match=r"too little memory: .* smaller batch_size"):
-        launch.run(dataclasses.replace(config, cocoa=None, batch_size=10**9, name="huge"))
-    folder = Path(config.runs_dir) / "pendulum" / "iql" / "huge"
-    assert read_summary(folder)["status"] == "failed"
+@pytest.mark.parametrize(
+    "error", [MemoryError("no room"), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no room\nfor 8 bytes")]
+)
+def test_a_run_without_enough_memory_says_what_to_change(error, config, monkeypatch):
+    def chunk(*args):
+        raise error
+
+    monkeypatch.setattr(Training, "chunk", chunk)
+    name = f"huge-{type(error).__name__}"
+    with pytest.raises(RunError, match=r"too little memory \(.*no room.*\)\. Start a new run with smaller"):
+        launch.run(dataclasses.replace(config, cocoa=None, name=name))
+    assert read_summary(Path(config.runs_dir) / "pendulum" / "iql" / name)["status"] == "failed"
 
 
-def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data(config, tmp_path):
+def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data(config, tmp_path, capsys):
     gymnasium.register("Unlimited-v0", InvertedPendulumEnv)
     data, path = cocoa.load(config.dataset), tmp_path / "shuffled.hdf5"
     with h5py.File(path, "w") as file:
@@ -291,15 +305,23 @@ def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data
     log = (folder / "log.txt").read_text()
     assert "Warning: Gymnasium knows of no time limit of Unlimited-v0." in log
     assert "If the rows were shuffled" in log
+    assert "If the rows were shuffled" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("variant", "amortised"), [("denoise", False), ("zero", True), ("nearest", False)])
-def test_too_little_data_is_told(variant, amortised, config):
+@pytest.mark.parametrize(
+    ("variant", "amortised", "told"),
+    [
+        ("denoise", False, "The denoiser model of arrays cannot be fitted"),
+        ("zero", True, "The amortised model of arrays cannot be fitted"),
+        ("nearest", False, r"no episode of the dataset is that long\. Set another cocoa\.variant"),
+    ],
+)
+def test_too_little_data_is_told(variant, amortised, told, config):
     wrapped = dataclasses.replace(COCOA, variant=variant, amortised=amortised)
     row = np.zeros((1, 4))
     step = {"observations": row, "next_observations": row + 1, "actions": row[:, :1]}
     dataset = cocoa.Dataset.from_arrays(**step, rewards=[1], terminals=[0], env=ENV)
-    with pytest.raises(DataError, match=r"cannot be fitted|Set another cocoa\.variant"):
+    with pytest.raises(DataError, match=told):
         launch.run(dataclasses.replace(config, cocoa=wrapped, name="tiny"), dataset)
 
 

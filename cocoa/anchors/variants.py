@@ -98,7 +98,7 @@ class Settle(Seek):
         """Walk from `states`, and return the best of each way."""
         best, least = states, jnp.full(states.shape[:-1], jnp.inf)
         for _ in range(self.horizon + 1):
-            means = self.forward.distribution(states, self.seeker(states))[0][..., :-1]
+            means = self.forward.means(states, self.seeker(states))[..., :-1]
             doubt = jnp.linalg.norm(means.std(axis=0) / self.scale, axis=-1)
             better = doubt < least
             best = jnp.where(better[..., None], states, best)

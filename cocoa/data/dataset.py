@@ -71,10 +71,8 @@ class Dataset:
         """Keep the arrays from being changed, and tell them by a digest."""
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         for name, array in arrays.items():
-            if array.flags.writeable:
-                view = array.view()
-                view.flags.writeable = False
-                object.__setattr__(self, name, view)
+            if array.flags.writeable:  # by somebody else, too
+                object.__setattr__(self, name, _frozen(array.copy()))
         object.__setattr__(self, "sha256", source_sha256 or digest(arrays))
 
     def __repr__(self) -> str:
@@ -113,7 +111,7 @@ class Dataset:
         arrays = {key: np.asarray(value) for key, value in given.items() if value is not None}
         check_layout(arrays, name, found=", ".join(arrays))
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
-            columns = {k: a.copy() if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
+            columns = {k: a if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
         return _build(columns, name, name, env)
 
     def of_environment(self, env: str) -> Dataset:
@@ -188,7 +186,10 @@ def _build(
     time_limit: int | None = None,
     source_sha256: str | None = None,
 ) -> Dataset:
-    """Validate columns whose layout has been checked, and make transitions of them."""
+    """Validate columns whose layout has been checked, and make transitions of them.
+
+    The columns are used up, but for flags.
+    """
     columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
     bounds = spaces(env) if env else None
     if env and bounds:
@@ -206,8 +207,13 @@ def _build(
             "environment with env=.",
             stacklevel=3,
         )
-    arrays = _transitions(columns, source, time_limit)
+    arrays = {name: _frozen(array) for name, array in _transitions(columns, source, time_limit).items()}
     return Dataset(name=name, env=env, uncut=uncut, source_sha256=source_sha256, **arrays)
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array
 
 
 def _transitions(

@@ -40,6 +40,7 @@ class Scaling:
 
     def to_environment(self, action: Any) -> Any:
         """Return actions (..., A) in environment units, of actions that are cut to [-1, 1]."""
+        # An algorithm's policy need not keep to it, and evaluated and loaded ones are to act alike.
         return self.action_center + self.action_half_range * action.clip(-1, 1)
 
 

@@ -21,11 +21,11 @@ class Spaces:
 
     observation_dim: int
     action_low: np.ndarray
-    """(A,); -1 where the environment has no finite bounds."""
+    """(A,); -1 where the environment has not two finite bounds."""
     action_high: np.ndarray
-    """(A,); 1 where the environment has no finite bounds."""
+    """(A,); 1 where the environment has not two finite bounds."""
     action_bounded: np.ndarray
-    """(A,) bool: whether the environment itself has these bounds."""
+    """(A,) bool: whether the bounds are the environment's."""
     time_limit: int | None
     """Steps per episode, if Gymnasium knows of a limit."""
 

@@ -118,8 +118,8 @@ def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spa
     elif spaces.action_bounded[column]:
         owner = f"the bounds of {env}"
     else:
-        owner = f"the bounds assumed, as {env} has none in this column"
-        hint = "Rescale the actions, and let the environment take them so."
+        owner = f"the bounds assumed, as {env} has not two finite ones there"
+        hint = "Register the environment with an action space of finite bounds that hold all actions."
     reason = (
         f"holds {actions[row, column]:g} in row {row}, column {column} ({_count(bad)}), outside of "
         f"[{low[column]:g}, {high[column]:g}], {owner}"

@@ -122,10 +122,8 @@ def report(folders: list[Path], out: Path) -> None:
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
     groups = grouped(runs)
     for group in groups:
-        commits = {str(run.summary.get("git_commit")) for run in group.runs}
-        if len(commits) > 1 or (len(group.runs) > 1 and "dirty" in "".join(commits)):
-            told = f"runs of {group.runs[0].place[0]}/{group.label} that are pooled may be of different code"
-            print(f"Note: {told}: {', '.join(sorted(commits))}", file=sys.stderr)
+        if note := _different_code(group):
+            print(f"Note: {note}", file=sys.stderr)
         for run in group.runs:
             used = sum(one is run for one, _ in group.seeds.values())
             if repeats := len(run.config.seeds) - used:
@@ -140,6 +138,18 @@ def report(folders: list[Path], out: Path) -> None:
         except OSError as error:
             raise write_error(path, error) from error
         print(f"\n![{dataset}]({path})")
+
+
+def _different_code(group: Group) -> str:
+    """Return that the runs from which a group's seeds are taken may be of different code, if they may."""
+    pooled = {run.folder: run.summary.get("git_commit") or "unknown" for run, _ in group.seeds.values()}
+    commits = sorted(set(pooled.values()))
+    if len(pooled) == 1 or (len(commits) == 1 and not commits[0].endswith("-dirty")):
+        return ""
+    return (
+        f"seeds of {group.runs[0].place[0]}/{group.label} that are pooled may be of different code, commits "
+        f"{', '.join(commits)}"
+    )
 
 
 def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:

@@ -142,7 +142,10 @@ def _changed(run: str) -> tuple[float, str]:
 
 def begun(folder: Path) -> str:
     """Return when a run began, as text that sorts by time; empty if its log is gone."""
-    with contextlib.suppress(OSError), (folder / "log.txt").open(encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError, UnicodeDecodeError),
+        (folder / "log.txt").open(encoding="utf-8") as file,
+    ):
         return file.readline()[: len("2026-01-31 12:00:00")]
     return ""
 
@@ -157,6 +160,10 @@ class Console:
     def say(self, text: str) -> None:
         """Print and log a text."""
         _show(text)
+        self.log(text)
+
+    def log(self, text: str) -> None:
+        """Log a text that has been printed."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
             with self._path.open("a", encoding="utf-8") as file:
