@@ -84,7 +84,6 @@ def resume(
 
 def _load(config: Config) -> tuple[Dataset, list[str]]:
     """Return the dataset that the configuration names, and of what the user has been warned."""
-    told: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:

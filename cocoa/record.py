@@ -224,7 +224,7 @@ def redraw(folder: Path) -> None:
     """Draw the learning curve of a finished run anew, if it is lost."""
     summary = read_summary(folder)
     here, metrics = folder / "learning_curve.png", folder / "metrics.csv"
-    if summary["return"] is not None and metrics.exists() and not here.exists():
+    if summary.get("return") is not None and metrics.exists() and not here.exists():
         _draw(folder, summary)
 
 
