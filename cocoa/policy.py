@@ -45,7 +45,8 @@ class Policy:
 
         def act(given: tuple[Any, Senses], observation: jax.Array) -> jax.Array:
             state, senses = given
-            return senses.scaling.to_environment(algorithm.act(state, senses.observe(observation)))
+            action = algorithm.act(state, senses.observe(observation))
+            return senses.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
 
         self._act = Lean(act, (state, senses), np.zeros((1, *self._shape), np.float32))
         self._leaves = self._act.leaves((state, senses))

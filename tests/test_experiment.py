@@ -14,6 +14,7 @@ from pathlib import Path
 import gymnasium
 import h5py
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -23,7 +24,9 @@ from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
+from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
+from cocoa.decomposition import Observe
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
@@ -236,16 +239,27 @@ def test_evaluation_repeats_what_the_loaded_policy_does(config, finished):
     assert returns[1, -1] == pytest.approx(np.mean(played), rel=0.1)
 
 
+def test_a_policy_keeps_to_the_bounds_of_actions(tmp_path):
+    """Like evaluation, whatever the algorithm asks for."""
+
+    class Unbounded(cocoa.BC):
+        def act(self, state, observation, key=None):
+            return observation
+
+    zeros, ones = jnp.zeros(2), jnp.ones(2)
+    scaling = Scaling(zeros, ones, jnp.array([0.5, 0.0]), jnp.array([1.5, 2.0]))
+    act = policy.Policy(Unbounded(), (), policy.Senses(Observe(zeros, ones), scaling), tmp_path, 0)
+    np.testing.assert_allclose(act([[-9, 9], [9, 0.5]]), [[-1, 2], [2, 1]])
+
+
 def test_a_run_does_not_begin_with_the_models_of_another_dataset(config, monkeypatch):
     """It was killed when models were fitted, and nothing trained."""
     monkeypatch.setattr(experiment.Experiment, "_train", lambda *args: None)
     monkeypatch.setattr(record.Record, "close", lambda *args: None)
     launch.run(dataclasses.replace(config, name="killed"))
     monkeypatch.undo()
-    folder, dataset = (
-        Path(config.runs_dir) / "pendulum" / "iql+cocoa" / "killed",
-        cocoa.load(config.dataset, ENV),
-    )
+    folder = Path(config.runs_dir) / "pendulum" / "iql+cocoa" / "killed"
+    dataset = cocoa.load(config.dataset, ENV)
     assert not (folder / "checkpoints" / "latest.safetensors").exists()
     with pytest.raises(RunError, match="has changed since"):
         launch.resume(folder, dataclasses.replace(dataset, rewards=-dataset.rewards))

@@ -10,8 +10,9 @@ from flax import struct
 
 from algos.base import Batch, NextActionBatch
 from cocoa.config import REWARD_NORMALIZATIONS, DataConfig
-from cocoa.data.dataset import Dataset, follow
+from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
+from cocoa.data.transitions import follow
 from cocoa.errors import ConfigError, DataError
 
 _STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite
@@ -39,9 +40,8 @@ class Scaling:
         return (observation - self.observation_mean) / self.observation_std
 
     def to_environment(self, action: Any) -> Any:
-        """Return actions (..., A) in environment units, of actions that are cut to [-1, 1]."""
-        # An algorithm's policy need not keep to it, and evaluated and loaded ones are to act alike.
-        return self.action_center + self.action_half_range * action.clip(-1, 1)
+        """Return actions (..., A) in environment units, of actions in [-1, 1]."""
+        return self.action_center + self.action_half_range * action
 
 
 def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:

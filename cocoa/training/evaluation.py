@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 from algos.base import Algorithm
 from cocoa.compilation import Lean
 from cocoa.data import Scaling
-from cocoa.data.spaces import make_environment
+from cocoa.data.spaces import make_environment, spaces
 from cocoa.decomposition import Observe
 from cocoa.errors import ConfigError
 from cocoa.training.devices import by_seed, copies, split
@@ -158,4 +158,5 @@ class Evaluator:
                 f"{env_id} has observations of shape {states.shape} and actions of shape {actions.shape}, "
                 f"but the dataset has {sizes[0]} and {sizes[1]}. Give the environment of the data with env=."
             )
-        return actions.low, actions.high
+        bounds = spaces(env_id)
+        return bounds.action_low, bounds.action_high
