@@ -114,10 +114,14 @@ def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
 
 
 def resume(
-    folder: str | os.PathLike[str], dataset: Dataset | None = None, devices: int | None = None
+    folder: str | os.PathLike[str],
+    dataset: Dataset | str | os.PathLike[str] | None = None,
+    devices: int | None = None,
 ) -> Policy:
     """Go on with a run that was cut, and return its policy.
 
-    `dataset` is needed if the run was given a `Dataset`; `devices` may be other than before.
+    `dataset` is needed if the run was given a `Dataset`, or if its file has moved: then it is the name or
+    path under which the same file is now. `devices` may be other than before. Raises RunError if the data are
+    not those of the run.
     """
     return load_policy(launch.resume(os.fspath(folder), dataset, devices))

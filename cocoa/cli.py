@@ -25,6 +25,8 @@ from cocoa.presets import told
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+_AT_RESUME = ("devices=", "distributed.", "dataset=")
+"""What may be given beside resume=: where the run goes on and finds its data, nothing of the result."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,21 +90,26 @@ def _run(overrides: Sequence[str]) -> None:
 
 
 def _resume(arguments: Sequence[str]) -> None:
+    """Go on with a run, whose folder is taken as it stands, whatever characters are in it."""
+    folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     given = [argument for argument in arguments if not argument.startswith("resume=")]
-    others = [argument for argument in given if not argument.startswith(("devices=", "distributed."))]
-    if others or len(arguments) - len(given) > 1:
+    others = [argument for argument in given if not argument.startswith(_AT_RESUME)]
+    if others:
         raise ConfigError(
             "A run is resumed with its own configuration: give resume=... alone, without "
-            f"{' '.join(others)}. To change a field, start a new run; it finds the models and anchors of the "
-            "old one."
+            f"{shlex.join(others)}. To change a field, start a new run; it finds the models and anchors of "
+            "the old one. Only devices=, distributed.* and a dataset= that has moved may be given."
         )
-    folder = next(x for x in arguments if x.startswith("resume=")).removeprefix("resume=")
-    if not folder:
+    if len(folders) > 1:
+        raise ConfigError("resume= is given more than once: runs are resumed one by one.")
+    if not folders[0]:
         raise ConfigError("resume= is empty: give the folder of a run, as in resume=runs/hopper-demo/iql/...")
     where, _ = compose(given)
+    moved = where.dataset if any(argument.startswith("dataset=") for argument in given) else None
     from cocoa import launch
 
-    launch.resume(Path(folder).expanduser(), devices=where.devices, distributed=where.distributed)
+    folder = Path(folders[0]).expanduser()
+    launch.resume(folder, moved, devices=where.devices, distributed=where.distributed)
 
 
 def _show(overrides: Sequence[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,9 +15,9 @@ import jax
 
 from cocoa.config import Config, DistributedConfig
 from cocoa.data import Dataset, load
-from cocoa.data.sources import from_anywhere
+from cocoa.data.sources import from_anywhere, locate
 from cocoa.effect import idle_settings
-from cocoa.errors import ConfigError, RunError, UserError
+from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record, redraw
@@ -24,7 +25,15 @@ from cocoa.serialization import read_metadata
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores
 from cocoa.training.progress import Interrupted, Stopper
-from cocoa.training.runs import Console, checkpoint_path, create_run, find_run, read_config, write_config
+from cocoa.training.runs import (
+    Console,
+    checkpoint_path,
+    create_run,
+    find_run,
+    read_config,
+    resume_command,
+    write_config,
+)
 from cocoa.training.summary import read_summary
 
 
@@ -52,15 +61,16 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
 
 def resume(
     folder: str | Path,
-    dataset: Dataset | None = None,
+    dataset: Dataset | str | os.PathLike[str] | None = None,
     devices: int | None = None,
     distributed: DistributedConfig | None = None,
 ) -> Path:
     """Go on with the run in `folder` from where it was saved last, and return the folder.
 
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
-    `distributed` may be other than they were. Raises RunError if the folder is no run, or its dataset has
-    changed.
+    `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
+    path under which it is found now, and from here on. Raises RunError if the folder is no run, or its
+    dataset has changed.
     """
     folder = find_run(folder)
     config = read_config(folder)
@@ -71,15 +81,33 @@ def resume(
             redraw(folder)
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
-    if dataset is None:
-        if not _loadable(config.dataset):
-            raise RunError(
-                f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
-                "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
-            )
-        dataset, _ = _load(config)
-    _execute(config, _in_environment(dataset, config.env), folder)
+    if isinstance(dataset, Dataset):
+        _execute(config, _in_environment(dataset, config.env), folder)
+    elif dataset is None:
+        _execute(config, _in_environment(_load_again(config, folder), config.env), folder)
+    else:
+        data, _ = _load(replace(config, dataset=os.fspath(dataset)))
+        moved = replace(config, dataset=from_anywhere(os.fspath(dataset)))
+        _execute(moved, _in_environment(data, config.env), folder, moved=True)
     return folder
+
+
+def _load_again(config: Config, folder: Path) -> Dataset:
+    """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
+    if not _loadable(config.dataset):
+        raise RunError(
+            f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
+            "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
+        )
+    try:
+        return _load(config)[0]
+    except DataError as error:
+        if os.path.exists(locate(config.dataset)):
+            raise
+        raise DataError(
+            f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
+            "cocoa.resume(folder, path)."
+        ) from error
 
 
 def _load(config: Config) -> tuple[Dataset, list[str]]:
@@ -147,20 +175,35 @@ def _check_evaluation(config: Config) -> None:
         )
 
 
-def _execute(config: Config, dataset: Dataset, folder: Path) -> None:
+def _keep_place(config: Config, dataset: Dataset, folder: Path) -> None:
+    """Let the run in `folder` find its dataset where it is now. Raises RunError if it is read differently."""
+    before = None
+    with contextlib.suppress(RunError):
+        before = read_summary(folder).get("behaviour_return")
+    if before not in (None, dataset.behaviour_return):  # the ends of episodes may depend on a known name
+        raise RunError(
+            f"{config.dataset} has the same bytes as the dataset of {folder}, but under this name it is read "
+            f"as other episodes. Name it as before: dataset={read_config(folder).dataset}."
+        )
+    write_config(folder, replace(read_config(folder), dataset=config.dataset))
+
+
+def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False) -> None:
     lock = filelock.FileLock(folder / ".lock")
     processes.by_first(lambda: _acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
     with _released(lock), _matmul_precision(config.matmul_precision), Stopper(say) as stopper:
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
+        if moved and processes.leads():
+            _keep_place(config, dataset, folder)
         try:
             Experiment(config, dataset, record, stopper).train()
             processes.meet()
         except Interrupted:
             record.close("interrupted")
-            command = f"python train.py resume={folder}"
+            command = resume_command(folder)
             if not _loadable(config.dataset):
-                command = f'cocoa.resume("{folder}", dataset)'
+                command = f"cocoa.resume({str(folder)!r}, dataset)"
             say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
         except BaseException as error:

@@ -20,7 +20,7 @@ from cocoa.decomposition import Observe
 from cocoa.errors import RunError
 from cocoa.serialization import load_tree, read_metadata, save_tree
 from cocoa.training.loop import Training
-from cocoa.training.runs import checkpoint_path, find_run, read_config
+from cocoa.training.runs import checkpoint_path, find_run, read_config, resume_command
 from cocoa.transduction import build_networks
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel
@@ -89,11 +89,11 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     if seed not in config.seeds:
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
     if not checkpoint_path(run).exists():
-        raise RunError(f"{run} has no checkpoint yet: resume it with python train.py resume={run}")
+        raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
     try:
         dims = read_metadata(_senses_path(run))
     except RunError as error:
-        raise RunError(f"{error} To have it written anew: python train.py resume={run}") from error
+        raise RunError(f"{error} To have it written anew: {resume_command(run)}") from error
     observation_dim, action_dim = int(dims["observation_dim"]), int(dims["action_dim"])
     senses = load_tree(_senses_path(run), _senses_template(config, observation_dim, action_dim))
     per_seed = config.cocoa is not None and config.cocoa.per_seed

@@ -14,6 +14,7 @@ import filelock
 import pytest
 
 from algos import REGISTRY
+from cocoa.cli import main
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
 from cocoa.errors import ConfigError, RunError
 from cocoa.launch import resume
@@ -24,6 +25,7 @@ from cocoa.training.runs import (
     find_run,
     method,
     read_config,
+    resume_command,
     write_config,
 )
 from cocoa.training.summary import write_summary
@@ -60,6 +62,19 @@ def test_runs_of_the_same_second_get_folders_of_their_own(config):
         folders = list(pool.map(lambda _: create_run(config), range(24)))
     assert len(set(folders)) == 24
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", folder.name) for folder in folders)
+
+
+@pytest.mark.parametrize(
+    "name", ["my runs", "it's", 'a"b', "$HOME", "a=b,c", " (x) [y]{z}~#&;ü ", "-m", "a\\b"]
+)
+def test_the_command_that_resumes_survives_a_shell(name, tmp_path, capsys):
+    folder = tmp_path / name
+    words = subprocess.run(
+        ["sh", "-c", f"printf '%s\\n' {resume_command(folder)}"], capture_output=True, text=True, cwd="/"
+    ).stdout.splitlines()
+    assert words == ["python", "train.py", f"resume={folder}"]
+    assert main(words[2:]) == 2
+    assert f"{folder} is not the folder of a run" in capsys.readouterr().err
 
 
 def test_an_explicit_name_is_taken_once(config):

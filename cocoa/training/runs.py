@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -42,6 +43,12 @@ def run_parent(config: Config) -> Path:
     return Path(config.runs_dir).expanduser() / Path(config.dataset).stem / method(config)
 
 
+def resume_command(folder: Path) -> str:
+    """Return the command that goes on with a run, quoted for a shell."""
+    called = sys.argv[0] if os.path.basename(sys.argv[0]) == "train.py" else "train.py"
+    return f"python {shlex.quote(called)} resume={shlex.quote(os.path.abspath(folder))}"
+
+
 def create_run(config: Config) -> Path:
     """Make and return the folder runs_dir/<dataset>/<method>/<name or time>.
 
@@ -61,7 +68,8 @@ def create_run(config: Config) -> Path:
                 if _set_aside(folder):
                     return create_run(config)
                 raise RunError(
-                    f"{folder} exists already. Go on with it by resume={folder}, or choose another name=."
+                    f"{folder} exists already. Go on with it by {resume_command(folder)}, or choose another "
+                    "name=."
                 ) from error
         except OSError as error:
             raise write_error(folder, error) from error
