@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 
-from cocoa.errors import RunError
+from cocoa.errors import RunError, shown
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -28,6 +29,42 @@ def atomic_write(path: Path, content: bytes) -> None:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         raise write_error(path, error) from error
+
+
+def read_regular(path: Path, limit: int | None = None) -> bytes:
+    """Return the content of the regular file `path`, which has at most `limit` bytes.
+
+    Raises OSError if it cannot be read, is larger, or is anything but a regular file.
+    """
+    size = check_regular(path)
+    if limit is not None and size > limit:
+        raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {limit:,} are read")
+    return path.read_bytes()
+
+
+def check_regular(path: Path) -> int:
+    """Return the bytes of the regular file `path`, or of the one that it links to.
+
+    Raises OSError if it is missing or anything else: a FIFO waits for a writer, and a device may never end.
+    """
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((name for name, test in _KINDS.items() if test(found.st_mode)), "something else")
+        raise OSError(errno.EINVAL, f"it is {kind}, not a regular file")
+    return found.st_size
+
+
+_KINDS = {
+    "a folder": stat.S_ISDIR,
+    "a FIFO": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+    "a device": lambda mode: stat.S_ISCHR(mode) or stat.S_ISBLK(mode),
+}
+
+
+def reason(error: Exception) -> str:
+    """Return why a file could not be read or written, on one line, without the number and path of OSError."""
+    return shown(getattr(error, "strerror", None) or error, 200)
 
 
 def write_error(path: Path, error: OSError) -> RunError:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from cocoa.errors import RunError
-from cocoa.files import atomic_write, write_error
+from cocoa.files import atomic_write, read_regular, reason, write_error
 
 FILL = """
 import resource, signal, sys
@@ -105,3 +105,24 @@ def test_what_a_full_device_raises_is_called_a_full_disk(tmp_path):
     with pytest.raises(OSError, match="space") as caught, open("/dev/full", "wb") as file:
         file.write(b"x")
     assert "disk is full" in str(write_error(tmp_path, caught.value))
+
+
+def test_only_regular_files_are_read(tmp_path):
+    """Of a FIFO, opening would wait; a device may never end."""
+    (tmp_path / "file").write_bytes(b"content")
+    (tmp_path / "link").symlink_to("file")
+    assert read_regular(tmp_path / "link", limit=7) == b"content"
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "fifo-link").symlink_to("fifo")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    (tmp_path / "loop").symlink_to("loop")
+    refused = {"fifo": "a FIFO", "fifo-link": "a FIFO", "zero": "a device", ".": "a folder"}
+    for name, kind in refused.items():
+        with pytest.raises(OSError, match="not a regular file") as caught:
+            read_regular(tmp_path / name)
+        assert reason(caught.value) == f"it is {kind}, not a regular file"
+    for name in ("missing", "loop", "file/inside"):
+        with pytest.raises(OSError):
+            read_regular(tmp_path / name)
+    with pytest.raises(OSError, match="7 bytes"):
+        read_regular(tmp_path / "file", limit=6)

@@ -1,6 +1,7 @@
 """Run folders: where they are made, that configurations come back exactly, and what is printed and logged."""
 
 import dataclasses
+import math
 import os
 import re
 import select
@@ -18,8 +19,10 @@ from cocoa.cli import main
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
 from cocoa.errors import ConfigError, RunError
 from cocoa.launch import resume
+from cocoa.training.metrics import read_metrics
 from cocoa.training.runs import (
     Console,
+    begun,
     checkpoint_path,
     create_run,
     find_run,
@@ -28,7 +31,8 @@ from cocoa.training.runs import (
     resume_command,
     write_config,
 )
-from cocoa.training.summary import write_summary
+from cocoa.training.summary import read_summary, write_summary
+from cocoa.training.values import read_values
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
@@ -144,10 +148,86 @@ def test_configurations_come_back_exactly(tmp_path, name, wrapped):
     assert read_config(tmp_path) == config
 
 
-@pytest.mark.parametrize("name", ["null", "on", "12:30:45", "2026-11-24", "007", "0x10", ".inf", "${x}", "'"])
+NAMES = (
+    *(
+        "null",
+        "on",
+        "12:30:45",
+        "2026-11-24",
+        "007",
+        "0x10",
+        ".inf",
+        "1e3",
+        "1e-3",
+        ".5e1",
+        "1_000",
+        "~",
+        "<<",
+    ),
+    *(
+        "${x}",
+        "${x",
+        "${oc.env:HOME}",
+        "${oc.decode:1}",
+        "???",
+        "'",
+        "a: b",
+        "#a",
+        "*a",
+        "&a",
+        "!a",
+        "Δ",
+        " a ",
+    ),
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_names_that_yaml_reads_otherwise_stay_strings(config, tmp_path, name):
     write_config(tmp_path, dataclasses.replace(config, name=name))
     assert read_config(tmp_path).name == name
+
+
+def test_numbers_are_read_as_they_are_written_by_hand(tmp_path):
+    (tmp_path / "config.yaml").write_text("a: 1e-3\nb: 2\nc: [.5, 1E5, -3, .inf]\nd: null\ne: true\n")
+    found = read_values(tmp_path)
+    assert found == {"a": 0.001, "b": 2, "c": [0.5, 1e5, -3, math.inf], "d": None, "e": True}
+    assert [type(value) for value in found.values()] == [float, int, list, type(None), bool]
+
+
+BOMB = b"a: &a [x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (c, c, b",".join([b"*%c" % (c - 1)] * 9)) for c in range(98, 110)
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (BOMB, "it has an alias"),
+        (b"algo: " + b"[" * 5000, "recursion"),
+        (b"a: !!python/object/apply:os.system [id]", "constructor"),
+        (b"algo: {name: iql}\nseeds: [0]\nseeds: [1]", "a key twice"),
+        (b"a: " + b"9" * 10_000, "4300 digits"),
+        (b"#" * 2**21, "2,097,152 bytes"),
+    ],
+    ids=str,
+)
+def test_a_hostile_configuration_is_refused_at_once(tmp_path, content, told):
+    (tmp_path / "config.yaml").write_bytes(content)
+    begin = time.monotonic()
+    with pytest.raises(RunError, match=told):
+        read_config(tmp_path)
+    assert time.monotonic() - begin < 10
+
+
+def test_files_that_are_none_are_told_at_once(tmp_path):
+    for name in ("config.yaml", "summary.json", "metrics.csv", "log.txt"):
+        os.mkfifo(tmp_path / name)
+    reads = (read_config, read_summary, lambda folder: read_metrics(folder / "metrics.csv"))
+    for read in (*reads, lambda folder: Console(folder).log("text")):
+        with pytest.raises(RunError, match="it is a FIFO"):
+            read(tmp_path)
+    assert begun(tmp_path) == ""
 
 
 @pytest.mark.parametrize(
@@ -165,7 +245,7 @@ def test_names_that_yaml_reads_otherwise_stay_strings(config, tmp_path, name):
         b"algo: {name: iql, bogus: 1}",
         b"algo: {name: iql, expectile: 7}",
         b"algo: {name: iql}\nseeds: 3",
-        b"algo: {name: iql}\nname: ${x",
+        b"algo: {name: iql}\nname: [x",
         b"algo: {name: iql}\nbogus: 1",
     ],
 )

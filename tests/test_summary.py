@@ -186,11 +186,11 @@ def test_what_is_not_finite_is_null(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["summary.json"]
 
 
-@pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"\xff", b"null"])
+@pytest.mark.parametrize("content", [None, b"", b"{", b"[1]", b"\xff", b"null", b"[" * 100_000])
 def test_damage_is_told(tmp_path, content):
     if content is not None:
         (tmp_path / "summary.json").write_bytes(content)
-    with pytest.raises(RunError, match=r"summary\.json cannot be read.*written anew"):
+    with pytest.raises(RunError, match=r"summary\.json cannot be read.*written again"):
         read_summary(tmp_path)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from cocoa.errors import RunError
-from cocoa.files import write_error
+from cocoa.files import read_regular, reason, write_error
 
 HEADER = "step,seed,metric,value\n"
 _NO_NUMBERS = "OSUcmM"
@@ -127,9 +127,9 @@ def read_metrics(path: Path) -> Metrics:
     """
     series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        lines = read_regular(path).decode().split("\n")[:-1]
     except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} cannot be read ({error}).") from error
+        raise RunError(f"{path} cannot be read ({reason(error)}).") from error
     if not lines or lines[0] + "\n" != HEADER:
         raise RunError(f"{path} is damaged in line 1, which must be {HEADER.strip()!r}.")
     for number, line in enumerate(lines[1:], start=2):

@@ -13,15 +13,13 @@ from itertools import count
 from pathlib import Path
 
 import filelock
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from tqdm import tqdm
-from yaml import YAMLError
 
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.files import atomic_write, write_error
+from cocoa.files import atomic_write, check_regular, write_error
 from cocoa.training.summary import read_summary
+from cocoa.training.values import read_values, to_yaml, unreadable
 
 _TIME = "%Y-%m-%d_%H-%M-%S"
 
@@ -100,27 +98,20 @@ def _candidates(parent: Path, name: str | None) -> Iterator[Path]:
 
 def write_config(folder: Path, config: Config) -> None:
     """Write the full configuration."""
-    text = OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
-    atomic_write(folder / "config.yaml", text.encode())
+    atomic_write(folder / "config.yaml", to_yaml(to_dict(config)).encode())
 
 
-_UNREADABLE = (
-    *(OSError, YAMLError, OmegaConfBaseException, ConfigError),
-    *(AttributeError, KeyError, TypeError, ValueError),  # YAML of another shape than a configuration's
-)
+_NO_CONFIGURATION = (ConfigError, AttributeError, KeyError, TypeError, ValueError)
+"""What `from_dict` raises for values of other types and shapes than a configuration's."""
 
 
 def read_config(folder: Path) -> Config:
     """Return the configuration of a run. Raises RunError if it cannot be read."""
-    path = folder / "config.yaml"
+    values = read_values(folder)
     try:
-        values = OmegaConf.to_container(OmegaConf.create(path.read_text(encoding="utf-8")))
-        return from_dict(values)  # type: ignore[arg-type]
-    except _UNREADABLE as error:
-        raise RunError(
-            f"{path} cannot be read ({' '.join(str(error).split())}). It is damaged, or of another version "
-            "of this project. Put it back as it was, or start a new run."
-        ) from error
+        return from_dict(values)
+    except _NO_CONFIGURATION as error:
+        raise unreadable(folder / "config.yaml", error) from error
 
 
 def find_run(path: str | Path) -> Path:
@@ -150,11 +141,11 @@ def _changed(run: str) -> tuple[float, str]:
 
 def begun(folder: Path) -> str:
     """Return when a run began, as text that sorts by time; empty if its log is gone."""
-    with (
-        contextlib.suppress(OSError, UnicodeDecodeError),
-        (folder / "log.txt").open(encoding="utf-8") as file,
-    ):
-        return file.readline()[: len("2026-01-31 12:00:00")]
+    path = folder / "log.txt"
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        check_regular(path)
+        with path.open(encoding="utf-8") as file:
+            return file.readline(len("2026-01-31 12:00:00"))
     return ""
 
 
@@ -174,6 +165,8 @@ class Console:
         """Log a text that has been printed."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")
         try:
+            if self._path.exists():
+                check_regular(self._path)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
         except OSError as error:

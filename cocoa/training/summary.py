@@ -18,11 +18,13 @@ import numpy as np
 from cocoa.config import Config
 from cocoa.data import Dataset, normalized_score
 from cocoa.errors import RunError
-from cocoa.files import atomic_write
+from cocoa.files import atomic_write, read_regular, reason
 from cocoa.training.metrics import Metrics
 
 PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
 ROOT = Path(__file__).parents[2]
+_LIMIT = 2**25
+"""Bytes of a summary, at most: with 10,000 seeds it has a twentieth of it."""
 
 
 def interval(values: np.ndarray) -> list[float] | None:
@@ -173,12 +175,12 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Return the summary of a run. Raises RunError if it is missing or damaged."""
     path = folder / "summary.json"
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = json.loads(read_regular(path, _LIMIT).decode())
         if not isinstance(summary, dict):
             raise ValueError("it holds no summary")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RunError(
-            f"{path} cannot be read ({error}). It is written anew when the run goes on."
+            f"{path} cannot be read ({reason(error)}). It is written again when the run goes on."
         ) from error
     return summary
 
