@@ -31,6 +31,12 @@ def atomic_write(path: Path, content: bytes) -> None:
         raise write_error(path, error) from error
 
 
+def rename(source: Path, target: Path) -> None:
+    """Rename a file or folder so that it stays so after a crash. Raises OSError."""
+    os.rename(source, target)
+    _sync_folder(target.parent)
+
+
 def read_regular(path: Path, limit: int | None = None) -> bytes:
     """Return the content of the regular file `path`, which has at most `limit` bytes.
 

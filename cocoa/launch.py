@@ -143,7 +143,6 @@ def _place(config: Config) -> None:
 def _begin(config: Config, notes: Sequence[str], told: Sequence[str]) -> Path:
     """Make and return the folder of a run; its log has the notes, and what has been told already."""
     folder = create_run(config)
-    write_config(folder, config)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
     for text in told:

@@ -29,6 +29,7 @@ from cocoa.training.runs import (
     method,
     read_config,
     resume_command,
+    run_parent,
     write_config,
 )
 from cocoa.training.summary import read_summary, write_summary
@@ -98,7 +99,7 @@ def test_a_run_that_failed_without_a_checkpoint_gives_its_name_back(config):
     named = dataclasses.replace(config, name="mine")
     folder = failed(create_run(named))
     assert create_run(named) == folder
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     aside = [path for path in folder.parent.iterdir() if path.name.startswith("mine-failed-")]
     assert [(path / "log.txt").read_text() for path in aside] == ["why"]
     with pytest.raises(RunError, match="exists already"):
@@ -114,6 +115,104 @@ def test_a_failed_run_that_may_go_on_keeps_its_name(config):
     checkpoint_path(folder).touch()
     with pytest.raises(RunError, match="exists already"):
         create_run(named)
+
+
+def test_a_run_appears_together_with_its_configuration(config):
+    config = dataclasses.replace(config, name="first")
+    folder = create_run(config)
+    assert read_config(folder) == config
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+    assert list(folder.parent.iterdir()) == [folder]
+
+
+KILLED = """
+import os, signal, sys
+from cocoa.config import from_dict
+from cocoa.training import runs
+
+def create(runs_dir, moment):
+    calls = 0
+    def count(frame, event, argument):
+        nonlocal calls
+        calls += 1
+        if calls == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+    config = from_dict({"algo": {"name": "bc"}, "name": "first", "runs_dir": runs_dir})
+    sys.setprofile(count)
+    runs.create_run(config)
+    sys.setprofile(None)
+    return calls
+
+total = create(f"{sys.argv[1]}/whole", 0)
+for moment in (*range(1, total, total // 25), *range(total - 25, total - 1)):
+    if not (child := os.fork()):
+        create(f"{sys.argv[1]}/{moment}", moment)
+        os._exit(0)  # a later call needs fewer steps than the first
+    os.waitpid(child, 0)
+"""
+
+
+def test_killed_at_any_moment_the_name_can_be_taken_or_resumed(config, tmp_path):
+    """Whether the process is killed before or after the folder appears, no dead end is left."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=True, env=env)
+    seen = set()
+    for runs_dir in tmp_path.iterdir():
+        here = Config(REGISTRY["bc"](), name="first", runs_dir=str(runs_dir))
+        folder = run_parent(here) / "first"
+        seen.add(folder.exists())
+        if folder.exists():
+            assert read_config(folder) == here
+            with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
+                create_run(here)
+        else:
+            with pytest.raises(RunError, match="is not the folder of a run"):
+                find_run(runs_dir)
+            assert create_run(here) == folder
+    assert seen == {True, False}
+
+
+def test_what_killed_processes_leave_is_removed_in_time(config):
+    parent = run_parent(config)
+    old, new = parent / ".new-old", parent / ".new-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").touch()
+    os.utime(old, (0, 0))
+    create_run(config)
+    assert not old.exists()
+    assert new.exists()
+
+
+@pytest.mark.parametrize("left", [[], [".lock"], [".config.yaml.17", ".lock"]])
+def test_a_folder_without_a_configuration_gives_its_name_back(config, left):
+    config = dataclasses.replace(config, name="first")
+    folder = run_parent(config) / "first"
+    folder.mkdir(parents=True)
+    for name in left:
+        (folder / name).touch()
+    assert create_run(config) == folder
+    assert [path.name for path in folder.iterdir()] == ["config.yaml"]
+
+
+@pytest.mark.parametrize("kind", ["files", "file", "link", "dangling"])
+def test_what_is_not_ours_is_left_as_it_is(config, kind):
+    config = dataclasses.replace(config, name="first")
+    folder = run_parent(config) / "first"
+    folder.parent.mkdir(parents=True)
+    if kind == "files":
+        folder.mkdir()
+        (folder / "thesis.tex").write_text("years of work")
+    elif kind == "file":
+        folder.write_text("years of work")
+    else:
+        folder.symlink_to(folder.parent.parent if kind == "link" else "nowhere")
+    before = folder.lstat()
+    with pytest.raises(RunError, match=r"not the folder of a run.*Choose another name="):
+        create_run(config)
+    after = folder.lstat()
+    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("name", ["a/b", "/a", "a/", "..", ".", "", "../a"])

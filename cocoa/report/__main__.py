@@ -23,7 +23,7 @@ from cocoa.files import write_error
 from cocoa.report.plots import draw_curve, finish_curve
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import read_metrics
-from cocoa.training.runs import begun, method, read_config
+from cocoa.training.runs import STAGED, begun, method, read_config
 from cocoa.training.summary import read_summary
 from cocoa.typed import leaves, literal
 
@@ -157,6 +157,8 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
     runs, others = [], {}
     found = {path.parent for folder in folders for path in folder.glob("**/config.yaml")}
     for folder in sorted(found):
+        if folder.name.startswith(STAGED):  # a run that is about to begin
+            continue
         if not found.isdisjoint(folder.parents):  # inside of a run: W&B has a config.yaml of its own
             continue
         try:

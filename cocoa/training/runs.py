@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shlex
+import shutil
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import count
@@ -17,10 +20,12 @@ from tqdm import tqdm
 
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.files import atomic_write, check_regular, write_error
+from cocoa.files import atomic_write, check_regular, rename, write_error
 from cocoa.training.summary import read_summary
 from cocoa.training.values import read_values, to_yaml, unreadable
 
+STAGED = ".new-"
+"""How the names of folders begin that are yet to become runs."""
 _TIME = "%Y-%m-%d_%H-%M-%S"
 
 
@@ -48,34 +53,75 @@ def resume_command(folder: Path) -> str:
 
 
 def create_run(config: Config) -> Path:
-    """Make and return the folder runs_dir/<dataset>/<method>/<name or time>.
+    """Make and return the folder runs_dir/<dataset>/<method>/<name or time>, with the configuration in it.
 
-    A run that failed without a checkpoint gives its name back, and is renamed. Raises RunError if another run
-    of this name exists or the folder cannot be made, ConfigError for a bad name.
+    It appears together with its config.yaml, or not at all. A run that failed without a checkpoint, or ended
+    before it had a configuration, gives its name back; the first is renamed. Raises RunError if something
+    else of this name exists or the folder cannot be made, ConfigError for a bad name.
     """
     if config.name is not None and (Path(config.name).name != config.name or config.name in ("", "..")):
         raise ConfigError(
             f"name={config.name} is not possible: it is to be the name of a folder, not a path."
         )
-    for folder in _candidates(run_parent(config), config.name):
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError as error:
-            if config.name is not None:
-                if _set_aside(folder):
-                    return create_run(config)
-                raise RunError(
-                    f"{folder} exists already. Go on with it by {resume_command(folder)}, or choose another "
-                    "name=."
-                ) from error
-        except OSError as error:
-            raise write_error(folder, error) from error
+    parent = run_parent(config)
+    staged = parent / f"{STAGED}{uuid.uuid4().hex}"
+    try:
+        staged.mkdir(parents=True)
+        _remove_abandoned(parent)
+        write_config(staged, config)
+        return _moved(staged, parent, config.name)
+    except OSError as error:
+        raise write_error(parent, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _moved(staged: Path, parent: Path, name: str | None) -> Path:
+    """Rename the staged folder to the first free candidate, and return that. Raises RunError if none is."""
+    for folder in _candidates(parent, name):
+        if not os.path.lexists(folder) or _vacated(folder) or (name is not None and _set_aside(folder)):
+            try:
+                rename(staged, folder)
+                return folder
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                    raise  # else another process was faster
+        if name is not None:
+            raise _taken(folder)
     raise AssertionError("there is always another candidate")
+
+
+def _taken(folder: Path) -> RunError:
+    """Return what to tell a user who wants the name of what exists already."""
+    hint = f"Go on with it by {resume_command(folder)}, or choose another name=."
+    if not os.path.isfile(folder / "config.yaml"):
+        hint = "It is not the folder of a run: it has no config.yaml. Choose another name=."
+    return RunError(f"{folder} exists already. {hint}")
+
+
+def _vacated(folder: Path) -> bool:
+    """Empty the folder of a run that was killed before it had a configuration; tell whether it was one."""
+    if os.path.islink(folder) or not os.path.isdir(folder):
+        return False
+    left = list(folder.iterdir())
+    if not all(path.name == ".lock" or path.name.startswith(".config.yaml.") for path in left):
+        return False
+    for path in left:
+        path.unlink(missing_ok=True)
+    return True
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove staged folders of processes that were killed: renaming one takes moments, not an hour."""
+    for folder in parent.glob(f"{STAGED}*"):
+        if time.time() - _changed(str(folder))[0] > 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _set_aside(folder: Path) -> bool:
     """Rename the folder of a run that failed without a checkpoint; tell whether it was one."""
+    if not os.path.isfile(folder / "summary.json"):
+        return False
     try:
         with filelock.FileLock(folder / ".lock", blocking=False):  # else somebody goes on with it right now
             failed = read_summary(folder)["status"] == "failed" and not checkpoint_path(folder).exists()
@@ -125,6 +171,7 @@ def find_run(path: str | Path) -> Path:
     above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
     depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
     runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
+    runs = [run for run in runs if not Path(run).name.startswith(STAGED)]
     found = set(runs)
     runs = [run for run in runs if found.isdisjoint(map(str, Path(run).parents))]  # W&B has such files inside
     latest = sorted((run for run in runs if folder in Path(run).parents), key=_changed)[-1:]
