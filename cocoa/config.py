@@ -144,9 +144,10 @@ class Config:
     """Precision of matrix products, where the hardware offers several: highest (float32, as on a CPU and in
     PyTorch), high, default (JAX's own: TF32 on recent GPUs, bfloat16 on TPUs)."""
     wandb: str = "auto"
-    """auto (online where a key is set, else offline), online, offline, off."""
-    wandb_project: str = "cocoa"
-    """Weights & Biases project."""
+    """auto, online, offline, off. auto obeys W&B's own settings ($WANDB_MODE, `wandb offline`), and without
+    them is online where a key is set, else offline; the others overrule them."""
+    wandb_project: str | None = None
+    """Weights & Biases project; None takes $WANDB_PROJECT or cocoa."""
     name: str | None = None
     """Name of the run's folder; None takes the time."""
     runs_dir: str = "runs"

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -14,20 +15,23 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pytest
+from wandb_server import accepting_server
 
 from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config
 from cocoa.training.runs import write_config
-from cocoa.training.wandb_logger import WandbLogger, choose_mode, has_key, server
+from cocoa.training.wandb_environment import choose_mode, has_key, settings
+from cocoa.training.wandb_logger import WandbLogger
 
 CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
 
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch, tmp_path):
-    for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_MODE"):
-        monkeypatch.delenv(name, raising=False)
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))  # with settings of its own
 
 
 def log(folder, say, **fields):
@@ -130,7 +134,7 @@ def test_a_failure_is_told_once_and_never_raised(tmp_path):
 
 @pytest.mark.parametrize("host", ["api.wandb.ai", "own"])
 def test_a_key_from_wandb_login_is_found(tmp_path, host):
-    base = server()
+    base = settings().base_url
     machine = urlparse(base).netloc if host == "own" else host
     (tmp_path / "netrc").write_text(f"machine {machine}\n login user\n password {'0' * 40}\n")
     assert has_key(base)
@@ -196,3 +200,125 @@ def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason
     assert reason in said[0]
     assert "wandb sync" in said[1]
     assert len(said) == 2
+
+
+@pytest.mark.parametrize(
+    ("environment", "configured", "files"),
+    [
+        ({"WANDB_MODE": "offline"}, "auto", True),
+        ({"WANDB_MODE": "dryrun"}, "auto", True),
+        ({"WANDB_MODE": "disabled"}, "auto", False),
+        ({"WANDB_DISABLED": "true", "WANDB_MODE": "online"}, "auto", False),
+        ({"WANDB_MODE": "online"}, "off", False),
+        ({"WANDB_MODE": "online"}, "offline", True),
+        ({}, "offline", True),
+    ],
+    ids=str,
+)
+def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, configured, files):
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\nfrom cocoa.config import Config\n"
+        "from cocoa.training.runs import write_config\n"
+        "from cocoa.training.wandb_logger import WandbLogger\n"
+        "folder = Path(sys.argv[1])\nconfig = Config(IQL(), wandb=sys.argv[2])\n"
+        "write_config(folder, config)\nlogger = WandbLogger(config, folder, print)\n"
+        "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"
+    )
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with accepting_server() as (url, requests):
+        variables = os.environ | {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": url} | environment
+        command = [sys.executable, "-c", script, str(folder), configured]
+        root = Path(__file__).parents[1]
+        done = subprocess.run(
+            command, cwd=root, env=variables, capture_output=True, text=True, check=True, timeout=60
+        )
+    assert requests == []
+    assert [path.name for path in folder.iterdir() if path.name != "config.yaml"] == ["wandb"] * files
+    assert ("wandb sync" in done.stdout) == files
+    overruled = configured != "auto" and "WANDB_MODE" in environment
+    assert (f"wandb={configured} is used, not WANDB_MODE=online" in done.stdout) == overruled
+
+
+@pytest.mark.parametrize(("mode", "expected"), [("offline", "offline"), ("disabled", "off")])
+def test_the_settings_file_of_wandb_is_obeyed(tmp_path, monkeypatch, mode, expected):
+    (tmp_path / "settings").write_text(f"[default]\nmode = {mode}\n")
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    with accepting_server() as (url, requests):
+        monkeypatch.setenv("WANDB_BASE_URL", url)
+        assert choose_mode("auto", print) == expected
+        assert requests == []
+        assert choose_mode("online", print) == "online"
+        monkeypatch.setenv("WANDB_MODE", "online")
+        assert choose_mode("auto", print) == "online"
+
+
+def test_an_unknown_mode_is_told_and_nothing_is_sent(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "ofline\x1b[2J")
+    said = []
+    log(tmp_path, said.append).finish({"status": "finished"})
+    assert len(said) == 1
+    assert "WANDB_MODE=ofline\\x1b[2J is not possible" in said[0]
+    assert not (tmp_path / "wandb").exists()
+
+
+def test_the_environment_places_a_run_and_an_explicit_project_wins(tmp_path, monkeypatch):
+    environment = {
+        **{"PROJECT": "theirs", "ENTITY": "team", "RUN_GROUP": "group", "TAGS": "first,second"},
+        **{"NAME": "title", "NOTES": "a note", "JOB_TYPE": "train", "DIR": str(tmp_path / "elsewhere")},
+    }
+    for name, value in environment.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    folder, said = tmp_path / "run", []
+    log(folder, said.append).finish({"status": "finished"})
+    assert not (folder / "wandb").exists()
+    for seed, (run, _) in records(tmp_path / "elsewhere").items():
+        assert (run["project"], run["entity"], run["run_group"]) == ("theirs", "team", "group")
+        assert {"first", "second", "iql", "seek", "hopper-demo"} == set(run["tags"])
+        assert (run["display_name"], run["notes"], run["job_type"]) == (
+            f"title seed {seed}",
+            "a note",
+            "train",
+        )
+    assert f"wandb sync {tmp_path}/elsewhere/wandb/offline-run-" in said[0]
+    monkeypatch.delenv("WANDB_DIR")
+    log(folder, said.append, wandb_project="mine").finish({"status": "finished"})
+    assert {run["project"] for run, _ in records(folder).values()} == {"mine"}
+    assert "wandb_project=mine is used, not the project theirs" in said[1]
+
+
+@pytest.mark.parametrize("seeds", [(3,), (3, 7)])
+def test_the_run_of_a_sweep_has_the_mean_over_seeds(tmp_path, monkeypatch, seeds):
+    sweep = {"SWEEP_ID": "sweep1", "RUN_ID": "trial1", "PROJECT": "swept", "ENTITY": "team"}
+    for name, value in sweep.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+
+    def opened():
+        said = []
+        with accepting_server() as (url, requests):
+            monkeypatch.setenv("WANDB_BASE_URL", url)
+            logger = log(tmp_path, said.append, seeds=seeds, wandb_project="own")
+            logger.log(10, {"evaluation/score": np.arange(len(seeds)) * 4.0 + 1})
+            scores = {"per_seed": [20.0, 30.0][: len(seeds)]}
+            logger.finish({"status": "finished", "score": scores})
+        assert all("wandb_project=own is used" in text for text in said)
+        created = [r["variables"] for r in requests if "UpsertBucket" in r.get("query", "")]
+        placed = {v["name"]: (v["project"], v["sweep"]) for v in created if v["displayName"]}
+        history = {
+            r["path"].split("/")[-2]: [json.loads(x) for x in r["files"]["wandb-history.jsonl"]["content"]]
+            for r in requests
+            if "wandb-history.jsonl" in r.get("files", ())
+        }
+        return placed, {name: rows[0]["evaluation/score"] for name, rows in history.items()}
+
+    placed, logged = opened()
+    own = [name for name in placed if name != "trial1"]
+    assert placed == {"trial1": ("swept", "sweep1")} | dict.fromkeys(own, ("own", None))
+    if len(seeds) == 1:
+        assert logged == {"trial1": 1}
+    else:
+        assert logged == {"trial1": 3, own[0]: 1, own[1]: 5}
+    for name in sweep:  # as when the run is resumed by hand
+        monkeypatch.delenv(f"WANDB_{name}")
+    assert opened() == (placed, logged)
