@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shlex
 import signal
 import subprocess
@@ -10,31 +12,40 @@ import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from cocoa.compose import compose, expand, parse, rewrite
+from cocoa.compose import compose, expand, parse, replaced, rewrite, store_defaults
 from cocoa.config import Config, to_dict
-from cocoa.errors import ConfigError, UserError
+from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.help import help_text
 from cocoa.presets import told
+from cocoa.terminal import printing_error, protect_streams
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+_LAUNCHING = ("hydra/launcher", "hydra.launcher.")
 _AT_RESUME = ("devices=", "distributed.", "dataset=")
 """What may be given beside resume=: where the run goes on and finds its data, nothing of the result."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line asks for and return the exit status: 2 for a mistake of the user."""
+    protect_streams()
     try:
         return _main(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        print("Error: Too many files are open. Allow more: ulimit -n 1024.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -42,13 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str]) -> int:
     flags, overrides = _split(arguments)
+    _check_surroundings(overrides)
     if flags.help:
-        print(help_text(overrides))
+        _print(help_text(overrides))
     elif any(override.startswith("resume=") for override in overrides):
         _resume(arguments)
+    elif flags.cfg == "job" and flags.multirun:
+        _print("\n".join(_described(job) for job, _ in _jobs(overrides)))
     elif flags.cfg == "job":
-        for job in expand(overrides) if flags.multirun else [overrides]:
-            _show(job)
+        _print(_described(_without_hydra(overrides)))
     elif flags.multirun:
         if flags.cfg or flags.info:
             raise ConfigError("Hydra's own settings are shown of one run alone: leave out -m.")
@@ -58,8 +71,31 @@ def _main(arguments: Sequence[str]) -> int:
         settings = [setting for preset in presets for setting in preset.overrides]
         _hydra([f"--cfg={flags.cfg}"] if flags.cfg else ["--info=all"], [*settings, *overrides])
     else:
-        _run(overrides)
+        _run(_without_hydra(overrides))
     return 0
+
+
+def _print(text: str) -> None:
+    """Print what was asked for. Raises RunError if it is lost, as on a full disk."""
+    print(text)
+    if error := printing_error():
+        raise RunError(f"The output cannot be written ({error.strerror}).")
+
+
+def _check_surroundings(overrides: Sequence[str]) -> None:
+    """Raise a UserError for a working directory that is gone, or names that are no text."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise RunError("The working directory was deleted. Change to another one: cd ~") from error
+    for text in (*overrides, here):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{text!a} has bytes that are no text in the encoding of file names here "
+                f"({sys.getfilesystemencoding()}). Set PYTHONUTF8=1, or rename it."
+            ) from error
 
 
 def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -82,11 +118,22 @@ def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return flags, overrides
 
 
+def _without_hydra(overrides: Sequence[str]) -> Sequence[str]:
+    """Return the overrides of a single run. Raises ConfigError for one of Hydra's own settings."""
+    for override in parse(overrides):
+        if override.is_hydra_override():
+            raise ConfigError(
+                f"{override.input_line} has no effect on a single run. Its folder is below runs_dir= and is "
+                "named by name=; Hydra's own settings are for -m with one of its launchers."
+            )
+    return overrides
+
+
 def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
     from cocoa import launch  # slow to import, and not needed to tell that the configuration is wrong
 
-    launch.run(config, notes=told(config, presets))
+    launch.run(config, notes=[*replaced(overrides), *told(config, presets)])
 
 
 def _resume(arguments: Sequence[str]) -> None:
@@ -112,13 +159,22 @@ def _resume(arguments: Sequence[str]) -> None:
     launch.resume(folder, moved, devices=where.devices, distributed=where.distributed)
 
 
-def _show(overrides: Sequence[str]) -> None:
-    """Print the whole configuration as a YAML document."""
+def _described(overrides: Sequence[str]) -> str:
+    """Return the whole configuration as a YAML document."""
     config, presets = compose(overrides)
-    print("---")
-    for line in told(config, presets):
-        print(f"# {line}")
-    print(OmegaConf.to_yaml(OmegaConf.create(to_dict(config))), end="")
+    notes = [f"# {line}" for line in (*replaced(overrides), *told(config, presets))]
+    return "\n".join(["---", *notes, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))).rstrip("\n")])
+
+
+def _jobs(overrides: Sequence[str]) -> list[tuple[list[str], Config]]:
+    """Return the arguments and the configuration of each run of `-m`; of runs that are equal, the first."""
+    jobs: dict[str, tuple[list[str], Config]] = {}
+    for job in expand(overrides):
+        config, _ = compose(job)
+        first, _ = jobs.setdefault(repr(config), (job, config))
+        if first is not job:
+            print(f"Left out: {shlex.join(job)} is the same as {shlex.join(first)}", file=sys.stderr)
+    return list(jobs.values())
 
 
 def _multirun(overrides: Sequence[str]) -> int:
@@ -127,17 +183,19 @@ def _multirun(overrides: Sequence[str]) -> int:
     All are composed before the first starts. A failed one does not stop the others. With one of Hydra's
     launchers (`hydra/launcher=joblib`) it decides where and when they run.
     """
-    jobs = expand(overrides)
-    _check_folders(jobs, [compose(job)[0] for job in jobs])
-    if any(override.is_hydra_override() for override in parse(overrides)):
-        _hydra(["--multirun"], overrides)
+    settings = [override for override in parse(overrides) if override.is_hydra_override()]
+    _check_settings(settings)
+    jobs = _jobs(overrides)
+    _check_folders(jobs)
+    if settings:
+        _launch(jobs, [override.input_line or "" for override in settings])
         return 0
     failed = []
-    for number, job in enumerate(jobs, start=1):
+    for number, (job, _) in enumerate(jobs, start=1):
         print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
         status = _call([sys.executable, sys.argv[0], *job])
         if status == INTERRUPTED:
-            for later in jobs[number:]:
+            for later, _ in jobs[number:]:
                 print(f"Not started: {shlex.join(later)}", file=sys.stderr)
             return INTERRUPTED
         if status:
@@ -147,12 +205,28 @@ def _multirun(overrides: Sequence[str]) -> int:
     return 1 if failed else 0
 
 
-def _check_folders(jobs: Sequence[Sequence[str]], configs: Sequence[Config]) -> None:
+def _check_settings(settings: Sequence[Override]) -> None:
+    """Raise ConfigError for settings of Hydra that have no effect on several runs."""
+    launched = any(override.key_or_group.startswith(_LAUNCHING) for override in settings)
+    for override in settings:
+        if override.key_or_group.startswith("hydra/sweeper"):
+            raise ConfigError(
+                f"{override.input_line} is not possible: values come from the command line. To search, "
+                "call cocoa.fit from the program that proposes them."
+            )
+        if not launched or override.key_or_group.startswith(("hydra.run.", "hydra.output_subdir")):
+            raise ConfigError(
+                f"{override.input_line} has no effect on runs of -m, whose folders are below runs_dir=. "
+                "Hydra's own settings are for its launchers, such as hydra/launcher=joblib."
+            )
+
+
+def _check_folders(jobs: Sequence[tuple[Sequence[str], Config]]) -> None:
     """Raise ConfigError if a name= would make two runs share a folder."""
     from cocoa.training.runs import run_parent  # slow to import
 
     taken: dict[Any, Sequence[str]] = {}
-    for job, config in zip(jobs, configs, strict=True):
+    for job, config in jobs:
         folder = run_parent(config), config.name
         if config.name is not None and folder in taken:
             raise ConfigError(
@@ -187,17 +261,37 @@ def _call(command: Sequence[str]) -> int:
             signal.signal(number, handler)
 
 
+def _launch(jobs: Sequence[tuple[Sequence[str], Config]], settings: Sequence[str]) -> None:
+    """Let the launcher that Hydra's `settings` name run the jobs.
+
+    Hydra would compose each itself, and knows nothing of presets and idle fields: it gets one field, `job`,
+    whose values are command lines.
+    """
+    lines = ",".join(_quoted(shlex.join(job)) for job, _ in jobs)
+    places = {config.runs_dir for _, config in jobs}
+    where = [f"runs_dir={_quoted(places.pop())}"] if len(places) == 1 else []
+    _hydra(["--multirun"], [*settings, *where, f"+job={lines}"])
+
+
+def _quoted(text: str) -> str:
+    """Return a text in Hydra's grammar."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
 def _hydra(flags: Sequence[str], overrides: Sequence[str]) -> None:
-    """Hand the command line to Hydra's own application, whose job is this program in another process."""
-    program = [sys.executable, sys.argv[0]]
+    """Hand the command line to Hydra's own application, whose jobs are this program in another process."""
+    program = [sys.executable, os.path.abspath(sys.argv[0])]
 
     def job(_: DictConfig) -> None:
-        command = [*program, *HydraConfig.get().overrides.task]
+        task = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        (line,) = (line for line in cast(list[str], task) if line.startswith("+job="))
+        command = [*program, *shlex.split(str(parse([line])[0].value()))]
         status = _call(command)
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         if status:
             raise CompactHydraException(f"Exit status {status}: {shlex.join(command)}")
 
+    store_defaults()
     sys.argv[1:] = [*flags, *map(rewrite, overrides)]
     hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()

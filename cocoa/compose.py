@@ -7,9 +7,10 @@ configs/presets that apply, the command line.
 from __future__ import annotations
 
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -30,6 +31,7 @@ from cocoa.presets import Preset, find_presets
 from cocoa.typed import check_choice, suggest
 from dynamics.config import ENSEMBLES
 
+_MOST_JOBS = 10_000
 GROUPS = ("algo", "cocoa", "dynamics")
 """Fields that are chosen by name, and then hold fields of their own."""
 
@@ -61,6 +63,8 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
                 f"{override.input_line} takes a field away, but a run needs them all. Give it a value; a run "
                 "without COCOA is one without +cocoa."
             )
+        if override.is_add() and override.key_or_group in GROUPS:
+            raise _misplaced_plus(override)
     choices = [override for override in overrides if _is_choice(override)]
     values = [override for override in overrides if not _is_choice(override)]
     base = choose(choices)
@@ -86,23 +90,36 @@ def choose(choices: Sequence[Override]) -> dict[str, Any]:
 
 
 def expand(arguments: Sequence[str]) -> list[list[str]]:
-    """Return the arguments of each job of a multirun: every combination of the values given with commas.
+    """Return the arguments of each run of `-m`: every combination of the values in Hydra's sweep syntax.
 
-    What is said of anchors is left out of the jobs that have none, so that these are not repeated for it.
+    Settings of Hydra itself are left out. Raises ConfigError for a sweep without values, or with too many.
     """
-    alternatives = []
-    for override in parse(arguments):
-        if not override.is_sweep_override():
-            alternatives.append([override.input_line])
-        elif override.is_discrete_sweep():
-            key = override.get_key_element()
-            alternatives.append([f"{key}={value}" for value in override.sweep_string_iterator()])
-        else:
-            raise ConfigError(
-                f"{override.input_line} is a range without steps; give values, such as 0.7,0.9."
-            )
+    store_defaults()
+    with initialize_config_module("configs", version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        overrides = [override for override in parse(arguments) if not override.is_hydra_override()]
+        alternatives = [_alternatives(replace(override, config_loader=loader)) for override in overrides]
+    if math.prod(map(len, alternatives)) > _MOST_JOBS:
+        raise ConfigError(f"These are more than {_MOST_JOBS:,} runs. Give fewer values.")
     jobs = [_without_idle(job) for job in itertools.product(*alternatives)]
     return [list(job) for job in dict.fromkeys(jobs)]
+
+
+def _alternatives(override: Override) -> list[str]:
+    """Return an argument for each value of a sweep, or the argument itself. Raises ConfigError."""
+    line = override.input_line or ""
+    if not override.is_sweep_override():
+        return [line]
+    if not override.is_discrete_sweep():
+        raise ConfigError(f"{line} is a range without steps; give values, such as 0.7,0.9.")
+    try:
+        values = list(itertools.islice(override.sweep_string_iterator(), _MOST_JOBS + 1))
+    except (HydraException, ValueError, TypeError) as error:
+        raise ConfigError(f"The values of {line} cannot be listed: {_line(error)}") from error
+    if not values:
+        choices = f"; glob() chooses among names of {', '.join(GROUPS)}" if "glob" in line else ""
+        raise ConfigError(f"{line} stands for no value at all{choices}.")
+    return [f"{override.get_key_element()}={value}" for value in values]
 
 
 def _without_idle(job: tuple[str, ...]) -> tuple[str, ...]:
@@ -110,6 +127,17 @@ def _without_idle(job: tuple[str, ...]) -> tuple[str, ...]:
     if "cocoa=none" not in job:
         return job
     return tuple(argument for argument in job if not argument.startswith("cocoa."))
+
+
+def replaced(arguments: Sequence[str]) -> list[str]:
+    """Return what is to be told of arguments without an effect, since a later one is about the same field."""
+    lines, last = [], {}
+    for override in parse(arguments):
+        key, line = override.key_or_group, override.input_line
+        if last.get(key, line) != line:
+            lines.append(f"{last[key]} has no effect, since {line} comes later.")
+        last[key] = line
+    return lines
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -181,7 +209,7 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     key, last = override.key_or_group, override.key_or_group.rpartition(".")[2]
     known, missing = set(_names(base)) - {"algo.name"}, _missing(base)
     if key in known and override.is_add():
-        raise ConfigError(f"{override.input_line}: write it without the +, which belongs to +cocoa alone.")
+        raise _misplaced_plus(override)
     if key in known:
         return
     if key in missing:
@@ -198,6 +226,10 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     else:
         hint = "python train.py --help lists all fields."
     raise ConfigError(f"Unknown field {key}. {hint}")
+
+
+def _misplaced_plus(override: Override) -> ConfigError:
+    return ConfigError(f"{override.input_line}: write it without the +, which belongs to +cocoa alone.")
 
 
 def _names(node: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -31,8 +31,9 @@ Usage: python train.py [field=value ...] [+cocoa[=variant]] [flags]
 
 Flags:
   -h, --help   this text; `algo=<name> --help` shows the fields of another algorithm
-  -m           train with every combination of values given with commas, one after the other
-               (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere or in parallel)
+  -m           train with every combination of values given with commas, range(...) or algo=glob(*), one
+               after the other (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere
+               or in parallel)
   --cfg job    print the whole configuration and stop
   --info       print how Hydra put it together and stop"""
 

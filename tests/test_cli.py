@@ -239,6 +239,7 @@ MISTAKES = {
     "iql": ["'iql'", "field=value"],
     "cocoa": ["+cocoa?"],
     "+algo.expectile=0.8": ["without the +"],
+    "+algo=bc": ["without the +"],
     "seeds=1.5": ["seeds=1.5", "seeds=4"],
     "seeds=100000000": ["1 to 10,000"],
 }
@@ -363,6 +364,22 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["-m", "algo=iql,iqll"], "Did you mean algo=iql?"),
         (["-m", "algo=iql,bc", "--cfg", "hydra"], "leave out -m"),
         (["-m", "algo.expectile=interval(0,1)"], "0.7,0.9"),
+        (["-m", "algo.expectile=tag(x,interval(0,1))"], "0.7,0.9"),
+        (["-m", "algo=glob(z*)"], "no value at all; glob() chooses among names of algo"),
+        (["-m", "updates=glob(*)", "--cfg", "job"], "no value at all"),
+        (["-m", "updates=range(5,1)"], "no value at all"),
+        (["-m", "updates=range(1,9,0)"], "cannot be listed"),
+        (["-m", "updates=range(1,1000000000)"], "more than 10,000 runs"),
+        (["-m", "seeds=range(0,200)", "updates=range(0,200)"], "more than 10,000 runs"),
+        (["-m", "algo=choice()"], "Cannot read 'algo=choice()'"),
+        (["algo=glob(*)"], "Add -m"),
+        (["hydra.run.dir=elsewhere"], "no effect on a single run"),
+        (["hydra/launcher=basic", "--cfg", "job"], "no effect on a single run"),
+        (["-m", "hydra.sweep.dir=elsewhere", "algo=bc,iql"], "no effect on runs of -m"),
+        (["-m", "hydra/launcher=basic", "hydra.run.dir=x"], "no effect on runs of -m"),
+        (["-m", "hydra/sweeper=basic"], "values come from the command line"),
+        (["name=\udcff"], r"'name=\udcff' has bytes that are no text"),
+        (["resume=a", "resume=b"], "one by one"),
     ],
 )
 def test_user_errors_exit_with_2(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]):
@@ -393,6 +410,65 @@ def test_multirun_is_every_combination():
         ["cocoa=zero", "cocoa.horizon=1", "seeds=2"],
         ["cocoa=zero", "cocoa.horizon=3", "seeds=2"],
     ]
+
+
+def algorithms(*sweep: str) -> list[str]:
+    return [compose(job)[0].algo.name for job in expand(sweep)]
+
+
+def test_extended_sweep_syntax():
+    assert {f"algo={name}" for name in REGISTRY} <= {job[0] for job in expand(["algo=glob(*)"])}
+    assert algorithms("algo=glob([i*,m*],exclude=*bil*)") == ["iql", "mopo"]
+    assert algorithms("algo=choice(iql,bc)") == algorithms("algo=tag(a,choice(iql,bc))") == ["iql", "bc"]
+    assert algorithms("algo=sort(iql,bc)") == ["bc", "iql"]
+    assert sorted(algorithms("algo=shuffle(iql,bc)")) == ["bc", "iql"]
+    assert expand(["batch_size=range(32,97,32)"]) == [[f"batch_size={size}"] for size in (32, 64, 96)]
+    assert {configure(*job).variant for job in expand(["+cocoa=glob(*)"])} == {None, *ANCHOR_VARIANTS}
+
+
+def test_runs_that_are_equal_are_one(capsys: pytest.CaptureFixture[str]):
+    assert main(["-m", "+cocoa=default,seek,zero", "algo=iql", "--cfg", "job"]) == 0
+    captured = capsys.readouterr()
+    documents = captured.out.split("---\n")[1:]
+    assert [OmegaConf.create(document).cocoa.variant for document in documents] == ["seek", "zero"]
+    assert captured.err == "Left out: cocoa=seek algo=iql is the same as cocoa=default algo=iql\n"
+
+
+def test_of_a_field_given_twice_the_last_counts_and_the_first_is_told(capsys: pytest.CaptureFixture[str]):
+    assert main(["algo=iql", "updates=7", "algo=bc", "updates=7", "--cfg", "job"]) == 0
+    printed = capsys.readouterr().out
+    assert OmegaConf.create(printed).algo.name == "bc"
+    assert "# algo=iql has no effect, since algo=bc comes later." in printed
+    assert "updates=7 has no effect" not in printed
+
+
+def test_a_deleted_working_directory_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert main(["algo=bc"]) == 2
+    assert "working directory was deleted" in capsys.readouterr().err
+
+
+def test_a_launcher_runs_what_is_run_without_one(tmp_path: Path):
+    """Fields of anchors are left out of runs without, and no character is lost on the way."""
+    arguments = [
+        "-m",
+        "+cocoa=none,zero",
+        "cocoa.horizon=2",
+        "algo=bc",
+        "algo.hidden=[8]",
+        "cocoa.hidden=[8]",
+    ]
+    arguments += ["updates=2", "log_every=2", "eval_every=2", "eval_episodes=0", "wandb=off"]
+    arguments += ['name="it\'s a, ü=1"', "runs_dir='my runs'"]
+    command = [sys.executable, str(TRAIN), *arguments, "hydra/launcher=basic"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    names = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("**/summary.json")}
+    parent, name = "my runs/hopper-demo", "it's a, ü=1"
+    assert names == {f"{parent}/bc/{name}", f"{parent}/bc+cocoa-zero/{name}"}
+    assert {path.name for path in tmp_path.iterdir()} == {"my runs"}
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=basic"]])
