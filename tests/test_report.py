@@ -3,21 +3,27 @@
 import dataclasses
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from algos.iql import IQL
-from cocoa.config import CocoaConfig, Config
+from cocoa.config import CocoaConfig, Config, to_dict
 from cocoa.data import Dataset
 from cocoa.diagnostics import Diagnostics
-from cocoa.report.__main__ import Run, main
+from cocoa.report.__main__ import main
+from cocoa.report.groups import Group, dataset_labels
 from cocoa.report.plots import anchor_plot, learning_curve
+from cocoa.report.runs import Run
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
 from cocoa.training.runs import create_run, read_config, write_config
 from cocoa.training.summary import read_summary, summarize, write_summary
+from cocoa.training.values import read_values, to_yaml
 from dynamics.config import ENSEMBLES
 
 SCORES = {
@@ -125,7 +131,8 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
         return re.findall(r"\| (iql .*?|iql) \| 100 \| (\d)", capsys.readouterr().out)
 
     assert labels(dynamics=ENSEMBLES["quick"]) == [("iql", "8")]
-    assert labels(eval_every=70) == [("iql eval_every=5000", "4"), ("iql eval_every=70", "4")]
+    assert labels(eval_every=70) == [("iql", "8")]
+    assert sorted(labels(eval_episodes=1)) == [("iql eval_episodes=1", "4"), ("iql eval_episodes=10", "4")]
     assert sorted(labels(algo=IQL(hidden=(32, 64)))) == [
         ("iql algo.hidden=[256,256]", "4"),
         ("iql algo.hidden=[32,64]", "4"),
@@ -144,7 +151,7 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
 def test_settings_are_the_fields_that_a_variant_uses(variant, idle, bearing, tmp_path):
     def settings(hidden=(256, 256), **changes):
         config = Config(algo=IQL(hidden=hidden), cocoa=CocoaConfig(variant=variant, **changes))
-        return Run(tmp_path, config, {"dataset_sha256": ""}, {}).settings
+        return Run(tmp_path, to_dict(config), {}, {}).settings
 
     assert settings(**idle) == settings(hidden=(7,)) == settings()
     for field, value in bearing.items():
@@ -173,6 +180,14 @@ def test_a_summary_without_a_status_is_of_no_finished_run(runs, tmp_path, capsys
     [
         ({"behaviour_score": ...}, "its summary.json lacks behaviour_score"),
         ({"return": None, "score": None}, "never evaluated"),
+        ({"behaviour_score": "11"}, "its summary.json has a behaviour_score that is no number"),
+        ({"score": {"per_seed": [1, 2, 3]}}, "its summary.json has not as many numbers in score.per_seed"),
+        ({"score": {"per_seed": [1, 2, 3, "4"]}}, "its summary.json has no numbers in score.per_seed"),
+        ({"score": {"per_seed": [1, 2, 3, 10**400]}}, "its summary.json has no numbers in score.per_seed"),
+        ({"score": {"per_seed": {}}}, "its summary.json has no numbers in score.per_seed"),
+        ({"score": 5.0}, "its summary.json has no numbers in score.per_seed"),
+        ({"score": None, "return": [1]}, "its summary.json has no numbers in return.per_seed"),
+        ({"dataset_sha256": None}, "its summary.json has a dataset_sha256 that is no text"),
     ],
 )
 def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
@@ -192,7 +207,14 @@ def without_seed_2(record):
     [
         ("metrics.csv", without_seed_2, "no evaluation of seed 2"),
         ("metrics.csv", lambda record: record.replace("50,3,", "50;3,"), "is damaged in line"),
-        ("config.yaml", lambda record: record.replace("updates", "updaates"), "config.yaml"),
+        ("config.yaml", lambda record: record.replace("updates", "updaates"), "no number of updates"),
+        ("config.yaml", lambda record: record.replace("name: iql", "name: [iql]"), "names no algorithm"),
+        ("config.yaml", lambda record: record.replace("cocoa: null", "cocoa: [x]"), "names no variant"),
+        ("config.yaml", lambda record: record.replace("- 3", "- 2"), "no different seeds"),
+        ("config.yaml", lambda record: record.replace("- 3", "- three"), "no list of seeds"),
+        ("config.yaml", lambda record: record + "7: 1\n", "a field whose name is no text"),
+        ("config.yaml", lambda record: "- a list", "config.yaml cannot be read"),
+        ("metrics.csv", lambda record: record.replace("50,", f"{10**30},"), "is damaged"),
     ],
 )
 def test_a_damaged_run_is_left_out_and_told(name, change, why, runs, tmp_path, capsys):
@@ -203,6 +225,127 @@ def test_a_damaged_run_is_left_out_and_told(name, change, why, runs, tmp_path, c
     assert any(line.startswith(f"Left out: {folder}: ") and why in line for line in printed.err.splitlines())
     assert "| iql+cocoa |" in printed.out
     assert "| iql |" not in printed.out
+
+
+def copied(folder, name, values=None, summary=None):
+    """A copy of a run beside it, with other values in its configuration and summary."""
+    copy = shutil.copytree(folder, folder.with_name(name))
+    (copy / "config.yaml").write_text(to_yaml(read_values(copy) | (values or {})))
+    write_summary(copy, read_summary(copy) | (summary or {}))
+    return copy
+
+
+def rows(capsys, *arguments):
+    """The cells of the table's rows, the columns in order, after a report that succeeds."""
+    assert main(list(map(str, arguments))) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[1:]]
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_seeds_that_diverged_are_told_and_not_left_out_of_the_mean(all_of_them, runs, tmp_path, capsys):
+    for path in runs.glob("*/*/*/summary.json"):
+        folder = path.parent
+        if all_of_them or folder.parent.name == "iql":
+            record = (folder / "metrics.csv").read_text()
+            (folder / "metrics.csv").write_text(re.sub(r"(100,0,.*),.*", r"\1,nan", record))
+            summary = read_summary(folder)
+            for block in [summary[name] for name in ("score", "return", "score_last10", "return_last10")]:
+                block |= {"mean": None, "ci95": None, "per_seed": [None, *block["per_seed"][1:]]}
+            write_summary(folder, summary)
+            learning_curve(folder, behaviour=11.0)
+    plain, wrapped = rows(capsys, runs, "--out", tmp_path)
+    assert plain[1:] == ["iql", "100", "4 (1 diverged)", "nan", "nan", "nan", plain[-1]]
+    assert wrapped[3:7] == (
+        ["1 (1 diverged)"] + ["nan"] * 3 if all_of_them else ["1", "60.0", "60.0", "40.0"]
+    )
+    assert (tmp_path / "hopper-demo.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("extreme", ["1e308", "-inf", "inf"])
+def test_extreme_values_are_drawn(extreme, runs, tmp_path, capsys):
+    for folder in runs.glob("*/iql/*"):
+        record = (folder / "metrics.csv").read_text()
+        (folder / "metrics.csv").write_text(re.sub(r"(100,[01],.*),.*", rf"\1,{extreme}", record))
+        learning_curve(folder)
+    assert len(rows(capsys, runs, "--out", tmp_path)) == 2
+
+
+def test_updates_are_in_the_label_where_they_tell(runs, tmp_path, capsys):
+    copied(next(runs.glob("*/iql/*")), "longer", {"updates": 200})
+    assert [row[1] for row in rows(capsys, runs, "--out", tmp_path)] == [
+        *("iql updates=100", "iql updates=200", "iql+cocoa")
+    ]
+
+
+def test_of_evaluations_at_different_updates_the_last_ten_in_common_are_averaged(tmp_path):
+    def run(seed, every, slope):
+        curve = {step: slope * step for step in range(every, 121, every)}
+        return Run(tmp_path, {"seeds": [seed]}, {}, {seed: curve})
+
+    group = Group("data", "method", [run(0, 4, 1.0), run(1, 6, 2.0)])
+    np.testing.assert_array_equal(group.curve()[0], np.arange(12, 121, 12))
+    np.testing.assert_allclose(group.last_ten, [66, 132])
+
+
+def test_datasets_of_one_file_name_are_told_apart(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    score = {"behaviour_score": 77.0, "dataset_sha256": "b" * 64}
+    for name, path, summary in (
+        ("reach", "/data/reach/main_data.hdf5", {"dataset_sha256": "a" * 64}),
+        ("push", "/data/push/main_data.hdf5", score),
+        ("pushed", "/elsewhere/copy.hdf5", score),
+    ):
+        copied(folder, name, {"dataset": path, "seeds": [0, 1, 2, 3]}, summary)
+    found = rows(capsys, runs, "--out", tmp_path)
+    assert [(row[0], row[-1]) for row in found if row[0] != "hopper-demo"] == [
+        *(("push/main_data", "77.0"), ("reach/main_data", found[0][-1]))
+    ]
+    assert {path.name for path in tmp_path.glob("*.png")} == {
+        *("hopper-demo.png", "push_main_data.png", "reach_main_data.png")
+    }
+
+
+def test_labels_of_datasets_are_different_whatever_they_share(tmp_path):
+    def run(dataset, sha256, env="E-v0"):
+        summary = {"dataset_sha256": sha256, "score": None}
+        return Run(tmp_path, {"dataset": dataset, "env": env}, summary, {})
+
+    one, two = "1" * 64, "2" * 64
+    for runs_, expected in (
+        ([run("arrays", one), run("arrays", two)], {f"arrays {'1' * 12}", f"arrays {'2' * 12}"}),
+        ([run("/a/x.hdf5", one), run("/a/x.hdf5", two)], {f"x {'1' * 12}", f"x {'2' * 12}"}),
+        ([run("/a/x.hdf5", one), run("/b/y.hdf5", one)], {"x"}),
+        ([run("x", one), run("x", one, "F-v0")], {"x E-v0", "x F-v0"}),
+        (
+            [run("/a/x.h5", one), run("/b/x.h5", two), run("/b/x.h5", two, "F-v0")],
+            {"a/x E-v0", "b/x E-v0", "b/x F-v0"},
+        ),
+    ):
+        assert set(dataset_labels(runs_).values()) == expected
+
+
+def test_nothing_that_a_run_names_is_imported_and_its_figure_stays_here(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    (tmp_path / "hostile_module.py").write_text("raise SystemExit('imported')\n")
+    algo = {"name": "hostile_module:Algorithm", "learning_rate": 1.0}
+    copied(folder, "hostile", {"algo": algo, "dataset": "x/..$\\frac{|\x1b[2J"}, {"dataset_sha256": "c"})
+    copied(folder, "unknown", {"algo": algo | {"name": "unheard"}}, {"algo": "unheard"})
+    command = [sys.executable, "-m", "cocoa.report", str(runs), "--out", str(tmp_path / "out")]
+    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}", "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert len(re.findall(r"^\| .*\| (iql|iql\+cocoa|unheard) \|", done.stdout, re.MULTILINE)) == 4
+    assert "\x1b" not in done.stdout
+    assert sorted(path.suffix for path in tmp_path.glob("**/*.png")) == [".png"] * 2
+    assert {path.parent for path in tmp_path.glob("**/*.png")} == {tmp_path / "out"}
+
+
+def test_a_reader_that_leaves_is_no_error():
+    command = f"{sys.executable} -m cocoa.report --help | head -1"
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, shell=True, cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage")
+    assert done.stderr == ""
 
 
 def test_nothing_to_report_is_an_error(tmp_path, capsys):

@@ -11,10 +11,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from cocoa.diagnostics import Diagnostics
+from cocoa.errors import escaped
 from cocoa.training.metrics import read_metrics
 
 STATE, ANCHOR, DELTA = "#4c72b0", "#dd8452", "#55a868"
 _MOST_MARKERS = 30
+_LARGEST = 1e100
+"""Of larger numbers the intervals and axes would overflow."""
 
 
 def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
@@ -30,7 +33,7 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     draw_curve(axes, steps, values, "mean of seeds" if len(values) > 1 else "policy", STATE)
     if behaviour is not None:
         axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
-    axes.set_title(" / ".join(folder.parts[-3:]), fontsize=10)
+    axes.set_title(escaped(" / ".join(folder.parts[-3:])), fontsize=10, parse_math=False)
     finish_curve(axes, "normalized score (%)" if scored else "return")
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
@@ -51,7 +54,12 @@ def draw_curve(
     """Draw the mean of `values` (seeds, T) with its 95 % interval, and each seed as a thin line if wanted.
 
     Of two seeds the range is drawn instead: the interval is nearly thirteen times as wide and hides the rest.
+    The label says how many seeds diverged; where one has, there is no mean.
     """
+    finite = np.isfinite(values)
+    if diverged := int((~finite.all(axis=1)).sum()):
+        label = f"{label} ({diverged} of {len(values)} seeds diverged)"
+    values = np.where(finite, values.clip(-_LARGEST, _LARGEST), np.nan)
     marker = "o" if len(steps) <= _MOST_MARKERS else None
     style = {"color": color, "linestyle": line, "linewidth": 2, "marker": marker, "markersize": 3}
     axes.plot(steps, values.mean(axis=0), label=label, **style)
