@@ -112,6 +112,8 @@ def _cells(plan: Mapping[str, Any], data: Path) -> Iterator[Cell]:
                         flags.append(f"+cocoa={variant}")
                     for name, extra in group.get("settings", {"main": []}).items():
                         fields = [*flags, *common, *extra]
+                        if not any(field.startswith("dynamics=") for field in fields):
+                            fields += plan["models"]
                         if variant == "none":
                             fields = [field for field in fields if not field.startswith("cocoa.")]
                         yield Cell(group["title"], found, method, name, tuple(fields))

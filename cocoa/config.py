@@ -130,8 +130,8 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
-    """Forward and reverse models: dynamics=published fits them much as COCOA's authors do, dynamics=quick in
-    about 20,000 updates, with another loss."""
+    """Forward and reverse models: dynamics=quick, the default, fits each in about 20,000 updates, at most 100
+    epochs; dynamics=published fits much as COCOA's authors do, until no member improves."""
     devices: int | None = None
     """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
     as that allows of the accelerators or, on a CPU, of the cores."""

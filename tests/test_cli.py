@@ -65,13 +65,13 @@ def test_cocoa_is_a_flag_with_variants(argument: str, variant: str):
 
 
 def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
-    assert configure(PLAIN, "dynamics=default").dynamics == EnsembleConfig()
-    chosen = configure("dynamics.members=6", PLAIN, "dynamics=quick").dynamics
-    assert chosen == replace(ENSEMBLES["quick"], members=6)
+    assert configure(PLAIN).dynamics == ENSEMBLES["quick"] == EnsembleConfig()
+    chosen = configure("dynamics.members=6", PLAIN, "dynamics=published").dynamics
+    assert chosen == replace(ENSEMBLES["published"], members=6)
     for name, ensemble in ENSEMBLES.items():
         assert configure(f"dynamics={name}", "dataset=hopper-demo", "+cocoa").dynamics == ensemble
     shipped = configure("dataset=hopper-demo", "+cocoa").dynamics
-    assert shipped == replace(ENSEMBLES["quick"], max_updates=3800)
+    assert shipped == EnsembleConfig(max_updates=3800)
     assert "Did you mean dynamics=quick?" in mistake("dynamics=quik")
 
 
@@ -123,11 +123,11 @@ def test_command_line_over_preset_over_defaults():
     assert (config.updates, config.eval_every, config.batch_size) == (40_000, 700, 256)
     assert config.cocoa is not None
     assert config.cocoa.seeker.max_epochs < SeekerConfig().max_epochs
-    demo, models, iql = presets
+    demo, iql = presets
     assert demo.settings["updates"] == 40_000
     assert "eval_every" not in demo.settings
     assert "ten minutes" in demo.source
-    assert models.settings["dynamics.max_updates"] == config.dynamics.max_updates == 3800
+    assert demo.settings["dynamics.max_updates"] == config.dynamics.max_updates == 3800
     assert iql.settings == {"data.reward_normalization": "return_range"}
     assert configure("dataset=hopper-demo").cocoa is None
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from cocoa.serialization import load_tree, save_tree
-from dynamics.config import EnsembleConfig
+from dynamics.config import ENSEMBLES, EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
 from dynamics.fit import EnsembleFit, _keep_best, _program
 from dynamics.forward import ForwardModel, forward_data
@@ -16,7 +16,16 @@ from dynamics.report import format_report, forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 
 SMALL = EnsembleConfig(
-    members=3, elites=2, hidden=(32, 32), weight_decay=(0.0, 0.0, 0.0), batch_size=64, max_epochs=15
+    members=3,
+    elites=2,
+    hidden=(32, 32),
+    weight_decay=(0.0, 0.0, 0.0),
+    learning_rate=1e-3,
+    learning_rate_decay=False,
+    batch_size=64,
+    max_epochs=15,
+    max_updates=None,
+    variance_exponent=0.0,
 )
 TRANSITION = np.array([[0.9, 0.2], [-0.1, 0.8]])
 CONTROL = np.array([[0.5], [0.3]])
@@ -219,6 +228,40 @@ def test_fit_stops_when_nothing_improves():
     assert int(state.stale_epochs) == 2
 
 
+@pytest.mark.parametrize(
+    ("rows", "epochs"), [(320, 100), (25_600, 100), (100_000, 52), (200_000, 26), (1_000_000, 6)]
+)
+def test_a_fit_has_as_many_updates_whatever_the_size_of_the_data(rows, epochs):
+    assert EnsembleConfig().epochs(rows // 256) == epochs
+
+
+def test_the_default_finds_a_linear_system(system):
+    config = EnsembleConfig(
+        members=3, elites=2, hidden=(32, 32), weight_decay=(0.0, 0.0, 0.0), batch_size=64, max_updates=1000
+    )
+    fit = EnsembleFit(config, *forward_data(*system), jax.random.key(0))
+    model = ForwardModel(fit.result(train(fit)))
+    s, a = (jnp.asarray(x) for x in (system[0][:200], system[1][:200]))
+    s_next, r = model.mean_step(s, a)
+    np.testing.assert_allclose(s_next, s @ TRANSITION.T + a @ CONTROL.T, atol=0.1)
+    np.testing.assert_allclose(r, s[:, 0], atol=0.1)
+
+
+def test_published_models_are_fitted_until_no_member_improves():
+    published = {
+        "learning_rate": 1e-3,
+        "learning_rate_decay": False,
+        "batch_size": 256,
+        "patience": 5,
+        "min_improvement": 0.01,
+        "restart_from_best": True,
+        "max_updates": None,
+        "standardize_targets": False,
+        "variance_exponent": 0.0,
+    }
+    assert published.items() <= dataclasses.asdict(ENSEMBLES["published"]).items()
+
+
 @pytest.mark.parametrize(("max_updates", "epochs"), [(1, 1), (5, 1), (6, 2), (1000, 15)])
 def test_the_epoch_that_reaches_max_updates_is_the_last(max_updates, epochs):
     """Of 400 rows 320 are trained on, in five batches of 64; SMALL has at most 15 epochs."""
@@ -303,10 +346,9 @@ def test_models_of_the_same_transitions_share_their_held_out_rows():
 def test_members_train_on_different_bootstraps_of_the_training_rows():
     """A linear member without noise of its own settles at the mean of its bootstrap, which we can compute."""
     targets = np.random.default_rng(0).normal(size=(100, 1)).astype(np.float32)
-    config = EnsembleConfig(
-        members=3, elites=3, hidden=(), weight_decay=(0.0,), batch_size=80, patience=1000, max_epochs=1000
+    config = dataclasses.replace(
+        SMALL, elites=3, hidden=(), weight_decay=(0.0,), learning_rate=1e-2, batch_size=80
     )
-    config = dataclasses.replace(config, learning_rate=1e-2, min_improvement=0.0)
     fit = EnsembleFit(config, np.zeros((100, 1)), targets, jax.random.key(0))
     state = fit.init()
     for _ in range(400):

@@ -13,7 +13,7 @@ from cocoa.presets import load_presets
     ("arguments", "idle"),
     [
         ("algo=iql", []),
-        ("algo=iql +cocoa algo.temperature=2 dynamics=quick cocoa.hidden=[8]", []),
+        ("algo=iql +cocoa algo.temperature=2 dynamics=published cocoa.hidden=[8]", []),
         ("algo=iql +cocoa=settle", []),
         (
             "algo=bc algo.discount=0.9 data.reward_normalization=return_range",

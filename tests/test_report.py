@@ -130,7 +130,7 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
         main([str(runs), "--out", str(tmp_path)])
         return re.findall(r"\| (iql .*?|iql) \| 100 \| (\d)", capsys.readouterr().out)
 
-    assert labels(dynamics=ENSEMBLES["quick"]) == [("iql", "8")]
+    assert labels(dynamics=ENSEMBLES["published"]) == [("iql", "8")]
     assert labels(eval_every=70) == [("iql", "8")]
     assert sorted(labels(eval_episodes=1)) == [("iql eval_episodes=1", "4"), ("iql eval_episodes=10", "4")]
     assert sorted(labels(algo=IQL(hidden=(32, 64)))) == [

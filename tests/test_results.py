@@ -15,10 +15,19 @@ from cocoa.training.runs import method
 def test_every_cell_of_the_plan_can_be_composed():
     cells = results.read_plan(results.PLAN, Path("data"))
     assert len({cell.title for cell in cells}) == len(cells)
+    for cell in cells:  # so that no other default changes what a record is of
+        assert any(field.startswith("dynamics=") for field in cell.overrides)
     for cell in (cell for cell in cells if "hopper-medium/" in cell.title):
         config, _ = compose([f"dataset={cell.dataset}", *cell.overrides])
         assert method(config) == cell.method
         assert str(results.RUNS) in str(cell.folder)
+
+
+def test_every_record_is_of_a_cell_of_the_plan():
+    cells = {cell.path: cell for cell in results.read_plan(results.PLAN, Path("data"))}
+    records = list(results.RECORDS.rglob("*.json"))
+    assert records
+    assert [path for path in records if path not in cells or not cells[path].record] == []
 
 
 def test_a_page_keeps_what_stands_around_a_part(tmp_path):

@@ -14,9 +14,18 @@ from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble
 
 NETWORK = EnsembleConfig(
-    members=1, elites=1, hidden=(256, 256), weight_decay=(0.0, 0.0, 0.0), batch_size=512, max_epochs=30
+    members=1,
+    elites=1,
+    hidden=(256, 256),
+    weight_decay=(0.0, 0.0, 0.0),
+    learning_rate=1e-3,
+    learning_rate_decay=False,
+    batch_size=512,
+    max_epochs=30,
+    max_updates=None,
+    variance_exponent=0.0,
 )
-"""The network, and how it is trained."""
+"""The network, and how it is trained: until it stops improving."""
 _NOISE = (0.03, 2.0)  # standard deviations of the data: from next to it to far off
 
 
