@@ -19,6 +19,7 @@ from cocoa.anchors.table import AnchorTable, anchor_table
 from cocoa.artefacts import History, Store, fingerprint
 from cocoa.config import CocoaConfig, Config
 from cocoa.data import Dataset, reward_map
+from cocoa.data.spaces import spaces
 from cocoa.errors import DataError
 from cocoa.termination import find_termination
 from dynamics.ensemble import Ensemble
@@ -51,6 +52,7 @@ class Preparation:
         self.source = {
             "dataset": dataset.sha256,
             "env": dataset.env,
+            "action_bounds": _action_bounds(dataset.env),
             "top_episodes": config.data.top_episodes,
             "seed": seed,
         }
@@ -217,3 +219,9 @@ class Preparation:
             "rollouts": rollouts,
             "config": asdict(cocoa.seeker),
         }
+
+
+def _action_bounds(env: str | None) -> list[list[float]] | None:
+    """Return the bounds that actions are scaled by: an id may be registered again with others."""
+    bounds = spaces(env) if env else None
+    return bounds and [bounds.action_low.tolist(), bounds.action_high.tolist()]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import warnings
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
+from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 
-from cocoa.errors import DataError
+from cocoa.errors import DataError, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,46 +43,107 @@ def _silence_mujoco() -> None:
 
 
 def make_environment(env: str) -> gymnasium.Env:
-    """Return a new environment. Raises DataError where Gymnasium cannot make it."""
+    """Return a new environment. Raises DataError where Gymnasium cannot make it, whatever it raises."""
     _silence_mujoco()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
             return gymnasium.make(env, disable_env_checker=True)
-    except (gymnasium.error.Error, ImportError) as error:
-        near = get_close_matches(env, gymnasium.registry, n=3)
+    except Exception as error:
+        near = get_close_matches(env, gymnasium.registry, n=3) if _registered(env) is None else []
         hint = f" The nearest ids are {', '.join(near)}." if near else ""
         raise DataError(
-            f"Environment {env!r} cannot be made: {error}{hint} Give env= a Gymnasium id such as Hopper-v4, "
-            "and install what the environment needs."
+            f"Environment {env!r} cannot be made: {described(error)}.{hint} Give env= a Gymnasium id such as "
+            "Hopper-v4, and install what the environment needs."
         ) from error
 
 
-@lru_cache
+def close_environments(*envs: gymnasium.Env) -> None:
+    """Close environments; one that cannot be closed does not keep the others open."""
+    for env in envs:
+        with contextlib.suppress(Exception):
+            env.close()
+
+
+def described(error: BaseException) -> str:
+    """Return the type and the message of what an environment raised, as one line without a full stop."""
+    return shown(f"{type(error).__name__}: {error}", 300).rstrip(".: ")
+
+
 def spaces(env: str) -> Spaces:
-    """Make `env` once and return its spaces.
+    """Return the spaces of `env`, made once for each registration of the id.
 
     A component of the action without finite bounds counts as bounded by -1 and 1. Raises DataError where
     Gymnasium cannot make the environment, or it has no vector-valued observations and actions.
     """
+    known = _known.get(env)
+    if known and known[0].holds(env):
+        return known[1]
     made = make_environment(env)
-    observations, actions = made.observation_space, made.action_space
-    made.close()
+    try:
+        read = _read_spaces(made, env)
+    finally:
+        close_environments(made)
+    _known[env] = _Registration.of(env), read
+    return read
+
+
+@dataclass(frozen=True, eq=False)
+class _Registration:
+    """What changes where an id is registered again, or the class behind it is defined again."""
+
+    spec: EnvSpec | None
+    creator: Any
+    text: str
+
+    @classmethod
+    def of(cls, env: str) -> _Registration:
+        spec = _registered(env)
+        creator = spec.entry_point if spec else None
+        if isinstance(creator, str):
+            module, _, name = creator.partition(":")
+            creator = getattr(sys.modules.get(module), name, None)
+        return cls(spec, creator, repr(spec))
+
+    def holds(self, env: str) -> bool:
+        now = _Registration.of(env)
+        same = now.spec is self.spec and now.creator is self.creator and now.text == self.text
+        return same and now.spec is not None
+
+
+_known: dict[str, tuple[_Registration, Spaces]] = {}
+
+
+def _registered(env: str) -> EnvSpec | None:
+    """Return how the id is registered, which may begin with the name of a module."""
+    return gymnasium.registry.get(env.rpartition(":")[2])
+
+
+def _read_spaces(made: gymnasium.Env, env: str) -> Spaces:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            observations, actions, spec = made.observation_space, made.action_space, made.spec
+    except Exception as error:
+        raise DataError(
+            f"Environment {env!r} does not tell its observation_space and action_space: {described(error)}. "
+            "An environment must set both when it is made."
+        ) from error
     if not (isinstance(observations, Box) and isinstance(actions, Box)) or (
         len(observations.shape) != 1 or len(actions.shape) != 1
     ):
         raise DataError(
-            f"Environment {env!r} has observations {observations} and actions {actions}; both must be "
-            "vectors of continuous numbers (a Box with one axis). Give env= such an environment, or register "
-            "this one with gymnasium.wrappers.FlattenObservation around it if its observations are a Dict."
+            f"Environment {env!r} has observations {shown(observations)} and actions {shown(actions)}; both "
+            "must be vectors of continuous numbers (a Box with one axis). Give env= such an environment, or "
+            "register this one with gymnasium.wrappers.FlattenObservation around it if its observations are "
+            "a Dict."
         )
     low, high = (np.asarray(bound, np.float32) for bound in (actions.low, actions.high))
     bounded = np.isfinite(low) & np.isfinite(high)
-    time_limit = made.spec.max_episode_steps if made.spec else None
     return Spaces(
         observation_dim=observations.shape[0],
         action_low=np.where(bounded, low, np.float32(-1)),
         action_high=np.where(bounded, high, np.float32(1)),
         action_bounded=bounded,
-        time_limit=time_limit,
+        time_limit=spec.max_episode_steps if spec else None,
     )
