@@ -153,7 +153,7 @@ def evaluating() -> Iterator[Line]:
     works: dict[str, Callable[[], Any]] = {
         "evaluation": lambda: evaluator.evaluate(policies, 0),
         "vectorised": lambda: _step(vectorised, known),
-        "bare": lambda: _step_each(evaluator._envs, known),
+        "bare": lambda: _step_each(evaluator.instances, known),
     }
     measured = rates({name: partial(_once, work) for name, work in works.items()}, ROUNDS)
     evaluator.close()

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import gymnasium
 import numpy as np
 
 from algos import blas
 from cocoa.anchors.variants import Anchors
-from cocoa.data.spaces import make_environment
+from cocoa.data.spaces import close_environments, make_environment
 from cocoa.decomposition import in_chunks
-from cocoa.errors import DataError
 
 MEASURES = {
     "nn_state": "NN(s)",
@@ -68,7 +68,7 @@ def diagnose(
     anchors: Anchors,
     states: np.ndarray,
     std: np.ndarray,
-    env: str | None = None,
+    env: str | gymnasium.Env | None = None,
     *,
     seed: int = 0,
     samples: int = 1000,
@@ -77,7 +77,8 @@ def diagnose(
 
     1 % of the states, at most `samples`, are held out. Distances to the data are to the others, at most
     200,000; the differences that training has seen are those of the others, at most 60,000. `std` (O,) is the
-    data's. Without an `env` that Gymnasium can make, there is no group random-policy.
+    data's. Without an `env`, an id or an instance, that can be made and stepped, there is no group
+    random-policy.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(states))
@@ -120,22 +121,30 @@ def nearest_distances(queries: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(squares + best, 0))
 
 
-def random_policy_states(env: str | None, samples: int, seed: int) -> np.ndarray | None:
-    """Return `samples` states (samples, O) that uniform actions visit; None if `env` cannot be made."""
+def random_policy_states(env: str | gymnasium.Env | None, samples: int, seed: int) -> np.ndarray | None:
+    """Return `samples` states (samples, O) that uniform actions visit, without those that are not finite.
+
+    `env` may be an instance, which stays open. None if it cannot be made, or fails.
+    """
     if env is None:
         return None
+    made = env if isinstance(env, gymnasium.Env) else None
     try:
-        made = make_environment(env)
-    except DataError:
+        made = made or make_environment(str(env))
+        # Data may well have been recorded with the seeds 0, 1, ...: these are not to be their episodes.
+        made.reset(seed=_ENVIRONMENT_SEED + seed)
+        made.action_space.seed(_ENVIRONMENT_SEED + seed)
+        states = []
+        while len(states) < samples:
+            state, _, terminated, truncated, _ = made.step(made.action_space.sample())
+            states.append(state)
+            if terminated or truncated:
+                made.reset()
+        found = np.asarray(states, np.float32)
+        finite = found[np.isfinite(found).all(axis=1)]
+    except Exception:  # whatever the environment raises: diagnostics stop no run
         return None
-    # Data may well have been recorded with the seeds 0, 1, ...: these are not to be their episodes.
-    made.reset(seed=_ENVIRONMENT_SEED + seed)
-    made.action_space.seed(_ENVIRONMENT_SEED + seed)
-    states = []
-    while len(states) < samples:
-        state, _, terminated, truncated, _ = made.step(made.action_space.sample())
-        states.append(state)
-        if terminated or truncated:
-            made.reset()
-    made.close()
-    return np.asarray(states, np.float32)
+    finally:
+        if made is not None and made is not env:
+            close_environments(made)
+    return finite if len(finite) else None

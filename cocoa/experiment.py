@@ -12,21 +12,23 @@ from typing import Any
 import jax
 import numpy as np
 
+from algos.base import Batch
 from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import Dataset, Scaling, best_episodes, normalized_score, prepare, with_next_actions
-from cocoa.data.spaces import spaces
+from cocoa.errors import RunError
 from cocoa.policy import Senses
 from cocoa.prepared import Prepared, prepare_run
 from cocoa.record import Record
 from cocoa.serialization import load_tree
-from cocoa.training import processes
+from cocoa.training import faults, processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh, split
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
 from cocoa.training.loop import Training, TrainState
 from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
+from cocoa.training.runs import resume_command
 from cocoa.transduction import build_networks
 
 
@@ -53,6 +55,32 @@ class Experiment:
         if record.step == 0 and (objection := config.algo.objection(batch)):
             record.say(f"Warning: {objection}")
         record.summarize("running")
+        with contextlib.ExitStack() as stack:
+            # Before models are fitted: the environment may turn out to be unusable.
+            evaluator = processes.all_or_none(lambda: self._evaluator(scaling))
+            if evaluator:
+                stack.enter_context(contextlib.closing(evaluator))
+            self._train(*self._prepare(batch, scaling, evaluator), evaluator)
+        record.close("finished")
+
+    def _evaluator(self, scaling: Scaling) -> Evaluator | None:
+        config, record = self.config, self.record
+        if not (config.eval_episodes and config.env):
+            return None
+        seeds = config.seeds[processes.share(len(config.seeds))]
+        with record.stage("evaluation"):
+            evaluator = Evaluator(config.env, seeds, config.eval_episodes, scaling)
+        for note in evaluator.notes:
+            record.say(note)
+        if evaluator.time_limit is None and record.step == 0:
+            record.say(
+                f"Warning: Gymnasium knows of no time limit of {config.env}. Should a policy not end an "
+                "episode, its evaluation does not end either: register it with max_episode_steps."
+            )
+        return evaluator
+
+    def _prepare(self, batch: Batch, scaling: Scaling, evaluator: Evaluator | None) -> tuple[Prepared, bool]:
+        config, record = self.config, self.record
         store = Store(config.cache_dir, Progress(record.say, self.stopper))
         keep_compilations(store.root / "compiled")
         stream = too_large(batch, config) if config.stream is None else config.stream
@@ -63,10 +91,10 @@ class Experiment:
         record.keep_senses(Senses(prepared.observe, scaling), prepared.world)
         if record.step == 0:
             with record.stage("diagnostics"):
-                record.prepared(prepared, self.episodes.observations, config.env)
+                env = evaluator.instances[0] if evaluator else config.env
+                record.prepared(prepared, self.episodes.observations, env)
         self.stopper.check()
-        self._train(prepared, scaling, stream)
-        record.close("finished")
+        return prepared, stream
 
     def _describe_data(self) -> str:
         data = self.dataset
@@ -79,7 +107,7 @@ class Experiment:
             f"return {data.behaviour_return:.1f}{told}, environment {self.config.env}"
         )
 
-    def _train(self, prepared: Prepared, scaling: Scaling, stream: bool) -> None:
+    def _train(self, prepared: Prepared, stream: bool, evaluator: Evaluator | None) -> None:
         config, share = self.config, processes.share(len(self.config.seeds))
         seeds, prepared = config.seeds[share], prepared.of_seeds(share)
         mesh = seeds_mesh(len(seeds), config.devices)
@@ -101,19 +129,11 @@ class Experiment:
         if self.record.checkpoint.exists():
             state = training.restore(self._load(training, share), self.record.step)
             self.record.say(f"Going on after update {self.record.step:,} of {config.updates:,}")
-        evaluator = None
-        if config.eval_episodes and config.env:
-            evaluator = Evaluator(config.env, seeds, config.eval_episodes, scaling)
-            if spaces(config.env).time_limit is None and self.record.step == 0:
-                self.record.say(
-                    f"Warning: Gymnasium knows of no time limit of {config.env}. Should a policy not end an "
-                    "episode, its evaluation does not end either: register it with max_episode_steps."
-                )
         beside = evaluates_beside(mesh)
         actor = Actor(config.algo, prepared.observe, prepared.per_seed, host_mesh() if beside else mesh)
         bar = TrainingBar(config.updates, self.record.step, hidden=not processes.leads())
         with contextlib.ExitStack() as stack:
-            for used in (bar, training.feed, *([evaluator] if evaluator else [])):
+            for used in (bar, training.feed):
                 stack.enter_context(contextlib.closing(used))
             clock = ThreadPoolExecutor(1)
             stack.callback(clock.shutdown, wait=False, cancel_futures=True)
@@ -136,13 +156,22 @@ class Experiment:
         """
         config, record = self.config, self.record
 
-        def finish(saved: TrainState) -> None:
+        def evaluate(saved: TrainState) -> None:
             if evaluator:
                 self._evaluate(evaluator, actor, saved, bar)
-            self._save(saved)
             with record.stage("logging"):
                 record.summarize("running")
+            if evaluator and record.step == config.updates:  # nothing saves these rows of the metrics later
+                self._save(saved)
 
+        def finish(saved: TrainState) -> None:
+            self._save(saved)  # first, as the environment may fail
+            evaluate(saved)
+
+        # The run ended between a checkpoint and its evaluation.
+        pending = evaluator and record.step and self._pauses() and not record.evaluated()
+        if processes.anywhere(bool(pending)):
+            evaluate(state.saved)
         waiting: TrainState | None = None
         while record.step < config.updates:
             arrival, ends = time.monotonic(), self._chunk_ends()
@@ -156,7 +185,7 @@ class Experiment:
                 began, arrival = arrival, arrived.result()
                 record.speed.add(end - record.step, arrival - began)
                 self._note(end, metrics, bar)
-            if record.step % config.eval_every == 0 or record.step == config.updates:
+            if self._pauses():
                 if beside and record.step < config.updates:
                     waiting = split(state.saved, actor.mesh, copy=True)
                 else:
@@ -181,6 +210,10 @@ class Experiment:
                 state, metrics = training.chunk(state, start, end - start)
                 parts.append((metrics, clock.submit(_arrival, metrics)))
         return state, parts
+
+    def _pauses(self) -> bool:
+        """Tell whether the training is saved and evaluated after the last update."""
+        return self.record.step % self.config.eval_every == 0 or self.record.step == self.config.updates
 
     def _chunk_ends(self) -> list[int]:
         """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that."""
@@ -208,14 +241,25 @@ class Experiment:
         bar.advance(done, metrics)
 
     def _evaluate(self, evaluator: Evaluator, actor: Actor, saved: TrainState, bar: TrainingBar) -> None:
-        step = self.record.step
+        step, folder = self.record.step, self.record.folder
         with self.record.stage("evaluation"):
-            returns = evaluator.evaluate(actor.policies(saved.learner), step).mean(axis=1)
-            returns = processes.gather(returns)
+            policies = actor.policies(saved.learner)
+            try:
+                returns = processes.all_or_none(lambda: evaluator.evaluate(policies, step)).mean(axis=1)
+            except RunError as error:
+                raise RunError(
+                    f"{error} The {step:,} updates made are saved; cocoa.load_policy loads their policy. "
+                    f"To repeat this evaluation and go on: {resume_command(folder)} (or cocoa.resume)."
+                ) from error.__cause__
+            returns, tally = processes.gather((returns, faults.tally(evaluator.faults, evaluator.seeds)))
         metrics = {"evaluation/return": returns}
         scores = [normalized_score(self.config.env or self.dataset.name, value) for value in returns]
         if None not in scores:
             metrics["evaluation/score"] = np.asarray(scores, np.float64)
+        for kind, found in tally.items():
+            if found.any():
+                metrics[f"evaluation/nonfinite_{kind}s"] = found[:, 0]
+                self.record.say(faults.describe(kind, found, self.config.seeds, step))
         self.record.log(step, metrics, self.config.seeds)
         bar.advance(0, metrics)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium import Env
 
 from algos.base import World
 from cocoa.config import Config
@@ -73,7 +74,7 @@ class Record:
         """Log how fast updates are."""
         self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
 
-    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | None) -> None:
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
         """Log how the models were fitted, their errors, and whether the anchors do what they should."""
         seeds = self.config.seeds if prepared.per_seed else None
         for stage in prepared.histories[0] if prepared.histories else ():
@@ -121,6 +122,11 @@ class Record:
         goes_on = self.step < self.config.updates  # else the policy is that of the old ones
         if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder):
             save_senses(self.folder, senses)
+
+    def evaluated(self) -> bool:
+        """Tell whether the evaluation after the last update is in the metrics."""
+        steps, _ = read_metrics(self.folder / "metrics.csv").values("evaluation/return")
+        return self.step in steps
 
     def summarize(self, status: str) -> dict[str, Any]:
         """Write and return the summary of what is known by now."""
@@ -201,7 +207,7 @@ class NoRecord(Record):
     def log_speed(self) -> None:
         """Do nothing."""
 
-    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | None) -> None:
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
         """Do nothing."""
 
     def save(self, saved: TrainState) -> None:
@@ -209,6 +215,10 @@ class NoRecord(Record):
 
     def keep_senses(self, senses: Senses, world: World | None) -> None:
         """Do nothing."""
+
+    def evaluated(self) -> bool:
+        """Leave it to the first process to tell."""
+        return True
 
     def summarize(self, status: str) -> dict[str, Any]:
         """Do nothing."""

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cocoa.data import Scaling
-from cocoa.errors import ConfigError, UserError
+from cocoa.errors import ConfigError, DataError, UserError
 from cocoa.training.evaluation import Evaluator
 
 ROOT = Path(__file__).parents[1]
@@ -86,7 +86,7 @@ def test_stops_with_the_last_episode_and_steps_no_environment_beyond_its_own():
     scaling, policy, calls = scaling_of(env_id), feedback(env_id), []
     evaluator = Evaluator(env_id, seeds, episodes, scaling)
     taken = [0] * 8
-    for index, env in enumerate(evaluator._envs):
+    for index, env in enumerate(evaluator._environments.instances):
 
         def counted(action, index=index, step=env.step):
             taken[index] += 1
@@ -156,7 +156,7 @@ def test_actions_are_clipped_to_the_bounds():
     [
         ("Hoper-v4", UserError, "Hopper-v4"),
         ("Nothing/Like-v0", UserError, "cannot be made"),
-        ("CartPole-v1", ConfigError, "discrete"),
+        ("CartPole-v1", DataError, "continuous"),
         ("Hopper-v4", ConfigError, r"\(11,\).*\(3,\).*\(3,\).*\(1,\)"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -14,10 +15,12 @@ from jax.sharding import Mesh
 from algos.base import Algorithm
 from cocoa.compilation import Lean
 from cocoa.data import Scaling
-from cocoa.data.spaces import make_environment, spaces
+from cocoa.data.spaces import Spaces, described, spaces
 from cocoa.decomposition import Observe
-from cocoa.errors import ConfigError
+from cocoa.errors import ConfigError, RunError
 from cocoa.training.devices import by_seed, copies, split
+from cocoa.training.environments import Environments, scalar
+from cocoa.training.faults import Fault
 
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
@@ -66,37 +69,90 @@ class Actor:
         return self._programs[structure]
 
 
+class _Episode:
+    """An episode that is being evaluated."""
+
+    def __init__(self, env: gymnasium.Env, seed: int, number: int, row: int):
+        """`row` is the episode's place in the arrays of its group."""
+        self.env, self.seed, self.number, self.row = env, seed, number, row
+        self.total = 0.0
+        self.fault: Fault | None = None
+
+    def find_fault(self, step: int, state: np.ndarray, action: np.ndarray | None) -> None:
+        """Keep the first of the numbers that is not finite; the action is what led to state and reward."""
+        if self.fault is None:
+            finite = {
+                "action": action is None or np.isfinite(action).all(),
+                "observation": np.isfinite(state).all(),
+                "reward": math.isfinite(self.total),
+            }
+            for kind in (kind for kind, fine in finite.items() if not fine):
+                self.fault = Fault(kind, self.seed, self.number, step)
+                break
+
+
 class _Group:
     """Episodes that are stepped together; their actions are asked for as soon as their states are there."""
 
     def __init__(
         self,
-        envs: list[gymnasium.Env],
-        states: np.ndarray,
+        name: str,
+        episodes: Sequence[_Episode],
+        resets: Sequence[int],
+        shape: tuple[int, int],
         policy: Policy,
         to_environment: Callable[[Any], np.ndarray],
     ):
-        self.returns = np.zeros(len(envs))
-        self._envs, self._states, self._policy = envs, states, policy
-        self._to_environment = to_environment
-        self._running = list(range(len(envs)))
-        self._actions = policy(states)
+        """Reset the environments of `episodes`, of the id `name`, with the seeds `resets`.
+
+        The policy is called with states of `shape` (rows, O), of which the episodes have their rows: how it
+        rounds may depend on the number of rows, but not on what the others hold.
+        """
+        self._name, self._policy, self._to_environment = name, policy, to_environment
+        self._states = np.zeros(shape, np.float32)
+        self._running = list(episodes)
+        self._step = 0
+        for episode, number in zip(episodes, resets, strict=True):
+            try:
+                self._states[episode.row] = episode.env.reset(seed=number)[0]
+            except Exception as error:
+                raise self._failure(episode, error) from error
+            episode.find_fault(0, self._states[episode.row], None)
+        self._actions = policy(self._states)
 
     def advance(self) -> bool:
         """Make a step, and tell whether any episode goes on."""
         # This waits for the actions: only then may the states change, which the policy reads where they are.
         actions = self._to_environment(self._actions)
-        still_running = []
-        for index in self._running:
-            state, reward, terminated, truncated, _ = self._envs[index].step(actions[index])
-            self._states[index] = state
-            self.returns[index] += float(reward)
-            if not (terminated or truncated):
-                still_running.append(index)
+        self._step += 1
+        stepped, still_running, total = self._running, [], 0.0
+        for episode in stepped:
+            try:
+                state, reward, terminated, truncated, _ = episode.env.step(actions[episode.row])
+                self._states[episode.row] = state
+                episode.total += scalar(reward)
+                over = bool(terminated or truncated)
+            except Exception as error:
+                raise self._failure(episode, error, actions[episode.row]) from error
+            total += episode.total
+            if not over:
+                still_running.append(episode)
+        if not (math.isfinite(total) and np.isfinite(self._states).all() and np.isfinite(actions).all()):
+            for episode in stepped:
+                episode.find_fault(self._step, self._states[episode.row], actions[episode.row])
         self._running = still_running
         if still_running:
             self._actions = self._policy(self._states)
         return bool(still_running)
+
+    def _failure(self, episode: _Episode, error: Exception, action: np.ndarray | None = None) -> RunError:
+        cause = ""
+        if action is not None and not np.isfinite(action).all():
+            cause = " The policy's action was not finite: the training has diverged."
+        return RunError(
+            f"Environment {self._name!r} failed in an evaluation (seed {episode.seed}, episode "
+            f"{episode.number}, step {self._step}): {described(error)}.{cause}"
+        )
 
 
 class Evaluator:
@@ -105,58 +161,107 @@ class Evaluator:
     def __init__(self, env_id: str, seeds: tuple[int, ...], episodes: int, scaling: Scaling):
         """`scaling` turns actions into the environment's units.
 
-        Raises ConfigError if the environment does not exist, or is not the one that the data are from.
+        Resets and steps the environments once. Raises DataError if they cannot be made or do not keep
+        Gymnasium's interface, ConfigError if they are not those that the data are from.
         """
+        self.env_id = env_id
         self.seeds = seeds
         self.episodes = episodes
         self.scaling = scaling
-        self._envs = [make_environment(env_id) for _ in range(len(seeds) * episodes)]
-        self._low, self._high = self._check(env_id)
+        self.faults: list[Fault] = []
+        """What was not finite in the last evaluation, at most one of each episode."""
+        self._bounds = self._check(env_id)
+        self.time_limit = self._bounds.time_limit
+        """Steps per episode, if Gymnasium knows of a limit."""
+        self._low, self._high = self._bounds.action_low, self._bounds.action_high
+        resets = [_reset_seed(seed, 0, episode) for seed in seeds for episode in range(episodes)]
+        action = self._to_environment(np.zeros((1, len(scaling.action_center)), np.float32))[0]
+        self._environments = Environments(env_id, resets, self._bounds.observation_dim, action)
+        self._low, self._high = _within(self._bounds, self.instances[0].action_space)
+
+    @property
+    def notes(self) -> list[str]:
+        """What the user should know of the environments."""
+        return self._environments.notes
+
+    @property
+    def instances(self) -> list[gymnasium.Env]:
+        """The environments, one for each episode or a single one; free between evaluations."""
+        return self._environments.instances
 
     def evaluate(self, policies: Sequence[Policy], step: int) -> np.ndarray:
         """Return the raw return of each episode, (seeds, episodes) float64, of a policy for each seed.
 
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
-        run repeats it. It ends at a terminal or at the environment's time limit.
+        run repeats it. It ends at a terminal or at the environment's time limit. Where only one instance of
+        the environment can exist, episodes are run one after the other, with the same results.
+
+        Raises RunError, which names the episode and the step, if the environment fails.
         """
         parts = np.array_split(np.arange(self.episodes), min(GROUPS, self.episodes))
-        groups = [
-            [self._start(policy, row, part, step) for part in parts]
+        sets = [
+            (policy, self._episodes(row, part))
             for row, (_, policy) in enumerate(zip(self.seeds, policies, strict=True))
+            for part in parts
         ]
-        running = [group for seed in groups for group in seed]
-        while running:
-            running = [group for group in running if group.advance()]
-        return np.array([np.concatenate([group.returns for group in seed]) for seed in groups])
+        if len(self.instances) > 1:
+            running = [self._start(policy, episodes, len(episodes), step) for policy, episodes in sets]
+            while running:
+                running = [group for group in running if group.advance()]
+        else:
+            for policy, episodes in sets:
+                for episode in episodes:
+                    group = self._start(policy, [episode], len(episodes), step)
+                    while group.advance():
+                        pass
+        played = [episode for _, episodes in sets for episode in episodes]
+        self.faults = [episode.fault for episode in played if episode.fault]
+        return np.array([episode.total for episode in played]).reshape(len(self.seeds), self.episodes)
 
-    def _start(self, policy: Policy, row: int, episodes: np.ndarray, step: int) -> _Group:
-        """Return these episodes of the seed in this row at their first states."""
-        envs = [self._envs[row * self.episodes + episode] for episode in episodes]
-        states = np.empty((len(envs), len(self.scaling.observation_mean)), np.float32)
-        for index, (env, episode) in enumerate(zip(envs, episodes, strict=True)):
-            number = np.random.SeedSequence([self.seeds[row], step, episode]).generate_state(1)[0]
-            states[index] = env.reset(seed=int(number))[0]
-        return _Group(envs, states, policy, self._to_environment)
+    def close(self) -> None:
+        """Close the environments."""
+        self._environments.close()
+
+    def _episodes(self, row: int, numbers: np.ndarray) -> list[_Episode]:
+        """Return the episodes of these numbers, of the seed in this row."""
+        places = [(row * self.episodes + int(number)) % len(self.instances) for number in numbers]
+        return [
+            _Episode(self.instances[place], self.seeds[row], int(number), index)
+            for index, (place, number) in enumerate(zip(places, numbers, strict=True))
+        ]
+
+    def _start(self, policy: Policy, episodes: list[_Episode], rows: int, step: int) -> _Group:
+        """Return these episodes at their first states; the policy gets so many rows."""
+        resets = [_reset_seed(episode.seed, step, episode.number) for episode in episodes]
+        shape = rows, self._bounds.observation_dim
+        return _Group(self.env_id, episodes, resets, shape, policy, self._to_environment)
 
     def _to_environment(self, actions: Any) -> np.ndarray:
         """Return actions in the environment's units, within its bounds."""
         return np.clip(self.scaling.to_environment(np.asarray(actions)), self._low, self._high)
 
-    def close(self) -> None:
-        """Close the environments."""
-        for env in self._envs:
-            env.close()
-
-    def _check(self, env_id: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return the bounds of actions."""
-        actions, states = self._envs[0].action_space, self._envs[0].observation_space
-        if not isinstance(actions, gymnasium.spaces.Box):
-            raise ConfigError(f"{env_id} has discrete actions; only continuous ones are supported.")
-        sizes = (len(self.scaling.observation_mean),), (len(self.scaling.action_center),)
-        if (states.shape, actions.shape) != sizes:
-            raise ConfigError(
-                f"{env_id} has observations of shape {states.shape} and actions of shape {actions.shape}, "
-                f"but the dataset has {sizes[0]} and {sizes[1]}. Give the environment of the data with env=."
-            )
+    def _check(self, env_id: str) -> Spaces:
+        """Return the spaces."""
         bounds = spaces(env_id)
-        return bounds.action_low, bounds.action_high
+        sizes = len(self.scaling.observation_mean), len(self.scaling.action_center)
+        if (bounds.observation_dim, len(bounds.action_low)) != sizes:
+            raise ConfigError(
+                f"{env_id} has observations of shape ({bounds.observation_dim},) and actions of shape "
+                f"({len(bounds.action_low)},), but the dataset has ({sizes[0]},) and ({sizes[1]},). Give the "
+                "environment of the data with env=."
+            )
+        return bounds
+
+
+def _within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds in single precision, none of them outside of those of a space in double precision."""
+    low, high = bounds.action_low, bounds.action_high
+    beyond_low, beyond_high = low < actions.low, high > actions.high
+    low = np.where(bounds.action_bounded & beyond_low, np.nextafter(low, np.float32(np.inf)), low)
+    high = np.where(bounds.action_bounded & beyond_high, np.nextafter(high, np.float32(-np.inf)), high)
+    return low, high
+
+
+def _reset_seed(seed: int, step: int, episode: int) -> int:
+    """Return what an environment is seeded with."""
+    return int(np.random.SeedSequence([seed, step, episode]).generate_state(1)[0])

@@ -7,7 +7,7 @@ Outside of `jax.distributed` there is one process, and nothing here waits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,8 @@ from jax.experimental import multihost_utils
 from cocoa.config import DistributedConfig
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.serialization import key_bits
+
+T = TypeVar("T")
 
 
 def join(config: DistributedConfig) -> None:
@@ -76,6 +78,18 @@ def gather(tree: Any) -> Any:
 def anywhere(flag: bool) -> bool:
     """Tell whether `flag` is true in any process."""
     return bool(gather(np.array([flag])).any())
+
+
+def all_or_none(make: Callable[[], T]) -> T:
+    """Return what `make` returns here; if it raises a UserError in another process, raise a RunError."""
+    made, error = None, None
+    try:
+        made = make()
+    except UserError as raised:
+        error = raised
+    if anywhere(error is not None):
+        raise error or RunError("Another process of the run failed; it tells why.")
+    return made  # type: ignore[return-value]
 
 
 def by_first(make: Callable[[], str]) -> str:

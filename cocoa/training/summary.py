@@ -19,6 +19,7 @@ from cocoa.config import Config
 from cocoa.data import Dataset, normalized_score
 from cocoa.errors import RunError
 from cocoa.files import atomic_write, read_regular, reason
+from cocoa.training.faults import FAULTS, episodes
 from cocoa.training.metrics import Metrics
 
 PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
@@ -55,7 +56,7 @@ def summarize(
     """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
 
     `score` and `return` are of the last evaluation, `score_last10` and `return_last10` the mean of the last
-    ten; `extra` is added.
+    ten; `nonfinite_episodes` is there if the last evaluation had any; `extra` is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -70,6 +71,7 @@ def summarize(
         "evaluations": len(metrics.values("evaluation/return")[0]),
         **_evaluations(metrics, "score"),
         **_evaluations(metrics, "return"),
+        **_nonfinite(metrics),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
         "behaviour_return": behaviour,
         "updates_per_second": updates_per_second,
@@ -84,6 +86,20 @@ def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
     if values.size == 0:
         return {name: None, f"{name}_last10": None}
     return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
+
+
+def _nonfinite(metrics: Metrics) -> dict[str, Any]:
+    """Return in how many episodes of the last evaluation rewards, observations or actions were not finite.
+
+    Empty if all were.
+    """
+    steps, _ = metrics.values("evaluation/return")
+    found = {}
+    for name in (f"{kind}s" for kind in FAULTS):
+        at, values = metrics.values(f"evaluation/nonfinite_{name}")
+        if len(at) and at[-1] == steps[-1]:
+            found[name] = int(values[:, -1].sum())
+    return {"nonfinite_episodes": found} if found else {}
 
 
 def provenance() -> dict[str, Any]:
@@ -152,8 +168,16 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if block is None:
         unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
     mean = block["mean"]
-    if not np.isfinite(mean):
-        return f"Finished, but the policy's {unit} is {mean}: the training diverged."
+    odd = summary.get("nonfinite_episodes", {})
+    environment = {name: count for name, count in odd.items() if name != "actions"}
+    if "actions" in odd or not (np.isfinite(mean) or environment):
+        return f"Finished, but the policy's {unit} is {mean:.4g}: the training diverged."
+    if environment:
+        names, where = " and ".join(environment), episodes(sum(environment.values()))
+        return (
+            f"Finished, but the policy's {unit} of {mean:.4g} tells little: {names} of the environment were "
+            f"not finite in {where} of the last evaluation, where the policy's actions were finite."
+        )
     if block["ci95"] is None:
         return (
             f"Finished: the policy's {unit} is {mean:.1f}, of one seed; the data's mean is {behaviour:.1f}."

@@ -1,0 +1,272 @@
+"""Whole runs whose environment is odd or fails: what is saved, what is told, and how they go on."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pendulum import COCOA, ROOT, assert_same_run
+from robots import Robot, dataset, registered
+
+import cocoa
+from cocoa import experiment
+from cocoa.errors import DataError, RunError
+from cocoa.serialization import read_metadata
+from cocoa.training.evaluation import Evaluator
+from cocoa.training.loop import Training
+from cocoa.training.metrics import MetricsFile, read_metrics
+from cocoa.training.runs import checkpoint_path
+from cocoa.training.summary import read_summary
+
+FIELDS = {
+    "seeds": (3, 7),
+    "updates": 50,
+    "batch_size": 16,
+    "log_every": 10,
+    "eval_every": 20,
+    "eval_episodes": 2,
+    "wandb": "off",
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return tmp_path_factory.mktemp("runs")
+
+
+def train(runs, name, algorithm=None, **fields):
+    cocoa.fit(
+        algorithm or cocoa.BC(hidden=(8,)), dataset(), **(FIELDS | fields), runs_dir=str(runs), name=name
+    )
+    return runs / "arrays" / "bc" / name
+
+
+@pytest.fixture(scope="module")
+def whole(runs):
+    with registered():
+        return train(runs, "whole")
+
+
+@pytest.fixture(params=[False, True], ids=["between", "beside"])
+def beside(request, monkeypatch):
+    monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: request.param)
+    return request.param
+
+
+def failing_after(steps, error):
+    """A step that fails for good after so many steps of all instances."""
+    taken = []
+
+    def step(self, action):
+        taken.append(1)
+        if len(taken) > steps:
+            raise error
+        return Robot.step(self, action)
+
+    return step
+
+
+def log_of(folder):
+    return (folder / "log.txt").read_text()
+
+
+@pytest.mark.parametrize(("evaluations", "saved"), [(0, 20), (1, 40), (2, 50)])
+def test_a_failing_environment_loses_no_updates_and_the_run_goes_on(evaluations, saved, beside, runs, whole):
+    error = RuntimeError("connection lost")
+    folder = runs / "arrays" / "bc" / f"failed-{evaluations}-{beside}"
+    steps = 4 + evaluations * 40 + 5  # a trial in each of four instances, then episodes of ten steps
+    with (
+        registered(step=failing_after(steps, error)) as kind,
+        pytest.raises(
+            RunError, match=r"'Robot-v0' failed in an evaluation \(seed 3, episode 1, step 2\)"
+        ) as told,
+    ):
+        train(runs, folder.name)
+    assert kind.opened == 0
+    assert told.value.__cause__ is error
+    assert f"The {saved} updates made are saved; cocoa.load_policy" in str(told.value)
+    assert f"resume={folder}" in str(told.value)
+    assert read_summary(folder)["status"] == "failed"
+    assert int(read_metadata(checkpoint_path(folder))["step"]) == saved
+    assert np.isfinite(cocoa.load_policy(folder)(np.zeros(3))).all()
+    with registered(step=failing_after(9, error)), pytest.raises(RunError, match="connection lost"):
+        cocoa.resume(folder, dataset())
+    with registered():
+        cocoa.resume(folder, dataset())
+    assert_same_run(folder, whole)
+    assert read_summary(folder)["status"] == "finished"
+
+
+KILLS = {
+    "before an evaluation": (Evaluator, "evaluate", False),
+    "after an evaluation": (Evaluator, "evaluate", True),
+    "before rows are written": (MetricsFile, "write", False),
+    "after rows are written": (MetricsFile, "write", True),
+    "before a save": (experiment.Experiment, "_save", False),
+    "after a save": (experiment.Experiment, "_save", True),
+    "before a chunk": (Training, "chunk", False),
+}
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL, once whatever would be written after it is kept from being written."""
+
+
+@pytest.mark.parametrize("kill", KILLS)
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_run_killed_around_an_evaluation_goes_on_as_if_nothing_had_happened(
+    kill, count, beside, runs, whole, monkeypatch
+):
+    owner, name, after = KILLS[kill]
+    original, calls = getattr(owner, name), []
+
+    def stopping(self, *args):
+        calls.append(1)
+        if len(calls) == count and not after:
+            raise Killed
+        result = original(self, *args)
+        if len(calls) == count:
+            raise Killed
+        return result
+
+    folder = runs / "arrays" / "bc" / f"{kill.replace(' ', '-')}-{count}-{beside}"
+    with registered():
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, stopping)
+            patch.setattr(experiment.Record, "close", lambda record, status: record._metrics.close())
+            try:
+                train(runs, folder.name)
+            except Killed:
+                pass
+            else:
+                assert len(calls) < count
+        cocoa.resume(folder, dataset())
+    assert_same_run(folder, whole)
+
+
+def test_a_checkpoint_saved_after_its_evaluation_is_not_evaluated_again(runs, whole, monkeypatch):
+    """As they are saved after Ctrl-C, and were by earlier versions."""
+    folder = shutil.copytree(whole, whole.parent / "evaluated")
+    (folder / "summary.json").unlink()
+    monkeypatch.setattr(Evaluator, "evaluate", lambda *args: pytest.fail("evaluated again"))
+    with registered():
+        cocoa.resume(folder, dataset())
+    assert_same_run(folder, whole)
+    assert read_summary(folder)["status"] == "finished"
+
+
+def test_a_single_instance_gives_the_same_run(runs, whole):
+    def init(self):
+        if type(self).opened:
+            raise RuntimeError("only one at a time")
+        Robot.__init__(self)
+
+    with registered(__init__=init) as kind:
+        folder = train(runs, "single")
+        assert kind.opened == 0
+    assert_same_run(folder, whole)
+    assert log_of(folder).count("Only one instance of Robot-v0") == 1
+
+
+def test_a_single_instance_serves_the_diagnostics_as_well(runs):
+    def init(self):
+        if type(self).opened:
+            raise RuntimeError("only one at a time")
+        Robot.__init__(self)
+
+    groups = {}
+    for name, methods in (("many", {}), ("one", {"__init__": init})):
+        with registered(**methods):
+            train(runs, name, updates=10, cocoa=dataclasses.replace(COCOA, variant="zero"))
+        series = read_metrics(runs / "arrays" / "bc+cocoa-zero" / name / "metrics.csv").series
+        groups[name] = {key: rows for key, rows in series.items() if key[0].startswith("anchors/")}
+    assert ("anchors/random-policy/nn_state", None) in groups["one"]
+    assert groups["one"] == groups["many"]
+
+
+def test_an_unusable_environment_is_told_before_anything_is_fitted(runs, monkeypatch):
+    monkeypatch.setattr(experiment, "prepare_run", lambda *args, **kwargs: pytest.fail("models were fitted"))
+    with registered(reset=lambda self: (np.zeros(3), {})), pytest.raises(DataError, match="'seed'"):
+        train(runs, "old")
+    monkeypatch.undo()
+    with registered(reset=lambda self: (np.zeros(3), {})) as kind:
+        train(runs, "old", eval_episodes=0)  # the failed run has given its name back
+        assert kind.opened == 0
+
+
+def test_environments_are_closed_when_a_run_fails_or_is_interrupted(runs, monkeypatch):
+    def kill(*args, **kwargs):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*args, **kwargs)
+
+    original = experiment.prepare_run
+    monkeypatch.setattr(experiment, "prepare_run", kill)
+    with registered() as kind, pytest.raises(KeyboardInterrupt):
+        train(runs, "interrupted")
+    assert kind.opened == 0
+    monkeypatch.setattr(experiment, "prepare_run", lambda *args, **kwargs: 1 / 0)
+    with registered() as kind, pytest.raises(ZeroDivisionError):
+        train(runs, "broken")
+    assert kind.opened == 0
+
+
+@pytest.mark.parametrize("name", ["reward", "observation"])
+def test_numbers_of_the_environment_that_are_not_finite_are_not_taken_for_divergence(name, runs):
+    def step(self, action):
+        state, reward, *rest = Robot.step(self, action)
+        self.taken = getattr(self, "taken", 0) + 1
+        if self.taken > 12 and name == "reward":
+            reward = np.nan
+        elif self.taken > 12:
+            state = state * np.nan
+        return state, reward, *rest
+
+    with registered(step=step):
+        folder = train(runs, f"nan-{name}")
+    log = log_of(folder)
+    assert (
+        f"{name}s of the environment were not finite in 4 episodes of the evaluation after update 40" in log
+    )
+    assert "first in seed 3, episode 0, step 2" in log
+    assert f"tells little: {name}s of the environment were not finite in 4 episodes of the last" in log
+    assert "diverged" not in log
+    assert read_summary(folder)["nonfinite_episodes"] == {f"{name}s": 4}
+    steps, counts = read_metrics(folder / "metrics.csv").values(f"evaluation/nonfinite_{name}s")
+    assert (steps.tolist(), counts.tolist()) == ([40, 50], [[2, 2], [2, 2]])
+
+
+def test_a_diverged_policy_is_not_put_down_to_the_environment(runs):
+    with registered():
+        folder = train(runs, "diverged", cocoa.BC(hidden=(8,), learning_rate=1e38), updates=20)
+    log = log_of(folder)
+    assert "actions of the policy were not finite in 4 episodes of the evaluation after update 20" in log
+    assert "Finished, but the policy's return is nan: the training diverged." in log
+    assert "of the environment were not finite" not in log
+
+
+def test_a_run_with_deprecated_environments_is_silent(tmp_path):
+    """And one that prints and warns when it is made does not disturb it."""
+    script = (
+        "import warnings\nimport cocoa\nfrom robots import Robot, dataset, registered\n"
+        "def init(self):\n"
+        "    warnings.warn('old', DeprecationWarning)\n    warnings.warn('odd')\n    Robot.__init__(self)\n"
+        "with registered('Robot-v1'), registered('Robot-v0', __init__=init):\n"
+        "    warnings.simplefilter('always')\n"
+        "    cocoa.fit(cocoa.BC(hidden=(8,)), dataset(), updates=2, log_every=2, eval_every=2, wandb='off',\n"
+        "              eval_episodes=2, runs_dir='runs', cache_dir='cache')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert "out of date" not in done.stderr
