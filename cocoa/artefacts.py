@@ -7,9 +7,9 @@ artefact, goes on from there and gets the same bits.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +19,7 @@ import filelock
 import jax
 
 from cocoa.errors import RunError
+from cocoa.files import cache_folder, reason
 from cocoa.serialization import load_tree, read_metadata, save_tree
 
 FORMAT = 3
@@ -79,16 +80,8 @@ class Store:
     """The cache folder: `cache_dir`, else $COCOA_CACHE, else ~/.cache/cocoa."""
 
     def __init__(self, cache_dir: str | None, watcher: Watcher):
-        self.root = Path(cache_dir or os.environ.get("COCOA_CACHE") or Path.home() / ".cache" / "cocoa")
-        self.root = self.root.expanduser()
+        self.root = cache_folder(cache_dir)
         self.watcher = watcher
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"The cache folder {self.root} cannot be made ({error.strerror}). Name one that you may "
-                "write to with cache_dir=, or with the environment variable COCOA_CACHE."
-            ) from error
 
     def fit(
         self,
@@ -138,7 +131,7 @@ class Store:
         build: Callable[[Path, Path], None],
     ) -> tuple[Any, dict[str, str]]:
         path = self.root / f"{kind}-{fingerprint(specification)}.safetensors"
-        with self._lock(path):
+        with self._guard(path):
             if path.exists():
                 try:
                     return load_tree(path, template), read_metadata(path)
@@ -146,6 +139,22 @@ class Store:
                     self.watcher.say(f"{error} It is built anew.")
             build(path, path.with_suffix(".partial"))
             return load_tree(path, template), read_metadata(path)
+
+    def _guard(self, path: Path) -> contextlib.AbstractContextManager[Any]:
+        """Return the lock of an artefact; nothing if it is there and its folder may only be read.
+
+        Raises RunError if the artefact is to be built, and may not be.
+        """
+        try:
+            return self._lock(path)
+        except OSError as error:
+            if path.exists():
+                return contextlib.nullcontext()
+            raise RunError(
+                f"{path.name} is not in the cache folder {self.root}, and you may not write there "
+                f"({reason(error)}). Name another one with cache_dir=, or with the environment variable "
+                "COCOA_CACHE."
+            ) from error
 
     def _lock(self, path: Path) -> filelock.BaseFileLock:
         lock = filelock.FileLock(path.with_suffix(".lock"))

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import hydra
@@ -155,8 +154,7 @@ def _resume(arguments: Sequence[str]) -> None:
     moved = where.dataset if any(argument.startswith("dataset=") for argument in given) else None
     from cocoa import launch
 
-    folder = Path(folders[0]).expanduser()
-    launch.resume(folder, moved, devices=where.devices, distributed=where.distributed)
+    launch.resume(folders[0], moved, devices=where.devices, distributed=where.distributed)
 
 
 def _described(overrides: Sequence[str]) -> str:

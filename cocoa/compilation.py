@@ -1,14 +1,19 @@
-"""Compiled programs: kept on disk, so that a second run of the same kind starts without compiling; and those
-that are called for single steps.
+"""Compiled programs: kept on disk, so that a second run of the same kind starts without compiling; those that
+are called for single steps; and the precision of all.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
+import os
 import platform
-from collections.abc import Callable
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
@@ -16,17 +21,61 @@ _MAX_BYTES = 2 * 1024**3
 _MIN_SECONDS = 0.01  # of compilation; a start compiles dozens of programs that take little more
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
 def keep_compilations(folder: Path) -> None:
     """Let JAX keep compiled programs below `folder`, the least recently used ones leaving beyond 2 GiB.
 
-    Does nothing where the user has set JAX's own cache ($JAX_COMPILATION_CACHE_DIR). Machines that share a
-    home folder keep theirs apart, since a program for one processor may not run on another.
+    Does nothing where the user has set JAX's own cache ($JAX_COMPILATION_CACHE_DIR), or where this user may
+    not write: then everything is compiled. Machines that share a home folder keep theirs apart, since a
+    program for one processor may not run on another. Programs that another user has put there are not run.
     """
     if jax.config.jax_compilation_cache_dir is not None:  # type: ignore[attr-defined]
         return
-    jax.config.update("jax_compilation_cache_dir", str(folder / _machine()))
+    folder = folder / _machine()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            foreign = hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()
+    except OSError:
+        return
+    if foreign:
+        return
+    jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", _MAX_BYTES)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", _MIN_SECONDS)
+    # On a disk that fills up, one for each program. The only loss is time.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
+
+
+@contextlib.contextmanager
+def numerics(matmul_precision: str) -> Iterator[None]:
+    """Set the precision of matrix products, and single precision for all else, in all threads.
+
+    JAX's own contexts do so in one thread. Where the user has enabled double precision ($JAX_ENABLE_X64), it
+    is off until the end.
+    """
+    wanted = {"jax_default_matmul_precision": matmul_precision, "jax_enable_x64": False}
+    before = {name: getattr(jax.config, name) for name in wanted}
+    for name, value in wanted.items():
+        jax.config.update(name, value)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
+def single_precision(function: Function) -> Function:
+    """Let a function compute in single precision, whether or not the user has enabled double precision."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with jax.enable_x64(False):
+            return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def _machine() -> str:
@@ -71,5 +120,6 @@ class Lean:
         return [leaves[index] for index in self._read]
 
     def __call__(self, leaves: list[Any], x: Any) -> Any:
-        """Return `function` of the tree that has these leaves."""
-        return self._call(leaves, x)
+        """Return `function` of the tree that has these leaves, in single precision."""
+        with jax.enable_x64(False):
+            return self._call(leaves, x)

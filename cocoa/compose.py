@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from difflib import get_close_matches
@@ -27,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from algos import REGISTRY
 from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, from_dict, seeds_of
 from cocoa.errors import ConfigError
+from cocoa.files import expanded
 from cocoa.presets import Preset, find_presets
 from cocoa.typed import check_choice, suggest
 from dynamics.config import ENSEMBLES
@@ -37,13 +37,16 @@ GROUPS = ("algo", "cocoa", "dynamics")
 
 
 def rewrite(argument: str) -> str:
-    """Return `argument` in Hydra's grammar, which knows neither bare flags nor the home folder's `~`."""
+    """Return `argument` in Hydra's grammar, which knows neither bare flags nor the home folder's `~`.
+
+    Raises ConfigError if there is no such home folder.
+    """
     if argument == "+cocoa":
         return "cocoa=default"
     if argument.startswith("+cocoa="):
         return argument.removeprefix("+")
     key, equal, value = argument.partition("=")
-    return key + equal + os.path.expanduser(value)
+    return key + equal + (str(expanded(value, key)) if value.startswith("~") else value)
 
 
 def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:

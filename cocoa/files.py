@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from cocoa.errors import RunError, shown
+from cocoa.errors import ConfigError, RunError, shown
 
 
 def atomic_write(path: Path, content: bytes) -> None:
@@ -71,6 +71,36 @@ _KINDS = {
 def reason(error: Exception) -> str:
     """Return why a file could not be read or written, on one line, without the number and path of OSError."""
     return shown(getattr(error, "strerror", None) or error, 200)
+
+
+def expanded(path: str | os.PathLike[str], field: str) -> Path:
+    """Return a path with `~` replaced. Raises ConfigError, naming the field, if there is no home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:  # as for a container's user without an entry and without $HOME
+        raise ConfigError(
+            f"{field}={path} begins with ~, but there is no such home folder. Write the path in full, or set "
+            "HOME."
+        ) from error
+
+
+def cache_folder(cache_dir: str | None) -> Path:
+    """Return the folder of models and anchors: `cache_dir`, else $COCOA_CACHE, else ~/.cache/cocoa.
+
+    It is made. Raises RunError if it cannot be.
+    """
+    named = cache_dir or os.environ.get("COCOA_CACHE")
+    advice = "Name one that you may write to with cache_dir=, or with the environment variable COCOA_CACHE."
+    try:
+        folder = expanded(named, "cache_dir") if named else Path.home() / ".cache" / "cocoa"
+        folder.mkdir(parents=True, exist_ok=True)
+    except RuntimeError as error:
+        raise RunError(
+            f"There is no folder for models and anchors, as this user has no home folder. {advice}"
+        ) from error
+    except OSError as error:
+        raise RunError(f"The cache folder {folder} cannot be made ({reason(error)}). {advice}") from error
+    return folder
 
 
 def write_error(path: Path, error: OSError) -> RunError:

@@ -11,19 +11,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import filelock
-import jax
 
+from cocoa.compilation import numerics
 from cocoa.config import Config, DistributedConfig
 from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere, locate
 from cocoa.effect import idle_settings
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.experiment import Experiment
+from cocoa.files import cache_folder
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record, redraw
 from cocoa.serialization import read_metadata
 from cocoa.training import processes
-from cocoa.training.devices import offer_cores
+from cocoa.training.devices import offer_cores, start_backend
 from cocoa.training.progress import Interrupted, Stopper
 from cocoa.training.runs import (
     Console,
@@ -133,10 +134,12 @@ def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
 
 
 def _place(config: Config) -> None:
-    """Find the run's processes, and the devices of this one, before anything is computed."""
+    """Find the run's cache and processes, and this one's devices, before anything is computed."""
+    cache_folder(config.cache_dir)
     each = processes.shared_evenly(len(config.seeds), config.distributed.processes or 1)
     processes.join(config.distributed)
     offer_cores(config.devices, each)
+    start_backend()
     processes.share(len(config.seeds))  # of a number of processes that others may have told
 
 
@@ -191,7 +194,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
     lock = filelock.FileLock(folder / ".lock")
     processes.by_first(lambda: _acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
-    with _released(lock), _matmul_precision(config.matmul_precision), Stopper(say) as stopper:
+    with _released(lock), numerics(config.matmul_precision), Stopper(say) as stopper:
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
         if moved and processes.leads():
             _keep_place(config, dataset, folder)
@@ -234,14 +237,3 @@ def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def _matmul_precision(name: str) -> Iterator[None]:
-    """Set the precision of matrix products in all threads, which JAX's own context does not."""
-    before = jax.config.jax_default_matmul_precision  # type: ignore[attr-defined]
-    jax.config.update("jax_default_matmul_precision", name)
-    try:
-        yield
-    finally:
-        jax.config.update("jax_default_matmul_precision", before)

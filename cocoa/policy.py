@@ -13,12 +13,13 @@ from flax import struct
 from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors
 from cocoa.anchors.learned import NETWORK, Learned
-from cocoa.compilation import Lean
+from cocoa.compilation import Lean, single_precision
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
 from cocoa.errors import RunError
 from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.training.devices import start_backend
 from cocoa.training.loop import Training
 from cocoa.training.runs import checkpoint_path, find_run, read_config, resume_command
 from cocoa.transduction import build_networks
@@ -78,6 +79,7 @@ def save_senses(folder: Path, senses: Senses) -> None:
     save_tree(_senses_path(folder), senses, {name: str(size) for name, size in dims.items()})
 
 
+@single_precision
 def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
 
@@ -85,6 +87,7 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
     """
     run = find_run(folder)
     config = read_config(run)
+    start_backend()
     seed = config.seeds[0] if seed is None else seed
     if seed not in config.seeds:
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")

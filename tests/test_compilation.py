@@ -1,13 +1,56 @@
 """Programs called with the leaves that they read alone, and what XLA is told when it compiles."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.compilation import Lean
+from cocoa.compilation import Lean, keep_compilations, numerics, single_precision
 from dynamics import compiler
 from dynamics.compiler import compiled, compiler_options
+
+
+@pytest.fixture
+def no_cache():
+    """JAX keeps nothing, and what is set is undone."""
+    names = "compilation_cache_dir", "compilation_cache_max_size", "persistent_cache_min_compile_time_secs"
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+def test_compiled_programs_are_kept_in_a_folder_of_ones_own(no_cache, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    keep_compilations(tmp_path / "file")
+    assert jax.config.jax_compilation_cache_dir is None
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getuid", lambda: 12345)
+        keep_compilations(tmp_path)  # another user's
+    assert jax.config.jax_compilation_cache_dir is None
+    keep_compilations(tmp_path)
+    assert Path(jax.config.jax_compilation_cache_dir).parent == tmp_path
+    assert jax.config.jax_compilation_cache_max_size == 2 * 1024**3
+
+
+def test_numerics_hold_in_all_threads_and_until_the_end():
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()  # the thread is older than the settings
+        jax.config.update("jax_enable_x64", True)
+        try:
+            with numerics("high"):
+                seen = pool.submit(lambda: (jnp.zeros(1).dtype, jax.config.jax_default_matmul_precision))
+                assert seen.result() == (jnp.float32, "high")
+            assert pool.submit(lambda: jnp.zeros(1).dtype).result() == jnp.float64
+            assert single_precision(lambda: jnp.zeros(1).dtype)() == jnp.float32
+        finally:
+            jax.config.update("jax_enable_x64", False)
+    assert jax.config.jax_default_matmul_precision == "highest"
 
 
 def scaled(tree, x):

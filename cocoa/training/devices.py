@@ -11,7 +11,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from cocoa.errors import ConfigError
+from cocoa.errors import ConfigError, shown
 
 AXIS = "seeds"
 SPLIT, WHOLE = PartitionSpec(AXIS), PartitionSpec()
@@ -30,6 +30,20 @@ def offer_cores(devices: int | None, seeds: int) -> None:
     count = devices or even(seeds, cores())
     with contextlib.suppress(RuntimeError):  # JAX has started
         jax.config.update("jax_num_cpu_devices", count)
+
+
+def start_backend() -> None:
+    """Start JAX, if it has not started. Raises ConfigError where there is no device that it may use."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        platforms = jax.config.jax_platforms  # type: ignore[attr-defined]
+        named = f" on JAX_PLATFORMS={platforms}" if platforms else ""
+        reason = f" ({shown(error, 300)})" if str(error) else ""
+        raise ConfigError(
+            f"JAX cannot start{named}{reason}. Unset JAX_PLATFORMS to use what this machine has, set "
+            'JAX_PLATFORMS=cpu, or install JAX for its accelerator, as in pip install "jax[cuda12]".'
+        ) from error
 
 
 def cores() -> int:

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.files import atomic_write, check_regular, rename, write_error
+from cocoa.files import atomic_write, check_regular, expanded, rename, write_error
 from cocoa.training.summary import read_summary
 from cocoa.training.values import read_values, to_yaml, unreadable
 
@@ -43,7 +43,7 @@ def checkpoint_path(folder: Path) -> Path:
 
 def run_parent(config: Config) -> Path:
     """Return the folder that holds all runs of the dataset and the method."""
-    return Path(config.runs_dir).expanduser() / Path(config.dataset).stem / method(config)
+    return expanded(config.runs_dir, "runs_dir") / Path(config.dataset).stem / method(config)
 
 
 def resume_command(folder: Path) -> str:
@@ -165,7 +165,7 @@ def find_run(path: str | Path) -> Path:
 
     Raises RunError if it is none, naming the latest one in it or else the one with the nearest name.
     """
-    folder = Path(path).expanduser()
+    folder = expanded(path, "resume")
     if os.path.isfile(folder / "config.yaml"):
         return folder
     above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
