@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.stats
+from matplotlib.figure import Figure
 
 from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config, to_dict
@@ -17,7 +18,7 @@ from cocoa.data import Dataset
 from cocoa.diagnostics import Diagnostics
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
-from cocoa.report.plots import anchor_plot, learning_curve
+from cocoa.report.plots import anchor_plot, draw_curve, finish_curve, learning_curve
 from cocoa.report.runs import Run
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
@@ -269,6 +270,15 @@ def test_extreme_values_are_drawn(extreme, runs, tmp_path, capsys):
         (folder / "metrics.csv").write_text(re.sub(r"(100,[01],.*),.*", rf"\1,{extreme}", record))
         learning_curve(folder)
     assert len(rows(capsys, runs, "--out", tmp_path)) == 2
+
+
+def test_a_curve_that_ends_in_nan_is_drawn_over_all_updates():
+    axes = Figure().add_subplot()
+    draw_curve(axes, np.array([50, 100]), np.array([[1.0, np.nan], [2.0, 3.0]]), "method", "red")
+    finish_curve(axes, "score")
+    assert axes.get_xlim()[1] >= 100
+    assert axes.lines[0].get_label() == "method (1 of 2 seeds diverged)"
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [1.5, np.nan])
 
 
 def test_updates_are_in_the_label_where_they_tell(runs, tmp_path, capsys):

@@ -82,7 +82,8 @@ def finish_curve(axes: Axes, label: str) -> None:
         axes.set_ylim(heights.min() - margin, heights.max() + margin)
     axes.set_xlabel("updates")
     axes.set_ylabel(label)
-    axes.set_xlim(left=0)
+    last = max((np.max(line.get_xdata(), initial=0.0) for line in axes.lines), default=0.0)
+    axes.set_xlim(0, max(axes.get_xlim()[1], last))  # also where the curves have no numbers any more
     axes.ticklabel_format(axis="x", style="sci", scilimits=(0, 5))
     axes.grid(alpha=0.25)
 
