@@ -66,7 +66,7 @@ def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
     assert set(found) == {3, 7}
     runs = [run for run, _ in found.values()]
     assert {run["project"] for run in runs} == {"cocoa"}
-    assert runs[0]["run_group"] == runs[1]["run_group"]
+    assert {run["run_group"] for run in runs} == {"hopper-demo/iql+cocoa/logged"}
     assert runs[0]["run_id"] != runs[1]["run_id"]
     config = runs[0]["config"]["update"]
     assert config["algo"]["name"] == "iql"

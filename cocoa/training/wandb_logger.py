@@ -127,7 +127,7 @@ class WandbLogger:
         common = {
             "project": project(config, found, self._say),
             "entity": found.entity,
-            "group": found.run_group or f"{dataset}/{method}/{folder.name}",
+            "group": found.run_group or "/".join(folder.resolve().parts[-3:]),  # dataset, method, name
             "job_type": found.run_job_type,
             "notes": found.run_notes,
             "tags": list(dict.fromkeys(tag[:_LONGEST_TAG] for tag in tags)),
