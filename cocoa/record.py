@@ -162,6 +162,12 @@ class Record:
     def _tell_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:
             self.say(format_report(report))
+        if "termination/missed" in report:
+            poor = "Warning: the" if report["termination/missed"] > 0.5 else "The"
+            self.say(
+                f"{poor} learned termination misses {report['termination/missed']:.1%} of the data's "
+                f"terminal transitions and ends {report['termination/false']:.2%} of the others."
+            )
         if "amortised/data" in report:
             self.say(
                 f"Amortised anchors miss the exact by {report['amortised/data']:.0%} of the difference "
