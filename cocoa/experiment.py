@@ -28,7 +28,7 @@ from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
 from cocoa.training.loop import Training, TrainState
 from cocoa.training.progress import Interrupted, Progress, Stopper, TrainingBar
-from cocoa.training.runs import resume_command
+from cocoa.training.runs import how_to_resume
 from cocoa.transduction import build_networks
 
 
@@ -249,7 +249,7 @@ class Experiment:
             except RunError as error:
                 raise RunError(
                     f"{error} The {step:,} updates made are saved; cocoa.load_policy loads their policy. "
-                    f"To repeat this evaluation and go on: {resume_command(folder)} (or cocoa.resume)."
+                    f"To repeat this evaluation and go on: {how_to_resume(folder, self.config.dataset)}"
                 ) from error.__cause__
             returns, tally = processes.gather((returns, faults.tally(evaluator.faults, evaluator.seeds)))
         metrics = {"evaluation/return": returns}

@@ -31,8 +31,8 @@ from cocoa.training.runs import (
     checkpoint_path,
     create_run,
     find_run,
+    how_to_resume,
     read_config,
-    resume_command,
     write_config,
 )
 from cocoa.training.summary import read_summary
@@ -203,9 +203,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
             processes.meet()
         except Interrupted:
             record.close("interrupted")
-            command = resume_command(folder)
-            if not _loadable(config.dataset):
-                command = f"cocoa.resume({str(folder)!r}, dataset)"
+            command = how_to_resume(folder, config.dataset)
             say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
         except BaseException as error:

@@ -45,7 +45,7 @@ def describe(kind: str, found: np.ndarray, seeds: Sequence[int], after: int) -> 
     if kind == "action":
         return f"Warning: actions of the policy were not finite {where}: the training has diverged."
     return (
-        f"Warning: {kind}s of the environment were not finite {where}, where all actions before were. "
+        f"Warning: {kind}s of the environment were not finite {where}, though all actions before were. "
         "Look into the environment: the evaluation tells little of the policy."
     )
 

@@ -19,6 +19,7 @@ import filelock
 from tqdm import tqdm
 
 from cocoa.config import Config, from_dict, to_dict
+from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError
 from cocoa.files import atomic_write, check_regular, expanded, rename, write_error
 from cocoa.training.summary import read_summary
@@ -50,6 +51,13 @@ def resume_command(folder: Path) -> str:
     """Return the command that goes on with a run, quoted for a shell."""
     called = sys.argv[0] if os.path.basename(sys.argv[0]) == "train.py" else "train.py"
     return f"python {shlex.quote(called)} resume={shlex.quote(os.path.abspath(folder))}"
+
+
+def how_to_resume(folder: Path, dataset: str) -> str:
+    """Return `resume_command`, or the call in Python for a `dataset` that was given as an object."""
+    if from_anywhere(dataset) == dataset:
+        return resume_command(folder)
+    return f"cocoa.resume({str(folder)!r}, dataset)"
 
 
 def create_run(config: Config) -> Path:

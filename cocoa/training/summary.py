@@ -176,7 +176,7 @@ def verdict(summary: Mapping[str, Any]) -> str:
         names, where = " and ".join(environment), episodes(sum(environment.values()))
         return (
             f"Finished, but the policy's {unit} of {mean:.4g} tells little: {names} of the environment were "
-            f"not finite in {where} of the last evaluation, where the policy's actions were finite."
+            f"not finite in {where} of the last evaluation, though all actions before were."
         )
     if block["ci95"] is None:
         return (
