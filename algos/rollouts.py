@@ -131,12 +131,8 @@ class Rollouts(Source):
         return (next_state, next_observation, running & ~terminal), (step, running, penalty)
 
     def rows(self, key: Array, size: int, count: int) -> Array:
-        """Return which of `count` transitions make the share `real_ratio` of a batch of `size`.
-
-        Any share above 0 is one at least.
-        """
-        real = max(round(size * self.real_ratio), self.real_ratio > 0)
-        return jax.random.randint(jax.random.split(key)[0], (real,), 0, count)
+        """Return which of `count` transitions make the share `real_ratio` of a batch of `size`."""
+        return jax.random.randint(jax.random.split(key)[0], (round(size * self.real_ratio),), 0, count)
 
     def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> MixedBatch:
         """Return what was taken of the data, and as many imagined transitions as make `size` in all."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,9 +21,9 @@ import jax
 
 from cocoa.errors import RunError
 from cocoa.files import cache_folder, reason
-from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 
-FORMAT = 3
+FORMAT = 4
 """Part of every hash: raise it when the same specification yields another artefact."""
 
 Result = TypeVar("Result", covariant=True)
@@ -98,20 +99,19 @@ class Store:
 
         def build(path: Path, partial: Path) -> None:
             trainer = make()
-            state, history = self._restore(partial, trainer)
+            state, history = self._restore(partial, specification, trainer)
             while not trainer.finished(state):
                 start = time.monotonic()
                 state, metrics = trainer.epoch(state)
                 history.append({name: float(value) for name, value in metrics.items()})
-                save_tree(partial, state, {"history": json.dumps(history)})
+                save_tree(partial, state, self._header(specification, history))
                 self.watcher.epoch(kind, *trainer.progress(state), history[-1], time.monotonic() - start)
                 self.watcher.check()
             save_tree(path, trainer.result(state), self._header(specification, history))
             partial.unlink(missing_ok=True)
 
         template = jax.eval_shape(lambda: alike.result(alike.init()))
-        result, metadata = self._get(kind, specification, template, build)
-        return result, json.loads(metadata["history"])
+        return self._get(kind, specification, template, build)
 
     def compute(
         self, kind: str, specification: Mapping[str, Any], make: Callable[[], Any], template: Any
@@ -129,16 +129,24 @@ class Store:
         specification: Mapping[str, Any],
         template: Any,
         build: Callable[[Path, Path], None],
-    ) -> tuple[Any, dict[str, str]]:
+    ) -> tuple[Any, History]:
         path = self.root / f"{kind}-{fingerprint(specification)}.safetensors"
         with self._guard(path):
-            if path.exists():
+            if os.path.lexists(path):
                 try:
-                    return load_tree(path, template), read_metadata(path)
+                    return self._load(path, specification, template)
                 except RunError as error:
-                    self.watcher.say(f"{error} It is built anew.")
+                    self.watcher.say(f"{error} It is built again.")
             build(path, path.with_suffix(".partial"))
-            return load_tree(path, template), read_metadata(path)
+            return self._load(path, specification, template)
+
+    def _load(self, path: Path, specification: Mapping[str, Any], template: Any) -> tuple[Any, History]:
+        """Return a tree and its history. Raises RunError if they are not what was written under this name."""
+        tree, metadata = load_tree(path, template), read_metadata(path)
+        expected = self._header(specification, [])
+        if CHECKSUM not in metadata or metadata.get("specification") != expected["specification"]:
+            raise RunError(f"{path} is not the file that was written under this name.")
+        return tree, json.loads(metadata["history"])
 
     def _guard(self, path: Path) -> contextlib.AbstractContextManager[Any]:
         """Return the lock of an artefact; nothing if it is there and its folder may only be read.
@@ -165,14 +173,15 @@ class Store:
             self.watcher.say(f"Another process is building {path.name}; waiting for it.")
         return lock
 
-    def _restore(self, partial: Path, trainer: Fit[Any]) -> tuple[Any, History]:
-        if not partial.exists():
+    def _restore(
+        self, partial: Path, specification: Mapping[str, Any], trainer: Fit[Any]
+    ) -> tuple[Any, History]:
+        if not os.path.lexists(partial):
             return trainer.init(), []
         try:
-            state = load_tree(partial, jax.eval_shape(trainer.init))
-            return state, json.loads(read_metadata(partial)["history"])
+            return self._load(partial, specification, jax.eval_shape(trainer.init))
         except RunError as error:
-            self.watcher.say(f"{error} It is built anew.")
+            self.watcher.say(f"{error} It is built again.")
             return trainer.init(), []
 
     def _header(self, specification: Mapping[str, Any], history: History) -> dict[str, str]:

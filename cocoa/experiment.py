@@ -225,7 +225,7 @@ class Experiment:
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
         template = training.template(len(self.config.seeds))
-        return jax.tree.map(lambda x: x[share], load_tree(self.record.checkpoint, template, same_shapes=True))
+        return jax.tree.map(lambda x: x[share], load_tree(self.record.checkpoint, template))
 
     def _note(self, end: int, metrics: Mapping[str, Any], bar: TrainingBar) -> None:
         """Log what was seen up to the update `end`."""

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import filelock
 
+from cocoa.checkpoint import read_position
 from cocoa.compilation import numerics
 from cocoa.config import Config, DistributedConfig
 from cocoa.data import Dataset, load
@@ -22,7 +23,6 @@ from cocoa.experiment import Experiment
 from cocoa.files import cache_folder
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record, redraw
-from cocoa.serialization import read_metadata
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores, start_backend
 from cocoa.training.progress import Interrupted, Stopper
@@ -77,7 +77,7 @@ def resume(
     config = read_config(folder)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     _place(config)
-    if _finished(folder) and _policy_is_whole(folder):
+    if _finished(folder) and _policy_is_whole(folder, config):
         if processes.leads():
             redraw(folder)
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
@@ -160,13 +160,12 @@ def _finished(folder: Path) -> bool:
         return False
 
 
-def _policy_is_whole(folder: Path) -> bool:
-    """Tell whether the files are there, and not cut, that a policy is loaded from."""
+def _policy_is_whole(folder: Path, config: Config) -> bool:
+    """Tell whether the files are there, as they were written, that a policy is loaded from."""
     try:
-        read_metadata(checkpoint_path(folder))
+        return bool(read_position(checkpoint_path(folder), config).step) and senses_are_whole(folder, config)
     except RunError:
         return False
-    return senses_are_whole(folder)
 
 
 def _check_evaluation(config: Config) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +14,23 @@ import numpy as np
 from flax import struct
 
 from algos.base import Algorithm, Batch
-from cocoa.anchors import Ingredients, SeekerFit, build_anchors
+from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
 from cocoa.anchors.learned import NETWORK, Learned
+from cocoa.checkpoint import check_identity
 from cocoa.compilation import Lean, single_precision
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
 from cocoa.errors import RunError
-from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 from cocoa.training.devices import start_backend
 from cocoa.training.loop import Training
 from cocoa.training.runs import checkpoint_path, find_run, read_config, resume_command
 from cocoa.transduction import build_networks
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel
+
+_DIMS = ("observation_dim", "action_dim")
 
 
 @struct.dataclass
@@ -62,21 +68,26 @@ class Policy:
         return np.asarray(self._act(self._leaves, observation))
 
 
-def senses_are_whole(folder: Path) -> bool:
-    """Tell whether the file of `save_senses` is there, and not cut."""
+def senses_are_whole(folder: Path, config: Config) -> bool:
+    """Tell whether the file of `save_senses` is there, as it was written for the run with this `config`."""
+    path = _senses_path(folder)
     try:
-        return bool(read_metadata(_senses_path(folder)))
+        check_identity(path, found := read_metadata(path, verified=True), config)
+        return _has_dims(found)
     except RunError:
         return False
 
 
-def save_senses(folder: Path, senses: Senses) -> None:
-    """Write what `load_policy` needs beside the training's state."""
-    dims = {
-        "observation_dim": len(senses.scaling.observation_mean),
-        "action_dim": len(senses.scaling.action_center),
-    }
-    save_tree(_senses_path(folder), senses, {name: str(size) for name, size in dims.items()})
+def _has_dims(metadata: Mapping[str, str]) -> bool:
+    texts = [metadata.get(name, "") for name in _DIMS]
+    return all(text.isdecimal() and len(text) < 8 for text in texts)
+
+
+def save_senses(folder: Path, senses: Senses, run: Mapping[str, str]) -> None:
+    """Write what `load_policy` needs beside the training's state, with the `identity` of the run."""
+    dims = len(senses.scaling.observation_mean), len(senses.scaling.action_center)
+    sizes = {name: str(size) for name, size in zip(_DIMS, dims, strict=True)}
+    save_tree(_senses_path(folder), senses, {**run, **sizes})
 
 
 @single_precision
@@ -93,18 +104,50 @@ def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
     if not checkpoint_path(run).exists():
         raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
+    saved = read_metadata(checkpoint_path(run))
+    check_identity(checkpoint_path(run), saved, config)
     try:
-        dims = read_metadata(_senses_path(run))
+        senses, dims, checked = _load_senses(run, config, saved)
     except RunError as error:
-        raise RunError(f"{error} To have it written anew: {resume_command(run)}") from error
-    observation_dim, action_dim = int(dims["observation_dim"]), int(dims["action_dim"])
-    senses = load_tree(_senses_path(run), _senses_template(config, observation_dim, action_dim))
-    per_seed = config.cocoa is not None and config.cocoa.per_seed
+        raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
     position = config.seeds.index(seed)
-    observe = _pick(senses.observe, position) if per_seed else senses.observe
-    template = _training(config, observe, observation_dim, action_dim).template(len(config.seeds))
-    state = load_tree(checkpoint_path(run), template, same_shapes=True)
+    observe = senses.observe
+    if config.cocoa is not None and config.cocoa.per_seed:
+        observe = _pick(observe, position)
+    template = _training(config, observe, *dims).template(len(config.seeds))
+    state = load_tree(checkpoint_path(run), template)
+    if not (checked and CHECKSUM in saved):
+        warnings.warn(
+            f"{run} was written by an earlier version, without checksums: whether its files are as they were "
+            "written is not known.",
+            stacklevel=3,
+        )
     return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
+
+
+def _load_senses(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Senses, tuple[int, int], bool]:
+    """Return a run's senses, the sizes of its states and actions, and whether the file has a checksum.
+
+    Raises RunError if it does not fit the configuration, or the checkpoint's metadata `saved`.
+    """
+    path = _senses_path(run)
+    found = read_metadata(path)
+    check_identity(path, found, config)
+    if "dataset_sha256" in found and found["dataset_sha256"] != saved.get("dataset_sha256"):
+        raise RunError(f"{path} is of another run: it was made for another dataset.")
+    if not _has_dims(found):
+        raise RunError(f"{path} is incomplete: the sizes of states and actions are missing in its metadata.")
+    dims = int(found["observation_dim"]), int(found["action_dim"])
+    template, cocoa = _senses_template(config, *dims), config.cocoa
+    if cocoa is not None and cocoa.per_seed:
+        template = replace(template, observe=_repeated(template.observe, len(config.seeds)))
+    tables = cocoa is not None and not needs(cocoa.variant)  # as long as the data, or shorter
+    return load_tree(path, template, any_rows=tables), dims, CHECKSUM in found
+
+
+def _repeated(tree: Any, count: int) -> Any:
+    """Return the shapes and types of so many copies of the leaves of a tree."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), tree)
 
 
 def _senses_path(folder: Path) -> Path:

@@ -25,9 +25,9 @@ from cocoa.termination import find_termination
 from dynamics.ensemble import Ensemble
 from dynamics.fit import EnsembleFit
 from dynamics.forward import ForwardModel, forward_data
-from dynamics.report import forward_report, reverse_report, termination_report
+from dynamics.report import forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
-from dynamics.termination import LearnedTermination, termination_data
+from dynamics.termination import termination_data
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""
@@ -96,17 +96,7 @@ class Preparation:
         states, actions, _, next_states = self.known
         terminals = self.dataset.terminals[self.dataset.next_observed]
         fit = self._ensemble_fit("termination", *termination_data(states, actions, next_states, terminals))
-        ensemble = self._ensemble("termination", fit)
-        report = termination_report(LearnedTermination(ensemble), states, actions, next_states, terminals)
-        if report["termination/missed"] == 1:
-            raise DataError(
-                f"When episodes of {self.dataset.name} end was not learned: none of its {terminals.sum():,} "
-                "terminal transitions is recognised. Fit for longer (dynamics.max_updates, "
-                "dynamics.max_epochs), add a rule with dynamics.termination.rule, or set "
-                "algo.termination=never."
-            )
-        self.report |= report
-        return ensemble
+        return self._ensemble("termination", fit)
 
     def anchors(self, cocoa: CocoaConfig) -> Anchors:
         """Return the map from states to anchors."""
@@ -162,7 +152,7 @@ class Preparation:
                 "anchors",
                 self._anchors(cocoa),
                 lambda: anchor_table(anchors, self.dataset.observations, self.dataset.next_observations),
-                AnchorTable(np.empty(0), np.empty(0)),
+                AnchorTable(*[np.broadcast_to(np.float32(0), self.dataset.observations.shape)] * 2),
             )
 
     def state_std(self) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -13,13 +12,14 @@ import numpy as np
 from gymnasium import Env
 
 from algos.base import World
+from cocoa.checkpoint import Position, identity, read_position
 from cocoa.config import Config
 from cocoa.data import Dataset
 from cocoa.diagnostics import diagnose
 from cocoa.errors import RunError
 from cocoa.policy import Senses, save_senses, senses_are_whole
 from cocoa.prepared import Prepared
-from cocoa.serialization import arrays_by_path, digest, read_metadata, save_tree
+from cocoa.serialization import arrays_by_path, digest, save_tree
 from cocoa.training.loop import TrainState
 from cocoa.training.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.training.progress import Speedometer
@@ -39,11 +39,11 @@ class Record:
         self.folder = folder
         self.say = say
         self.checkpoint = checkpoint_path(folder)
-        saved = self._read_checkpoint()
+        saved = read_position(self.checkpoint, config)
         self._check_dataset(saved)
-        self.step = int(saved.get("step", 0))
+        self.step = saved.step
         """Updates that are done."""
-        self._prepared_sha256 = saved.get("prepared_sha256", "")
+        self._prepared_sha256 = saved.prepared_sha256
         self.seconds = self._read_seconds(saved)
         self.speed = Speedometer()
         self._open(saved)
@@ -96,14 +96,15 @@ class Record:
 
     def save(self, saved: TrainState) -> None:
         """Write the state of all seeds, and what else is needed to go on as if nothing had happened."""
-        metadata = {
-            "step": str(self.step),
-            "metrics": str(self._metrics.position()),
-            "dataset_sha256": self.dataset.sha256,
-            "prepared_sha256": self._prepared_sha256,
-            "seconds": json.dumps(self.seconds),
-        }
-        save_tree(self.checkpoint, saved, metadata)
+        position = Position(
+            self.step,
+            self._metrics.position(),
+            self._metrics.crc32,
+            self.dataset.sha256,
+            self._prepared_sha256,
+            self.seconds,
+        )
+        save_tree(self.checkpoint, saved, position.metadata(self.config))
 
     def keep_senses(self, senses: Senses, world: World | None) -> None:
         """Write what a policy needs beside its parameters.
@@ -120,8 +121,8 @@ class Record:
                 "the cache no longer had them. The results will not be those of a run without the break."
             )
         goes_on = self.step < self.config.updates  # else the policy is that of the old ones
-        if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder):
-            save_senses(self.folder, senses)
+        if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder, self.config):
+            save_senses(self.folder, senses, identity(self.config, self.dataset.sha256))
 
     def evaluated(self) -> bool:
         """Tell whether the evaluation after the last update is in the metrics."""
@@ -153,46 +154,36 @@ class Record:
         if status == "finished":
             self.say(verdict(summary))
 
-    def _open(self, saved: Mapping[str, str]) -> None:
+    def _open(self, saved: Position) -> None:
         """Open what is written to, as it was at the checkpoint."""
-        self._metrics = MetricsFile(self.folder / "metrics.csv", int(saved.get("metrics", 0)))
+        if not saved.checked:
+            self.say(
+                f"Warning: {self.checkpoint} was written by an earlier version, without a checksum. It fits, "
+                "but whether it is as it was written is not known."
+            )
+        self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
         self.wandb = WandbLogger(self.config, self.folder, self.say)
         self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
 
     def _tell_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:
             self.say(format_report(report))
-        if "termination/missed" in report:
-            poor = "Warning: the" if report["termination/missed"] > 0.5 else "The"
-            self.say(
-                f"{poor} learned termination misses {report['termination/missed']:.1%} of the data's "
-                f"terminal transitions and ends {report['termination/false']:.2%} of the others."
-            )
         if "amortised/data" in report:
             self.say(
                 f"Amortised anchors miss the exact by {report['amortised/data']:.0%} of the difference "
                 f"on the data, by {report['amortised/perturbed']:.0%} off it."
             )
 
-    def _read_checkpoint(self) -> dict[str, str]:
-        try:
-            return read_metadata(self.checkpoint) if self.checkpoint.exists() else {}
-        except RunError as error:
-            raise RunError(
-                f"{error} Delete it to train anew in this folder, with the models that are there, or start "
-                "another run."
-            ) from error
-
-    def _read_seconds(self, saved: Mapping[str, str]) -> dict[str, float]:
+    def _read_seconds(self, saved: Position) -> dict[str, float]:
         """Return the time spent by stage so far: that of the last checkpoint, or else of the summary."""
-        if saved:
-            return json.loads(saved["seconds"])
-        with contextlib.suppress(RunError, KeyError):
-            return dict(read_summary(self.folder)["seconds"])
+        if saved.seconds:
+            return dict(saved.seconds)
+        with contextlib.suppress(RunError, KeyError, TypeError, ValueError, AttributeError):
+            return {name: float(value) for name, value in read_summary(self.folder)["seconds"].items()}
         return {}
 
-    def _check_dataset(self, saved: Mapping[str, str]) -> None:
-        before = saved.get("dataset_sha256")
+    def _check_dataset(self, saved: Position) -> None:
+        before = saved.dataset_sha256
         if before is None:  # models may have been fitted to it already
             with contextlib.suppress(RunError):
                 before = read_summary(self.folder).get("dataset_sha256")
@@ -233,7 +224,7 @@ class NoRecord(Record):
     def close(self, status: str) -> None:
         """Do nothing."""
 
-    def _open(self, saved: Mapping[str, str]) -> None: ...
+    def _open(self, saved: Position) -> None: ...
 
 
 def redraw(folder: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,10 +15,12 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from cocoa.errors import RunError
-from cocoa.files import atomic_write
+from cocoa.errors import RunError, shown
+from cocoa.files import atomic_write, check_regular, reason
 
 Tree = TypeVar("Tree")
+CHECKSUM = "sha256"
+"""The entry of a file's metadata with the checksum of all else in it."""
 
 
 def is_key(leaf: Any) -> bool:
@@ -30,11 +34,13 @@ def key_bits(tree: Any) -> Any:
 
 
 def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> None:
-    """Write the arrays of `tree` under their paths in it, with `metadata` in the header.
+    """Write the arrays of `tree` under their paths in it, with `metadata` and a checksum in the header.
 
     The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
     """
-    atomic_write(path, safetensors.numpy.save(arrays_by_path(tree), dict(metadata or {})))
+    arrays, metadata = arrays_by_path(tree), dict(metadata or {})
+    metadata[CHECKSUM] = _checksum(sorted(arrays.items()), metadata)
+    atomic_write(path, safetensors.numpy.save(arrays, metadata))
 
 
 def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:
@@ -45,39 +51,80 @@ def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:
 
 def digest(arrays: Mapping[str, np.ndarray]) -> str:
     """Return the SHA-256 of arrays with their names, types and shapes."""
+    return _hash(arrays.items()).hexdigest()
+
+
+def _hash(arrays: Iterable[tuple[str, np.ndarray]]) -> Any:
     found = hashlib.sha256()
-    for name, array in arrays.items():
+    for name, array in arrays:
         found.update(f"{name}{array.dtype}{array.shape}".encode())
         found.update(np.ascontiguousarray(array).data)
+    return found
+
+
+def _checksum(arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of all that a file holds but this; `arrays` are sorted by name."""
+    found = _hash(arrays)
+    rest = {name: text for name, text in metadata.items() if name != CHECKSUM}
+    found.update(json.dumps(rest, sort_keys=True).encode())
     return found.hexdigest()
 
 
-def load_tree(path: Path, template: Tree, same_shapes: bool = False) -> Tree:
-    """Return the tree saved at `path`; `template` gives its structure and types, the file its shapes.
+def load_tree(path: Path, template: Tree, any_rows: bool = False) -> Tree:
+    """Return the tree saved at `path`; `template` gives its structure, types and shapes.
 
-    Raises RunError if the file is missing, damaged, or holds another structure, or with `same_shapes` other
-    shapes than the template.
+    With `any_rows` the axis before the last may be of any size, where it depends on the data. Raises RunError
+    if the file is missing, not as it was written, or holds anything else than the template.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
-    names = [jax.tree_util.keystr(key_path) for key_path, _ in leaves]
-    try:
-        arrays = safetensors.numpy.load_file(path)
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path} cannot be read ({error}). It is missing or damaged.") from error
-    if set(arrays) != set(names):
-        different = sorted(set(arrays) ^ set(names))
-        raise RunError(
-            f"{path} was written by another version or configuration: it differs in {different[0]} and "
-            f"{len(different) - 1} more arrays. Start a new run, or go back to the version that wrote it."
-        )
-    for name, (_, leaf) in zip(names, leaves, strict=True) if same_shapes else ():
-        if not is_key(leaf) and arrays[name].shape != leaf.shape:
-            raise RunError(
-                f"{path} does not fit the configuration: {name} has the shape {arrays[name].shape} there, "
-                f"and should have {leaf.shape}. Put the run's config.yaml back as it was, or start a new run."
-            )
-    restored = [_like(leaf, arrays[name]) for name, (_, leaf) in zip(names, leaves, strict=True)]
+    expected = {jax.tree_util.keystr(key_path): leaf for key_path, leaf in leaves}
+    with _opened(path) as file:
+        _compare_names(path, set(file.keys()), set(expected))
+        for name, leaf in expected.items():  # before anything is read: a foreign file may be of any size
+            _compare_shapes(path, name, tuple(file.get_slice(name).get_shape()), _bits(leaf).shape, any_rows)
+        arrays = {name: file.get_tensor(name) for name in sorted(expected)}
+        metadata = dict(file.metadata() or {})
+    for name, leaf in expected.items():
+        if arrays[name].dtype != _bits(leaf).dtype:
+            raise _unfit(path, name, arrays[name].dtype, _bits(leaf).dtype)
+    _verify(path, arrays.items(), metadata)
+    restored = [_like(leaf, arrays[name]) for name, leaf in expected.items()]
     return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def _bits(leaf: Any) -> Any:
+    """Return a template's leaf; of a key the shape and type of its integers."""
+    return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+
+
+def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
+    if different := sorted(found ^ expected):
+        raise RunError(
+            f"{path} was written by another version or configuration: it differs in {shown(different[0])} "
+            f"and {len(different) - 1} more arrays. Start a new run, or go back to the version that wrote it."
+        )
+
+
+def _compare_shapes(path: Path, name: str, found: tuple, expected: tuple, any_rows: bool) -> None:
+    wanted = expected
+    if any_rows and len(found) == len(expected) >= 2:
+        wanted = (*expected[:-2], found[-2], expected[-1])
+    if found != wanted:
+        raise _unfit(path, name, found, expected)
+
+
+def _unfit(path: Path, name: str, found: Any, expected: Any) -> RunError:
+    """Return what to tell a user of whose file an array has another shape or type than it should."""
+    return RunError(
+        f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}. Put "
+        "the run's config.yaml back as it was, or start a new run."
+    )
+
+
+def _verify(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> None:
+    """Raise RunError if the checksum of a file is not that of its content; earlier versions wrote none."""
+    if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(arrays, metadata):
+        raise RunError(f"{path} is damaged: it does not have the checksum that it was written with.")
 
 
 def _like(leaf: Any, array: np.ndarray) -> Any:
@@ -87,10 +134,25 @@ def _like(leaf: Any, array: np.ndarray) -> Any:
     return array if isinstance(leaf, np.ndarray) else jnp.asarray(array)
 
 
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the header's metadata. Raises RunError if the file is missing or damaged."""
+def read_metadata(path: Path, verified: bool = False) -> dict[str, str]:
+    """Return the header's metadata; `verified` compares the whole file with its checksum, if it has one.
+
+    Raises RunError if the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        if verified:
+            _verify(path, ((name, file.get_tensor(name)) for name in sorted(file.keys())), metadata)
+    return metadata
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file for what is read of it inside. Raises RunError if it is none, or is damaged."""
     try:
+        check_regular(path)
         with safetensors.safe_open(path, "numpy") as file:
-            return dict(file.metadata() or {})
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RunError(f"{path} cannot be read ({error}). It is missing or damaged.") from error
+            yield file
+    except (OSError, safetensors.SafetensorError, TypeError, AttributeError, ValueError) as error:
+        # NumPy's errors are those of types and shapes that it does not have.
+        raise RunError(f"{path} cannot be read ({reason(error)}). It is missing or damaged.") from error

@@ -21,7 +21,7 @@ from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log
 Rows = tuple[Array, Array]
 """Inputs and targets, as they are fitted."""
 
-_STD_FLOOR = 1e-6  # up to it a column counts as constant
+_STD_FLOOR = 1e-6  # below it a column counts as constant
 
 
 @struct.dataclass
@@ -69,9 +69,7 @@ class EnsembleFit:
         self.holdout: np.ndarray = np.sort(order[:holdout])
         """Numbers of the rows kept for validation."""
         train = np.sort(order[holdout:])
-        self.input_moments = _moments(x[train], _STD_FLOOR)
-        # Targets of whatever unit are worth predicting, if only they vary by more than their rounding.
-        self.target_moments = _moments(y[train], _STD_FLOOR * np.abs(y[train]).max(axis=0))
+        self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
         if not config.standardize_targets:
             self.target_moments = _raw_moments(self.target_moments)
         x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
@@ -91,20 +89,19 @@ class EnsembleFit:
     def epoch(self, state: FitState) -> tuple[FitState, dict[str, float]]:
         """Return the state after one more epoch and its losses; `state` is used up.
 
-        Raises ValueError if fewer members than there are elites have a finite holdout error: what is not
-        finite stays so, and the members' best epochs would be those before it happened.
+        Raises ValueError if too few members for the elites have ever had a finite holdout error.
         """
         epoch, rows = int(state.epoch), (self.train_data, self.holdout_data)
         params, optimizer, loss, error = _train_members(
             self.config, state, rows, lambda member: self.batches(epoch, member)
         )
         state = _keep_best(self.config, state, params, optimizer, error)
-        if int(jnp.isfinite(error).sum()) < self.config.elites:
+        holdout_error = float(jnp.sort(state.best_error)[: self.config.elites].mean())
+        if not np.isfinite(holdout_error):
             raise ValueError(
                 f"the ensemble diverged in epoch {int(state.epoch)}: less than {self.config.elites} of its "
-                f"members have a finite holdout error. Lower learning_rate ({self.config.learning_rate})"
+                f"members have a finite holdout error. Lower learning_rate ({self.config.learning_rate})."
             )
-        holdout_error = float(jnp.sort(state.best_error)[: self.config.elites].mean())
         return state, {"loss": float(loss.mean()), "holdout_error": holdout_error}
 
     def batches(self, epoch: int, member: int) -> np.ndarray:
@@ -156,10 +153,10 @@ def _checked(rows: ArrayLike, name: str) -> np.ndarray:
     return rows
 
 
-def _moments(rows: np.ndarray, floor: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (d,); one of at most `floor` is 0: the column counts as constant."""
+def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation (d,); 0 for a column that counts as constant."""
     mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    return mean.astype(np.float32), np.where(std <= floor, 0.0, std).astype(np.float32)
+    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 0.0, std).astype(np.float32)
 
 
 def _raw_moments(moments: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

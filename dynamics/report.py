@@ -8,9 +8,6 @@ import numpy as np
 
 from dynamics.forward import ForwardModel
 from dynamics.reverse import ReverseModel
-from dynamics.termination import LearnedTermination
-
-_MOST_ROWS = 10_000  # of the terminal transitions and of the others, on which a learned rule is tried
 
 
 def forward_report(
@@ -53,28 +50,6 @@ def reverse_report(
     behind, back = jax.jit(predict)(forward, reverse, *rows)
     report = _errors("reverse", behind, observations, observations)
     return report | _errors("round_trip", back, observations, observations)
-
-
-def termination_report(
-    learned: LearnedTermination,
-    observations: np.ndarray,
-    actions: np.ndarray,
-    next_observations: np.ndarray,
-    terminals: np.ndarray,
-) -> dict[str, float]:
-    """Return how often a learned rule is wrong about transitions (N, ...), with `terminals` (N,) bool.
-
-    `termination/missed` is the share of the terminal transitions that it takes for others,
-    `termination/false` the share of the others that it takes for terminal; 0 where there are none.
-    """
-
-    def share(ends: bool) -> float:
-        rows = np.flatnonzero(terminals == ends)
-        rows = rows[:: -(-len(rows) // _MOST_ROWS) or 1]
-        steps = (jnp.asarray(x[rows]) for x in (observations, actions, next_observations))
-        return float((np.asarray(learned(*steps)) != ends).mean()) if len(rows) else 0.0
-
-    return {"termination/missed": share(True), "termination/false": share(False)}
 
 
 def _errors(name: str, predicted: jax.Array, truth: np.ndarray, observations: np.ndarray) -> dict[str, float]:

@@ -1,6 +1,9 @@
 """The cache of artefacts, and the files that it is made of."""
 
+import contextlib
 import json
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from cocoa.artefacts import Store, fingerprint
 from cocoa.errors import RunError
@@ -89,7 +93,130 @@ def test_a_damaged_file_is_built_anew(suffix, content, tmp_path):
     watcher = Watcher()
     result, _ = obtain(Store(str(tmp_path), watcher), Halving(), a=1)
     assert float(result["x"]) == 1.0
-    assert "built anew" in watcher.said[0]
+    assert "built again" in watcher.said[0]
+
+
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # the last byte of the last array
+    path.write_bytes(content)
+
+
+def rewritten(path, change, **metadata):
+    """Write a file's arrays as `change` returns them, and its metadata with some exchanged."""
+    arrays = {name: change(array) for name, array in safetensors.numpy.load_file(path).items()}
+    safetensors.numpy.save_file(arrays, path, read_metadata(path) | metadata)
+
+
+def without_checksum(path):
+    metadata = {name: text for name, text in read_metadata(path).items() if name != "sha256"}
+    safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, metadata)
+
+
+def another(path):
+    (other,) = {*path.parent.glob(f"*{path.suffix}")} - {path}
+    path.write_bytes(other.read_bytes())
+
+
+def fifo(path):
+    path.unlink()
+    os.mkfifo(path)
+
+
+def link_to_fifo(path):
+    os.mkfifo(path.with_name("fifo"))
+    path.unlink()
+    path.symlink_to("fifo")
+
+
+def dangling(path):
+    path.unlink()
+    path.symlink_to("nowhere")
+
+
+CHANGES = {
+    "a flipped byte": flipped,
+    "another type": lambda path: rewritten(path, lambda x: x.view(np.int32 if x.dtype == "f4" else "f4")),
+    "another precision": lambda path: rewritten(path, lambda x: x.astype(np.float64)),
+    "another shape": lambda path: rewritten(path, lambda x: np.stack([x, x])),
+    "another history": lambda path: rewritten(path, lambda x: x, history="[]"),
+    "no checksum": without_checksum,
+    "no metadata": lambda path: safetensors.numpy.save_file(safetensors.numpy.load_file(path), path),
+    "another artefact": another,
+    "a FIFO": fifo,
+    "a link to a FIFO": link_to_fifo,
+    "a dangling link": dangling,
+    "a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("suffix", [".partial", ".safetensors"])
+def test_what_is_not_as_it_was_written_is_built_again(suffix, change, tmp_path):
+    for number in (1, 2):
+        stopped = Watcher(stop_after=3 if suffix == ".partial" else None)
+        with contextlib.suppress(InterruptedError):
+            obtain(Store(str(tmp_path), stopped), Halving(), a=number)
+    path = (tmp_path / f"halving-{fingerprint({'a': 1})}").with_suffix(suffix)
+    change(path)
+    watcher, fit = Watcher(), Halving()
+    result, history = obtain(Store(str(tmp_path), watcher), fit, a=1)
+    assert fit.epochs == 4
+    assert float(result["x"]) == 1.0
+    assert [epoch["x"] for epoch in history] == [16, 8, 4, 2]
+    assert len(watcher.said) == 1
+    assert str(path) in watcher.said[0]
+    assert watcher.said[0].endswith("It is built again.")
+    found, fit = Watcher(), Halving()
+    assert obtain(Store(str(tmp_path), found), fit, a=1) == (result, history)
+    assert (found.said, fit.epochs) == ([], 0)
+
+
+def test_a_folder_in_place_of_an_artefact_is_told(tmp_path):
+    path = (tmp_path / f"halving-{fingerprint({'a': 1})}").with_suffix(".safetensors")
+    path.mkdir()
+    with pytest.raises(RunError, match=f"{path} cannot be written"):
+        obtain(Store(str(tmp_path), Watcher()), Halving(), a=1)
+
+
+@contextlib.contextmanager
+def read_only(folder):
+    """Let nothing be written into a folder; root, who may write anywhere, is nobody meanwhile."""
+    for above in (folder, *folder.parents):
+        if above.stat().st_uid == os.geteuid() and above != Path(above.anchor):
+            above.chmod(above.stat().st_mode | 0o055)
+    folder.chmod(0o555)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+def test_a_cache_that_cannot_be_written_to_is_read(tmp_path):
+    cache = tmp_path / "cache"
+    made = obtain(Store(str(cache), Watcher()), Halving(), a=1)
+    for lock in cache.glob("*.lock"):
+        lock.unlink()
+    with read_only(cache):
+        watcher, fit = Watcher(), Halving()
+        assert obtain(Store(str(cache), watcher), fit, a=1) == made
+        assert (watcher.said, fit.epochs) == ([], 0)
+        with pytest.raises(RunError, match=r"you may not write there .*cache_dir="):
+            obtain(Store(str(cache), watcher), fit, a=2)
+        assert fit.epochs == 0
+
+
+def test_a_lock_of_somebody_else_does_not_keep_from_reading(tmp_path):
+    made = obtain(Store(str(tmp_path), Watcher()), Halving(), a=1)
+    path = tmp_path / f"halving-{fingerprint({'a': 1})}.lock"
+    path.unlink(missing_ok=True)
+    path.mkdir()  # which root, too, cannot open
+    assert obtain(Store(str(tmp_path), Watcher()), Halving(), a=1) == made
 
 
 def test_the_fingerprint_depends_on_every_field_and_not_on_their_order():
@@ -108,7 +235,7 @@ def test_trees_come_back_with_their_dtypes_shapes_and_keys(tmp_path):
     }
     save_tree(tmp_path / "tree", tree, {"step": "3"})
     loaded = load_tree(tmp_path / "tree", jax.eval_shape(lambda: jax.tree.map(jnp.asarray, tree)))
-    assert read_metadata(tmp_path / "tree") == {"step": "3"}
+    assert read_metadata(tmp_path / "tree", verified=True)["step"] == "3"
     np.testing.assert_array_equal(
         jax.random.key_data(loaded.pop("key")), jax.random.key_data(tree.pop("key"))
     )
@@ -149,3 +276,78 @@ def test_specifications_stand_beside_the_artefact(tmp_path):
     obtain(Store(str(tmp_path), Watcher()), Halving(), dataset="abc")
     path = next(tmp_path.glob("*.safetensors"))
     assert json.loads(read_metadata(path)["specification"]) == {"dataset": "abc"}
+
+
+def of_header(header, data=b"", size=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if size is None else size) + text + data
+
+
+def tensor(dtype="F32", shape=(1,), end=4):
+    return {"dtype": dtype, "shape": list(shape), "data_offsets": [0, end]}
+
+
+HOSTILE = {
+    "empty": b"",
+    "text": b"text" * 100,
+    "size of petabytes": of_header(b"{}", size=2**50),
+    "all bits": of_header(b"{}", size=2**64 - 1),
+    "no mapping": of_header(b"[]"),
+    "deep": of_header(b'{"a":' * 3000),
+    "not UTF-8": of_header(b'{"__metadata__": {"\xff": "a"}}'),
+    "half a surrogate": of_header(b'{"__metadata__": {"a": "\\ud800"}}'),
+    "numbers as metadata": of_header({"__metadata__": {"a": 1}}),
+    "list of metadata": of_header({"__metadata__": ["a"]}),
+    "bfloat16": of_header({"['a']": tensor("BF16", (2,))}, b"1234"),
+    "float8": of_header({"['a']": tensor("F8_E4M3", (4,))}, b"1234"),
+    "unknown type": of_header({"['a']": tensor("X9")}, b"1234"),
+    "overflow": of_header({"['a']": tensor(shape=(2**62, 4))}, b"1234"),
+    "hundred axes": of_header({"['a']": tensor(shape=(1,) * 100)}, b"1234"),
+    "huge and empty": of_header({"['a']": tensor(shape=(0, 2**63), end=0)}),
+    "negative": of_header({"['a']": tensor(shape=(-1,))}, b"1234"),
+    "too long": of_header({"['a']": tensor()}, b"12345678"),
+    "too short": of_header({"['a']": tensor()}, b"12"),
+    "names that rewrite the screen": of_header({"\x1b[2J" * 9000: tensor()}, b"1234"),
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_files_are_refused(content, tmp_path):
+    path = tmp_path / "tree"
+    path.write_bytes(content)
+    with pytest.raises(RunError) as caught:
+        load_tree(path, {"a": jnp.ones(1)})
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
+    with contextlib.suppress(RunError):
+        assert isinstance(read_metadata(path, verified=True), dict)
+
+
+def test_a_table_of_any_rows_keeps_all_else(tmp_path):
+    save_tree(tmp_path / "tree", {"table": np.ones((5, 3), np.float32), "vector": np.ones(3, np.float32)})
+
+    def template(table, vector):
+        return {"table": np.ones(table, np.float32), "vector": np.ones(vector, np.float32)}
+
+    assert load_tree(tmp_path / "tree", template((2, 3), 3), any_rows=True)["table"].shape == (5, 3)
+    for wrong in (template((5, 2), 3), template((2, 5, 3), 3), template((5, 3), 2)):
+        with pytest.raises(RunError, match="does not fit the configuration"):
+            load_tree(tmp_path / "tree", wrong, any_rows=True)
+    with pytest.raises(RunError, match=r"\['table'\] has \(5, 3\) there, and should have \(2, 3\)"):
+        load_tree(tmp_path / "tree", template((2, 3), 3))
+
+
+def test_every_bit_counts(tmp_path):
+    """What a flipped bit leaves readable at all differs from the checksum, or from the template."""
+    path, tree = tmp_path / "tree", {"a": np.arange(5, dtype=np.float32), "b": np.float32([np.nan, np.inf])}
+    save_tree(path, tree, {"step": "3"})
+    content = path.read_bytes()
+    for place in range(8 * len(content)):
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            load_tree(path, tree)
+        except RunError:
+            continue
+        assert "sha256" not in read_metadata(path)  # its name is damaged: see the tests of checkpoints

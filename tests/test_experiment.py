@@ -92,6 +92,7 @@ def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypa
         arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
         if name == "senses":
             arrays = {name: array + 1 for name, array in arrays.items()}
+        del metadata["sha256"], metadata["config"]  # as of an earlier version
         safetensors.numpy.save_file(arrays, path, metadata | {"prepared_sha256": "of others"})
     launch.resume(folder)
     assert "Warning: the scaling, models, seeker or anchors" in (folder / "log.txt").read_text()
@@ -174,7 +175,7 @@ def test_a_checkpoint_of_another_shape_is_told(config, finished):
     folder = shutil.copytree(finished, finished.parent / "reshaped")
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(text.replace("encoder_hidden:\n  - 8", "encoder_hidden:\n  - 4"))
-    with pytest.raises(RunError, match="does not fit the configuration"):
+    with pytest.raises(RunError, match=r"encoder_hidden is \[8\] there, and \[4\] here"):
         cocoa.load_policy(folder)
 
 
@@ -272,19 +273,22 @@ def test_a_lost_curve_is_drawn_anew_and_nothing_else_changes(config, finished):
     (folder / "learning_curve.png").unlink()
     launch.resume(folder)
     assert (folder / "learning_curve.png").stat().st_size > 10_000
-    for name in ("summary.json", "metrics.csv", "checkpoints/senses.safetensors"):
+    for name in ("summary.json", "metrics.csv"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
+    name = "checkpoints/senses.safetensors"
+    assert read_metadata(folder / name) == read_metadata(finished / name)
+    assert arrays_in((folder / name).read_bytes()) == arrays_in((finished / name).read_bytes())
 
 
 def test_a_damaged_checkpoint_and_lost_metrics_are_told(config, finished):
     folder = shutil.copytree(finished, finished.parent / "damaged")
     (folder / "summary.json").write_text("{}")
     (folder / "metrics.csv").unlink()
-    with pytest.raises(RunError, match=r"metrics\.csv is missing or empty, and cannot be made anew"):
+    with pytest.raises(RunError, match=r"metrics\.csv is missing or empty, and cannot be made again"):
         launch.resume(folder)
     checkpoint = folder / "checkpoints" / "latest.safetensors"
     checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
-    with pytest.raises(RunError, match="Delete it to train anew"):
+    with pytest.raises(RunError, match="delete it to train again"):
         launch.resume(folder)
 
 
@@ -409,3 +413,66 @@ def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():
     with launch._matmul_precision("default"), ThreadPoolExecutor(1) as pool:
         assert "HIGHEST" not in next(pool.map(program, [0]))
     assert "HIGHEST" in program(0)  # as the tests run, and a run if nothing else is asked for
+
+
+def test_a_checkpoint_that_is_not_its_run_s_is_told_and_nothing_is_lost(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "swapped")
+    (folder / "summary.json").write_text("{}")
+    checkpoint = folder / "checkpoints" / "latest.safetensors"
+    whole, rows = checkpoint.read_bytes(), (folder / "metrics.csv").read_bytes()
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("expectile: 0.7", "expectile: 0.8"))
+    for load in (launch.resume, cocoa.load_policy):
+        with pytest.raises(RunError, match=r"algo\.expectile is 0\.7 there, and 0\.8 here"):
+            load(folder)
+    (folder / "config.yaml").write_text(text)
+    checkpoint.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for load in (launch.resume, cocoa.load_policy):
+        with pytest.raises(RunError, match="does not have the checksum"):
+            load(folder)
+    checkpoint.unlink()
+    os.mkfifo(checkpoint)
+    for load in (launch.resume, cocoa.load_policy):
+        with pytest.raises(RunError, match="it is a FIFO"):
+            load(folder)
+    checkpoint.unlink()
+    checkpoint.write_bytes(whole)
+    assert (folder / "metrics.csv").read_bytes() == rows
+    launch.resume(folder)
+    assert_same_run(folder, finished)
+
+
+def test_senses_that_are_not_the_run_s_are_told_and_written_again(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "swapped-senses")
+    path = folder / "checkpoints" / "senses.safetensors"
+    whole, arrays, metadata = path.read_bytes(), safetensors.numpy.load_file(path), read_metadata(path)
+    other = json.loads(metadata["config"]) | {"seeds": [1, 2]}
+    swapped = {**metadata, "config": json.dumps(other)}
+    shorter = {name: array[:1] for name, array in arrays.items()}
+    for damage in (
+        lambda: path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1])),
+        lambda: safetensors.numpy.save_file(arrays, path),
+        lambda: safetensors.numpy.save_file(arrays, path, swapped),
+        lambda: safetensors.numpy.save_file(shorter, path, metadata),
+        lambda: (path.unlink(), os.mkfifo(path)),
+    ):
+        damage()
+        with pytest.raises(RunError, match="resume="):
+            cocoa.load_policy(folder)
+        launch.resume(folder)
+        assert read_metadata(path, verified=True) == metadata
+        assert arrays_in(path.read_bytes()) == arrays_in(whole)
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_a_warning(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "earlier")
+    (folder / "summary.json").write_text("{}")
+    added = ("sha256", "config", "metrics_crc32")
+    for path in (folder / "checkpoints").iterdir():
+        kept = {name: text for name, text in read_metadata(path).items() if name not in added}
+        safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, kept)
+    with pytest.warns(UserWarning, match="written by an earlier version, without checksums"):
+        cocoa.load_policy(folder)
+    launch.resume(folder)
+    assert "was written by an earlier version, without a checksum" in (folder / "log.txt").read_text()
+    assert_same_run(folder, finished)

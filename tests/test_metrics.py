@@ -1,7 +1,9 @@
 """The metrics file: exact numbers, cut back on resume, whole or told to be damaged."""
 
+import os
 import subprocess
 import sys
+import zlib
 
 import jax.numpy as jnp
 import numpy as np
@@ -146,6 +148,34 @@ def test_missing_and_shortened_files_are_told(tmp_path):
         MetricsFile(tmp_path / "short.csv", 1000)
     with pytest.raises(RunError, match="cannot be written"):
         MetricsFile(tmp_path / "no-folder" / "metrics.csv")
+
+
+def test_a_file_that_was_changed_is_told_and_left_as_it_is(tmp_path):
+    path = tmp_path / "metrics.csv"
+    file = MetricsFile(path)
+    file.write(10, {"loss": 0.5}, None)
+    position, crc32 = file.position(), file.crc32
+    file.write(20, {"loss": 0.25}, None)
+    file.close()
+    whole = path.read_bytes()
+    assert zlib.crc32(whole[:position]) == crc32
+    changed = whole.replace(b"0.5", b"0.6")
+    path.write_bytes(changed)
+    with pytest.raises(RunError, match=r"is not as it was when its run was saved.*load_policy"):
+        MetricsFile(path, position, crc32)
+    assert path.read_bytes() == changed
+    path.write_bytes(whole)
+    again = MetricsFile(path, position, crc32)
+    again.write(20, {"loss": 0.25}, None)
+    assert again.crc32 == zlib.crc32(whole)
+    again.close()
+    assert path.read_bytes() == whole
+
+
+def test_a_file_that_is_none_is_told_at_once(tmp_path):
+    os.mkfifo(tmp_path / "metrics.csv")
+    with pytest.raises(RunError, match="it is a FIFO"):
+        MetricsFile(tmp_path / "metrics.csv")
 
 
 def test_wrong_shapes_are_refused(tmp_path):

@@ -263,14 +263,6 @@ def test_imagined_rows_are_drawn_uniformly_over_all_rounds(counts):
     assert scipy.stats.chisquare(seen).pvalue > 1e-3 or len(labels) == 1
 
 
-@pytest.mark.parametrize(
-    ("ratio", "size", "rows"), [(0.0, 256, 0), (1e-3, 256, 1), (0.05, 256, 13), (0.5, 7, 4)]
-)
-def test_a_share_of_data_above_zero_is_a_row_at_least(ratio, size, rows):
-    """COMBO's penalty would have no data to push up."""
-    assert len(make_source(real_ratio=ratio).rows(KEY, size, 100)) == rows
-
-
 def test_batches_hold_data_first_and_then_what_was_imagined(with_cocoa):
     world = make_world(with_cocoa)
     data = make_data(world)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +25,23 @@ class MetricsFile:
     It holds nothing that depends on the clock, so that a resumed run's file equals an uninterrupted one's.
     """
 
-    def __init__(self, path: Path, position: int = 0):
-        """Open `path` and drop everything behind `position` bytes; 0 starts anew.
+    def __init__(self, path: Path, position: int = 0, crc32: int | None = None):
+        """Open `path` and drop everything behind `position` bytes; 0 starts again.
 
-        Raises RunError if the file is shorter than that, or cannot be written.
+        Raises RunError if the file is shorter than that, does not have the checksum `crc32` up to there, or
+        cannot be written.
         """
         self.path = path
         try:
-            size = path.stat().st_size if path.exists() else 0
-            if size < position:
-                told = "is shorter than when its run was saved" if size else "is missing or empty"
-                raise RunError(
-                    f"{path} {told}, and cannot be made anew. Put it back, or start a new run; the policy "
-                    "that was saved can be loaded all the same, by cocoa.load_policy."
+            kept = read_regular(path)[:position] if os.path.lexists(path) else b""
+            self.crc32 = zlib.crc32(kept)
+            """Checksum of all rows."""
+            if len(kept) < position:
+                raise _changed(
+                    path, "is shorter than when its run was saved" if kept else "is missing or empty"
                 )
+            if crc32 not in (None, self.crc32):
+                raise _changed(path, "is not as it was when its run was saved")
             path.touch()
             os.truncate(path, position)
             self._file = path.open("a", encoding="utf-8", newline="")
@@ -91,6 +95,15 @@ class MetricsFile:
             self._file.flush()
         except OSError as error:
             raise write_error(self.path, error) from error
+        self.crc32 = zlib.crc32(text.encode(), self.crc32)
+
+
+def _changed(path: Path, told: str) -> RunError:
+    """Return what to tell a user whose metrics file is not the one that the run goes on with."""
+    return RunError(
+        f"{path} {told}, and cannot be made again. Put it back, or start a new run; the policy that was "
+        "saved can be loaded all the same, by cocoa.load_policy."
+    )
 
 
 def _text(number: Any) -> str:
