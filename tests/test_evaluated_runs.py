@@ -4,6 +4,7 @@ import dataclasses
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -270,3 +271,43 @@ def test_a_run_with_deprecated_environments_is_silent(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     assert "out of date" not in done.stderr
+
+
+def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
+    script = (
+        "import sys\nimport cocoa\nfrom cocoa import launch\n"
+        "from cocoa.config import Config, DistributedConfig\n"
+        "from robots import Robot, dataset, registered\nfrom test_evaluated_runs import failing_after\n"
+        "rank, address = int(sys.argv[1]), sys.argv[2]\n"
+        "steps = 10 if rank else 1000\n"
+        "with registered(step=failing_after(steps, RuntimeError('connection lost'))):\n"
+        "    places = DistributedConfig(coordinator=address, processes=2, process=rank)\n"
+        "    data = dataset()\n"
+        "    try:\n"
+        "        launch.run(Config(algo=cocoa.BC(hidden=(8,)), dataset=data.name, seeds=(3, 7),\n"
+        "            env='Robot-v0',\n"
+        "            updates=20, batch_size=16, log_every=10, eval_every=20, eval_episodes=2, wandb='off',\n"
+        "            runs_dir='runs', name='both', distributed=places), data)\n"
+        "    except cocoa.UserError as error:\n"
+        "        print(error)\n        sys.exit(2)\n"
+    )
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(rank), address],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    printed = [process.communicate(timeout=300)[0] for process in processes]
+    assert [process.returncode for process in processes] == [2, 2], printed
+    assert "(seed 7, episode 0, step 5): RuntimeError: connection lost. The 20 updates" in printed[1]
+    assert "Another process of the run failed; it tells why. The 20 updates" in printed[0]
+    assert read_summary(tmp_path / "runs" / "arrays" / "bc" / "both")["status"] == "failed"
