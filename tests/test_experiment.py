@@ -24,6 +24,7 @@ from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 import cocoa
 from algos.mopo import MOPO
 from cocoa import experiment, launch, policy, preparation, record
+from cocoa.compilation import numerics
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
 from cocoa.decomposition import Observe
@@ -410,7 +411,7 @@ def test_the_precision_of_products_holds_in_all_threads_and_ends_with_the_run():
     def program(_):
         return jax.jit(lambda x: x @ x).lower(np.ones((2, 2), np.float32)).as_text()
 
-    with launch._matmul_precision("default"), ThreadPoolExecutor(1) as pool:
+    with numerics("default"), ThreadPoolExecutor(1) as pool:
         assert "HIGHEST" not in next(pool.map(program, [0]))
     assert "HIGHEST" in program(0)  # as the tests run, and a run if nothing else is asked for
 
