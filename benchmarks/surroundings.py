@@ -24,7 +24,7 @@ import numpy as np
 from algos.iql import IQL
 from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rates
 from cocoa.config import DataConfig
-from cocoa.data import Scaling, load, prepare
+from cocoa.data import Scaling, load, unnormalized_batch
 from cocoa.data.spaces import spaces
 from cocoa.training.evaluation import GROUPS, Actor, Evaluator
 
@@ -88,7 +88,7 @@ def load_here(path: str) -> tuple[float, int, int]:
     before = _memory("VmRSS")
     start = time.perf_counter()
     dataset = load(path)
-    batch, _ = prepare(
+    batch, _ = unnormalized_batch(
         dataset, DataConfig(reward_normalization="return_range", observation_normalization=True)
     )
     seconds = time.perf_counter() - start

@@ -16,7 +16,14 @@ from algos.base import Batch
 from cocoa.artefacts import Store
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
-from cocoa.data import Dataset, Scaling, best_episodes, normalized_score, prepare, with_next_actions
+from cocoa.data import (
+    Dataset,
+    Scaling,
+    best_episodes,
+    normalized_score,
+    unnormalized_batch,
+    with_next_actions,
+)
 from cocoa.errors import RunError
 from cocoa.policy import Senses
 from cocoa.prepared import Prepared, prepare_run
@@ -48,7 +55,7 @@ class Experiment:
         config, record = self.config, self.record
         record.say(f"Run folder: {record.folder}")
         with record.stage("data"):
-            batch, scaling = prepare(self.episodes, config.data)
+            batch, scaling = unnormalized_batch(self.episodes, config.data)
             if config.algo.next_actions:
                 batch = with_next_actions(batch, self.episodes)
         record.say(self._describe_data())

@@ -397,3 +397,108 @@ def test_a_dataset_tells_its_size_not_its_numbers():
     assert repr(load("hopper-demo")) == (
         "<Dataset hopper-demo: 98,766 transitions, 800 episodes, mean return 349.6, environment Hopper-v4>"
     )
+
+
+def messages_of(make):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        return make(), " ".join(str(each.message) for each in caught)
+
+
+@pytest.mark.parametrize("name", ["truncations", "truncated", "timeout"])
+def test_time_limits_under_other_names_are_read(tmp_path, name):
+    columns = recording()
+    expected = Dataset.from_arrays(**columns)
+    columns[name] = columns.pop("timeouts")
+    columns["terminations"] = columns.pop("terminals")
+    dataset = load(write(tmp_path / "data.hdf5", columns))
+    assert dataset.episodes.tolist() == expected.episodes.tolist()
+    assert dataset.terminals.tolist() == expected.terminals.tolist()
+
+
+def test_names_of_one_meaning_must_agree(tmp_path):
+    columns = recording()
+    expected = Dataset.from_arrays(**columns)
+    found = Dataset.from_arrays(**columns, truncations=columns["timeouts"])
+    assert found.episodes.tolist() == expected.episodes.tolist()
+    columns["truncations"] = np.zeros(6, bool)
+    with pytest.raises(
+        DataError, match="`timeouts` and `truncations` mean the same but differ, first in row 5"
+    ):
+        Dataset.from_arrays(**columns)
+    with pytest.raises(DataError, match="mean the same but differ"):
+        load(write(tmp_path / "data.hdf5", columns))
+
+
+def test_dones_complete_what_the_other_flags_leave_out(tmp_path):
+    columns = recording()
+    expected = Dataset.from_arrays(**columns)
+    dones = columns["terminals"] | columns["timeouts"]
+    for left_out in ("terminals", "timeouts"):
+        rest = {key: column for key, column in columns.items() if key != left_out}
+        found = load(write(tmp_path / "data.hdf5", rest | {"dones": dones}))
+        assert found.terminals.tolist() == expected.terminals.tolist()
+        assert found.episodes.tolist() == expected.episodes.tolist()
+    rest = {key: column for key, column in columns.items() if key not in ("terminals", "timeouts")}
+    path = write(tmp_path / "data.hdf5", rest | {"dones": dones})
+    found, told = messages_of(lambda: load(path))
+    assert found.terminals.sum() == 2
+    assert "marks ends of episodes by `dones` alone" in told
+
+
+def test_flags_that_look_like_ends_and_are_not_read_are_named(tmp_path):
+    columns = recording(timeouts=np.zeros(6, bool))
+    path = write(tmp_path / "data.hdf5", columns | {"is_last": np.arange(6) == 4, "other": np.arange(6)})
+    assert "is_last may mark ends" in messages_of(lambda: load(path))[1]
+    columns = recording()
+    path = write(tmp_path / "data.hdf5", columns | {"is_last": columns["terminals"] | columns["timeouts"]})
+    assert "is_last" not in messages_of(lambda: load(path))[1]
+
+
+def test_one_done_for_both_ends_is_told():
+    ends = np.arange(6) % 3 == 2
+    _, told = messages_of(lambda: Dataset.from_arrays(**recording(terminals=ends, timeouts=ends)))
+    assert "all 2 timeouts are terminals" in told
+    ends = np.arange(12) % 3 == 2
+    _, told = messages_of(
+        lambda: Dataset.from_arrays(**recording(12, terminals=ends, timeouts=np.zeros(12, bool)))
+    )
+    assert "4 of 4 terminals are step 3 of an episode" in told
+
+
+def test_the_shipped_dataset_gives_no_warning():
+    assert messages_of(lambda: load("hopper-demo"))[1] == ""
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_next_observation_that_is_missing_at_a_terminal_is_unknown(value):
+    columns = recording()
+    following = columns["observations"] + 2
+    following[2] = value
+    dataset = Dataset.from_arrays(**columns, next_observations=following)
+    assert dataset.next_observed.tolist() == [True, True, False, True, True, True]
+    assert dataset.next_observations[2].tolist() == dataset.observations[2].tolist()
+    following[4, 0] = value
+    with pytest.raises(DataError, match=r"`next_observations` holds .* in row 4, column 0 \(1 bad row"):
+        Dataset.from_arrays(**columns, next_observations=following)
+
+
+def test_integer_actions_are_told(tmp_path):
+    columns = recording(actions=np.arange(6)[:, None] % 2)
+    for make in (
+        lambda: Dataset.from_arrays(**columns),
+        lambda: load(write(tmp_path / "data.hdf5", columns)),
+    ):
+        assert "integers (int64) with 2 distinct values" in messages_of(make)[1]
+
+
+def test_episodes_in_a_list_are_told_to_be_concatenated():
+    for lengths in ((2, 4), (3, 3)):
+        cuts = np.cumsum(lengths)[:-1]
+        columns = {key: np.split(column, cuts) for key, column in recording().items()}
+        with pytest.raises(DataError, match=r"np.concatenate.* mark the last step of each"):
+            Dataset.from_arrays(**columns)
+
+
+def test_the_length_of_a_dataset_is_its_number_of_transitions():
+    assert len(Dataset.from_arrays(**recording())) == 5

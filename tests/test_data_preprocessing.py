@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cocoa.config import DataConfig
-from cocoa.data import Dataset, normalized_score, prepare
+from cocoa.data import Dataset, normalized_score, prepare, unnormalized_batch
 from cocoa.data.reference import D4RL, REFERENCE_RETURNS
 from cocoa.data.sources import SHIPPED
 from cocoa.errors import ConfigError, DataError
@@ -58,9 +58,14 @@ def test_by_default_numbers_stay_as_they_are():
     assert batch.terminal.tolist() == [0, 1, 0, 0, 0, 0]
 
 
-def test_observation_normalization_lives_in_the_scaling_only():
+def test_observations_are_normalized_for_those_who_train_on_the_batch():
     data = dataset()
-    batch, scaling = prepare(data, DataConfig(observation_normalization=True))
+    config = DataConfig(observation_normalization=True)
+    batch, scaling = unnormalized_batch(data, config)
+    trained, _ = prepare(data, config)
+    np.testing.assert_array_equal(trained.observation, scaling.normalize(data.observations))
+    np.testing.assert_array_equal(trained.next_observation, scaling.normalize(data.next_observations))
+    assert np.shares_memory(batch.observation, data.observations)
     np.testing.assert_array_equal(batch.observation, data.observations)
     normalized = scaling.normalize(batch.observation)
     np.testing.assert_allclose(normalized.mean(axis=0), 0, atol=1e-6)
@@ -73,8 +78,8 @@ def test_observation_normalization_lives_in_the_scaling_only():
 def test_a_constant_observation_stays_finite():
     columns = {"actions": np.zeros((3, 1)), "rewards": np.zeros(3), "terminals": [0, 0, 1]}
     data = Dataset.from_arrays(observations=np.full((3, 1), 5.0), **columns)
-    batch, scaling = prepare(data, DataConfig(observation_normalization=True))
-    np.testing.assert_array_equal(scaling.normalize(batch.observation), 0)
+    batch, _ = prepare(data, DataConfig(observation_normalization=True))
+    np.testing.assert_array_equal(batch.observation, 0)
 
 
 def test_actions_go_from_the_environments_bounds_to_one_and_back():

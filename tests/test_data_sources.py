@@ -1,6 +1,7 @@
 """Finding datasets: names, D4RL's cache, and downloads from a real server that misbehaves."""
 
 import http.server
+import os
 import subprocess
 import sys
 import threading
@@ -327,3 +328,19 @@ def test_a_folder_that_is_called_like_a_dataset_does_not_hide_it(tmp_path, monke
     with pytest.raises(DataError, match="neither a known name nor a file"):
         sources.locate("mine")
     assert sources.from_anywhere("own.hdf5") == str(tmp_path / "own.hdf5")
+
+
+def test_without_a_home_directory_the_message_says_what_to_set(monkeypatch):
+    monkeypatch.setenv("D4RL_DATASET_DIR", "~no-such-user/datasets")
+    for dataset in ("hopper-medium-v2", "~no-such-user/own.hdf5"):
+        with pytest.raises(DataError, match="D4RL_DATASET_DIR"):
+            sources.locate(dataset)
+
+
+def test_a_pipe_in_the_cache_is_refused(tmp_path):
+    for name in (FILE, f"{FILE}.part", f"{FILE}.lock"):
+        folder = tmp_path / name
+        folder.mkdir()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match="named pipe"):
+            sources.download(f"http://127.0.0.1:9/{FILE}", folder)

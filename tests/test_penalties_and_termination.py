@@ -10,7 +10,7 @@ import pytest
 from algos.mopo import MOPO
 from cocoa.artefacts import Store
 from cocoa.config import Config, DataConfig
-from cocoa.data import Dataset, prepare
+from cocoa.data import Dataset, unnormalized_batch
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError
 from cocoa.preparation import Preparation
@@ -137,7 +137,7 @@ def world_of(cache):
         )
         data = DataConfig(reward_normalization=normalization)
         config = Config(algo=MOPO(), dataset="", data=data, dynamics=models)
-        batch, _ = prepare(dataset, data)
+        batch, _ = unnormalized_batch(dataset, data)
         stage = lambda name: contextlib.nullcontext()  # noqa: E731
         made = Preparation(config, dataset, batch, Store(cache, Silent()), stage, 0)
         return made.world(termination, observe=None), batch

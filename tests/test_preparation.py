@@ -11,7 +11,7 @@ from algos.iql import IQL
 from cocoa import preparation
 from cocoa.artefacts import Store
 from cocoa.config import CocoaConfig, Config, SeekerConfig
-from cocoa.data import Dataset, prepare
+from cocoa.data import Dataset, unnormalized_batch
 from cocoa.errors import DataError
 from cocoa.preparation import Preparation
 from cocoa.prepared import prepare_run
@@ -50,7 +50,7 @@ def setting(tmp_path_factory):
     models = EnsembleConfig(members=1, elites=1, hidden=(8,), weight_decay=(0.0, 0.0), max_epochs=1)
     config = Config(algo=IQL(), cocoa=cocoa, dynamics=models)
     store = Store(str(tmp_path_factory.mktemp("cache")), Quiet())
-    return config, dataset, *prepare(dataset, config.data), store, lambda stage: nullcontext()
+    return config, dataset, *unnormalized_batch(dataset, config.data), store, lambda stage: nullcontext()
 
 
 def test_models_learn_from_scaled_actions(setting):

@@ -1,7 +1,14 @@
 """Offline datasets: found, validated, and turned into transitions for training."""
 
 from cocoa.data.dataset import Dataset, load
-from cocoa.data.preprocessing import Scaling, best_episodes, prepare, reward_map, with_next_actions
+from cocoa.data.preprocessing import (
+    Scaling,
+    best_episodes,
+    prepare,
+    reward_map,
+    unnormalized_batch,
+    with_next_actions,
+)
 from cocoa.data.reference import normalized_score
 
 __all__ = [
@@ -12,5 +19,6 @@ __all__ = [
     "normalized_score",
     "prepare",
     "reward_map",
+    "unnormalized_batch",
     "with_next_actions",
 ]

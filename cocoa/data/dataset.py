@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from dataclasses import InitVar, dataclass, field, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cocoa.data import hdf5
+from cocoa.data.flags import merge_flags
 from cocoa.data.reference import D4RL
 from cocoa.data.sources import SHIPPED, locate
 from cocoa.data.spaces import spaces
@@ -19,13 +19,18 @@ from cocoa.data.transitions import transitions_of
 from cocoa.data.validation import (
     FLAGS,
     VECTORS,
+    as_array,
     check_actions,
     check_finite,
     check_flags,
     check_layout,
     check_spaces,
+    fill_unknown,
+    listed,
+    warn,
+    warn_of_integers,
 )
-from cocoa.errors import DataError
+from cocoa.errors import DataError, shown
 from cocoa.serialization import digest
 
 
@@ -83,6 +88,10 @@ class Dataset:
             f"return {self.behaviour_return:.1f}, environment {self.env}>"
         )
 
+    def __len__(self) -> int:
+        """Return the number of transitions."""
+        return len(self.rewards)
+
     @classmethod
     def from_arrays(
         cls,
@@ -92,6 +101,7 @@ class Dataset:
         rewards: ArrayLike,
         terminals: ArrayLike,
         timeouts: ArrayLike | None = None,
+        truncations: ArrayLike | None = None,
         next_observations: ArrayLike | None = None,
         env: str | None = None,
         name: str = "arrays",
@@ -99,7 +109,8 @@ class Dataset:
         """Wrap arrays with one row per step; see `load` for their meaning. They are copied.
 
         observations, next_observations: (N, O); actions: (N, A) in environment units; rewards, terminals,
-        timeouts: (N,) or (N, 1), flags 0 or 1. Raises DataError if they cannot be trusted.
+        timeouts: (N,) or (N, 1), flags 0 or 1; `truncations`, Gymnasium's name, may stand for `timeouts`.
+        Episodes of a list are concatenated first. Raises DataError if the arrays cannot be trusted.
         """
         given = {
             "observations": observations,
@@ -107,13 +118,15 @@ class Dataset:
             "rewards": rewards,
             "terminals": terminals,
             "timeouts": timeouts,
+            "truncations": truncations,
             "next_observations": next_observations,
         }
-        arrays = {key: np.asarray(value) for key, value in given.items() if value is not None}
-        check_layout(arrays, name, found=", ".join(arrays))
+        arrays = {key: as_array(value, name, key) for key, value in given.items() if value is not None}
+        check_layout(arrays, name, found=listed(arrays))
+        warn_of_integers(arrays["actions"], arrays["actions"].dtype, name)
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
-        return _build(columns, name, name, env)
+        return _build(merge_flags(columns, name), name, name, env)
 
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
@@ -155,26 +168,28 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
     - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
       as well, episodes are cut after the environment's time limit, as D4RL does, if it is known.
 
+    The flags may have other names in a file: `terminations`, `truncations`, `dones` and the like. A next
+    observation that is NaN or infinite in a terminal row is unknown, as if it were not stored.
+
     Raises DataError, naming the file, the key and the row, if the data cannot be found or trusted.
     """
-    name = os.fspath(dataset)
+    name = os.fsdecode(dataset)
     path = locate(name)
     columns, recorded_env, sha256 = hdf5.read(path)
     task = D4RL.get(name)
     known = task is not None or name in SHIPPED
     env = env or _known_to_gymnasium(recorded_env, path) or (task.env if task else None)
     time_limit = task.time_limit if task else None
-    return _build(columns, name if known else path.stem, str(path), env, time_limit, sha256)
+    return _build(columns, name if known else path.stem or path.name, str(path), env, time_limit, sha256)
 
 
 def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
     """Return the environment that a file names, or None, with a warning, if Gymnasium does not know it."""
     if env is None or env in gymnasium.registry:
         return env
-    warnings.warn(
-        f"{path} says that it was recorded in {env!r}, which Gymnasium does not know; this is ignored. "
-        "Give env= to name an environment that it knows; env=module:Id-v0 imports the module first.",
-        stacklevel=3,
+    warn(
+        f"{path} says that it was recorded in {shown(repr(env))}, which Gymnasium does not know; this is "
+        "ignored. Give env= to name an environment that it knows; env=module:Id-v0 imports the module first."
     )
     return None
 
@@ -195,6 +210,7 @@ def _build(
     bounds = spaces(env) if env else None
     if env and bounds:
         check_spaces(columns, source, env, bounds)
+    next_observed = fill_unknown(columns) if "next_observations" in columns else None
     for key, column in columns.items():
         (check_flags if key in FLAGS else check_finite)(column, source, key)
     check_actions(columns["actions"], source, env, bounds)
@@ -202,13 +218,13 @@ def _build(
         time_limit = bounds.time_limit
     uncut = time_limit is None and not {"timeouts", "next_observations"} & columns.keys()
     if uncut and env is None:
-        warnings.warn(
+        warn(
             f"{source} has neither timeouts nor next_observations, and its environment is not known: only "
             "terminals end its episodes. If time limits cut them, too, store timeouts, or name the "
-            "environment with env=.",
-            stacklevel=3,
+            "environment with env=."
         )
-    arrays = {name: _frozen(array) for name, array in transitions_of(columns, source, time_limit).items()}
+    fields = transitions_of(columns, source, time_limit, next_observed)
+    arrays = {name: _frozen(array) for name, array in fields.items()}
     return Dataset(name=name, env=env, uncut=uncut, source_sha256=source_sha256, **arrays)
 
 

@@ -45,13 +45,28 @@ class Scaling:
 
 
 def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
-    """Return all transitions as one float32 batch (N, ...) of NumPy arrays, and the scales of its numbers.
+    """Return all transitions as one float32 batch (N, ...) of NumPy arrays to train on, and its scales.
 
-    Observations stay in environment units: `Scaling.normalize` is applied where networks see them. It
-    standardises (with 1e-3 added to the standard deviation, TD3+BC) if the configuration says so, and is the
-    identity else. Actions are mapped to [-1, 1] by the environment's bounds, and taken as they are where the
-    environment is unknown. Raises DataError if the rewards cannot be normalised, ConfigError for an unknown
-    normalisation.
+    Observations are standardised (with 1e-3 added to the standard deviation, TD3+BC) if the configuration
+    says so: a policy trained on the batch takes `Scaling.normalize` of the environment's observations.
+    Actions are mapped to [-1, 1] by the environment's bounds, and taken as they are where the environment is
+    unknown; `Scaling.to_environment` maps them back. Raises DataError if the rewards cannot be normalised,
+    ConfigError for an unknown normalisation.
+    """
+    batch, scaling = unnormalized_batch(dataset, config)
+    if config.observation_normalization:
+        batch = replace(
+            batch,
+            observation=scaling.normalize(batch.observation),
+            next_observation=scaling.normalize(batch.next_observation),
+        )
+    return batch, scaling
+
+
+def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
+    """Return what `prepare` does, with observations in environment units and not copied.
+
+    For where `Scaling.normalize` is applied later, as networks see them. Raises what `prepare` does.
     """
     scaling = _scaling(dataset, config)
     scale, shift = reward_map(dataset, config.reward_normalization)

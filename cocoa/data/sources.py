@@ -15,8 +15,9 @@ import h5py
 from filelock import FileLock
 from tqdm import tqdm
 
+from cocoa.data.contents import check_regular
 from cocoa.data.reference import D4RL
-from cocoa.errors import DataError
+from cocoa.errors import DataError, shown
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL keeps its files."""
@@ -36,26 +37,39 @@ def locate(dataset: str) -> Path:
         return SHIPPED[dataset]
     if dataset in D4RL:
         return download(D4RL_URL + D4RL[dataset].path, d4rl_cache())
-    path = Path(dataset).expanduser()
+    path = _home_expanded(dataset)
     if os.path.isfile(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
+        return path
+    if os.path.lexists(path) and not path.is_dir():  # a pipe or a device, which reading refuses
         return path
     names = [*SHIPPED, *D4RL]
     near = get_close_matches(dataset, names, n=4, cutoff=0.5) or list(SHIPPED)
     raise DataError(
-        f"Dataset {dataset!r} is neither a known name nor a file. The nearest names are {', '.join(near)}; "
-        "a file is given by its path, ending in .hdf5 or .h5."
+        f"Dataset {shown(repr(dataset))} is neither a known name nor a file. The nearest names are "
+        f"{', '.join(near)}; a file is given by its path, ending in .hdf5 or .h5."
     )
 
 
 def from_anywhere(dataset: str) -> str:
     """Return what `locate` finds from any working directory: a known name, or a file's absolute path."""
     known = dataset in SHIPPED or dataset in D4RL
-    return dataset if known else os.path.abspath(Path(dataset).expanduser())
+    return dataset if known else os.path.abspath(_home_expanded(dataset))
 
 
 def d4rl_cache() -> Path:
     """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
-    return Path(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets").expanduser()
+    return _home_expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets")
+
+
+def _home_expanded(path: str) -> Path:
+    """Return a path with `~` replaced. Raises DataError where there is no home directory."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"{path} begins with a home directory that is not known here. Give a path without ~; for D4RL's "
+            "downloads set the environment variable D4RL_DATASET_DIR, or set HOME."
+        ) from error
 
 
 def download(url: str, folder: Path) -> Path:
@@ -66,12 +80,15 @@ def download(url: str, folder: Path) -> Path:
     process waits for the first. Raises DataError saying where to put the file by hand.
     """
     path = folder / url.rsplit("/", 1)[1]
+    part, lock = path.with_name(path.name + ".part"), path.with_name(path.name + ".lock")
+    for used in (path, part, lock):
+        if used.exists():
+            check_regular(used)
     if path.exists():
         return path
-    part = path.with_name(path.name + ".part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(path.name + ".lock")):
+        with FileLock(lock):
             if not path.exists():
                 _fetch(url, part)
                 _check_hdf5(part)

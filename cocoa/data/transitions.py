@@ -2,41 +2,45 @@
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
+from cocoa.data.validation import warn
 from cocoa.errors import DataError
+
+_SEVERAL = 3  # episodes of one length that are more than chance
 
 
 def transitions_of(
-    columns: dict[str, np.ndarray], source: str, time_limit: int | None
+    columns: dict[str, np.ndarray],
+    source: str,
+    time_limit: int | None,
+    next_observed: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Return the fields of a Dataset that are arrays, of checked columns; the rules are those of `load`.
 
-    Raises DataError if no transition has a next observation.
+    `next_observed` (N,) bool tells where a stored next observation is one. Raises
+    DataError if no transition has a next observation.
     """
     observations, stored_next = columns["observations"], columns.get("next_observations")
     terminals = columns["terminals"].astype(bool)
     breaks = _breaks(observations, stored_next)
     lost = int((breaks & ~terminals)[:-1].sum())
     if stored_next is not None and 2 * lost > len(breaks):
-        warnings.warn(
+        warn(
             f"{source}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
             "observation of the next row. If the rows were shuffled, returns and scores of episodes mean "
-            "nothing, nor does what is made of them.",
-            stacklevel=4,
+            "nothing, nor does what is made of them."
         )
     if len(terminals) > 1 and terminals.all():
-        warnings.warn(
+        warn(
             f"{source}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
-            "mask that tells where episodes go on, store its opposite.",
-            stacklevel=4,
+            "mask that tells where episodes go on, store its opposite."
         )
     timeouts = _timeouts(columns, terminals, breaks, time_limit)
     ends = terminals | timeouts | breaks
     episodes = (np.cumsum(ends) - ends).astype(np.int32)
-    _check_terminals(np.bincount(episodes)[terminals[ends]], source, time_limit)
+    _check_terminals(np.bincount(episodes), terminals[ends], source, time_limit)
+    _check_both(terminals, columns.get("timeouts"), source)
     per_episode = {
         "complete": (terminals | timeouts)[ends],
         "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
@@ -49,7 +53,7 @@ def transitions_of(
         "episodes": episodes,
     }
     if stored_next is not None:
-        known = np.ones(len(terminals), bool)
+        known = np.ones(len(terminals), bool) if next_observed is None else next_observed
         return per_episode | per_row | {"next_observations": stored_next, "next_observed": known}
     kept = np.flatnonzero(terminals | ~ends)
     if len(kept) == 0:
@@ -62,15 +66,38 @@ def transitions_of(
     return per_episode | per_row | {"next_observations": following, "next_observed": ~per_row["terminals"]}
 
 
-def _check_terminals(lengths: np.ndarray, source: str, time_limit: int | None) -> None:
-    """Warn if many of the episodes that a terminal ends, of these lengths, are as long as the time limit."""
-    cut = 0 if time_limit is None else int((lengths == time_limit).sum())
-    if cut > 1 and 10 * cut >= len(lengths):
-        warnings.warn(
-            f"{source}: {cut:,} of {len(lengths):,} terminals are step {time_limit} of an episode, where its "
-            "environment's time limit cuts it. If that is what they are, store them as timeouts and not as "
-            "terminals: the value of a terminal's next state is taken for zero.",
-            stacklevel=5,
+def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, source: str, time_limit: int | None) -> None:
+    """Warn if many of the episodes that a terminal ends are as long as the time limit, or as the longest one.
+
+    lengths (E,): of all episodes; terminal (E,) bool: whether a terminal ends them.
+    """
+    ended, longest = lengths[terminal], int(lengths.max())
+    cut = 0 if time_limit is None else int((ended == time_limit).sum())
+    if cut > 1 and 10 * cut >= len(ended):
+        place, limit = f"step {time_limit} of an episode", "its environment's time limit cuts it"
+    else:
+        cut = int((ended == longest).sum())
+        if cut < _SEVERAL or longest == 1 or 10 * cut < len(ended):
+            return
+        place, limit = (
+            f"step {longest} of an episode",
+            "the longest episodes end and a time limit may cut them",
+        )
+    warn(
+        f"{source}: {cut:,} of {len(ended):,} terminals are {place}, where {limit}. If that is what they "
+        "are, store them as timeouts and not as terminals: the value of a terminal's next state is taken for "
+        "zero."
+    )
+
+
+def _check_both(terminals: np.ndarray, timeouts: np.ndarray | None, source: str) -> None:
+    """Warn if every step at which a time limit cuts an episode is terminal, too."""
+    count = 0 if timeouts is None else int(timeouts.astype(bool).sum())
+    if count > 1 and terminals[timeouts.astype(bool)].all():  # type: ignore[union-attr]
+        warn(
+            f"{source}: all {count:,} timeouts are terminals, too, and are taken as terminals: the value of "
+            "their next state is zero. If the recorder stores one `done` for both, clear terminals where "
+            "timeouts are set."
         )
 
 

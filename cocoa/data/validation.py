@@ -5,23 +5,82 @@ Rows are counted from 0, as NumPy and h5py do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from cocoa.data.spaces import Spaces
-from cocoa.errors import DataError
+from cocoa.errors import DataError, escaped, shown
 
 VECTORS = ("observations", "actions", "next_observations")
 """Keys with one vector per row, (N, d)."""
-FLAGS = ("terminals", "timeouts")
+TERMINALS = ("terminals", "terminal", "terminations", "termination", "terminated", "terminateds")
+"""Names that recorders give to flags of terminals."""
+TIMEOUTS = (
+    *("timeouts", "timeout", "time_limits", "time_limit"),
+    *("truncations", "truncation", "truncated", "truncateds"),
+)
+"""Names that recorders give to flags of time limits."""
+ENDS = ("dones", "done", "episode_terminals")
+"""Names of flags that mark terminals and, from many recorders, time limits as well."""
+FLAGS = (*TERMINALS, *TIMEOUTS, *ENDS)
 """Keys with one flag per row, (N,) or (N, 1)."""
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 """Keys that a dataset must have."""
-KEYS = (*REQUIRED, "timeouts", "next_observations")
-"""All keys that are read."""
+_EPISODES = (
+    " If these are episodes, concatenate them (np.concatenate) and mark the last step of each in terminals "
+    "or timeouts."
+)
+_PACKAGE = str(Path(__file__).parents[1])
+_LISTED = 8  # names in a message
 _ACTION_TOLERANCE = 1e-5  # of half the range: rounding of a tanh policy's actions is let through
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names from a file for a message: escaped, each shortened, and no more than a few."""
+    names = list(names)
+    more = f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
+    return ", ".join(shown(name) for name in names[:_LISTED]) + more
+
+
+def warn(message: str) -> None:
+    """Warn at the line that called this package, with control characters escaped."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(escaped(message), stacklevel=level)
+
+
+def warn_of_integers(actions: np.ndarray, dtype: np.dtype, source: str) -> None:
+    """Warn if actions were stored as integers, which are taken as continuous numbers."""
+    if dtype.kind in "iu":
+        count = len(np.unique(actions))
+        warn(
+            f"{source}: `actions` are integers ({dtype}) with {count:,} distinct values; they are taken as "
+            "continuous numbers. Discrete actions are not supported; store continuous ones as float32."
+        )
+
+
+def as_array(value: Any, source: str, key: str) -> np.ndarray:
+    """Return what a user gave for a key as an array of numbers; tensors are copied from their device.
+
+    Raises DataError for what has no such form, such as episodes of different lengths.
+    """
+    try:
+        if hasattr(value, "detach"):  # a PyTorch tensor, which may need a gradient or lie on a GPU
+            value = value.detach().cpu()
+        array = np.asarray(value)
+    except Exception as error:  # NumPy asks the object itself, which may raise anything
+        reason = f"is no array of one shape ({shown(error, 150)})"
+        raise DataError(f"{source}: `{key}` {reason}.{_EPISODES}") from error
+    if array.dtype == object:
+        kind = f"{len(array):,} objects" if array.ndim else f"a {type(value).__name__}"
+        raise DataError(f"{source}: `{key}` is {kind} and no array of numbers.{_EPISODES}")
+    return array
 
 
 def check_layout(columns: Mapping[str, Any], source: str, found: str) -> None:
@@ -31,7 +90,7 @@ def check_layout(columns: Mapping[str, Any], source: str, found: str) -> None:
     else is there. Raises DataError.
     """
     for key in REQUIRED:
-        if key not in columns:
+        if key not in columns and not (key == "terminals" and {*TERMINALS, *ENDS} & columns.keys()):
             needed = f"D4RL's format needs {', '.join(REQUIRED)}."
             raise DataError(f"{source}: key `{key}` is missing (found: {found}). {needed}")
     for key, column in columns.items():
@@ -45,15 +104,21 @@ def check_layout(columns: Mapping[str, Any], source: str, found: str) -> None:
         _reject(source, "next_observations", reason, "Both must be of the same environment.")
 
 
-def _check_column(dtype: np.dtype, shape: tuple[int, ...], source: str, key: str) -> None:
+def _check_column(dtype: np.dtype, shape: tuple[int, ...] | None, source: str, key: str) -> None:
+    if shape is None:
+        _reject(source, key, "has no values (a null dataspace)", "Store one row per step.")
     if dtype.kind not in ("fiub" if key in FLAGS else "fiu"):
         remedy = f"Store it as {'bool' if key in FLAGS else 'float32'}."
         _reject(source, key, f"has dtype {dtype} instead of a numeric one", remedy)
     if key in VECTORS:
         if len(shape) != 2 or shape[1] == 0:
-            _reject(source, key, f"has shape {shape}", "It must be (N, d): one vector of numbers per row.")
+            remedy = (
+                f"It must be (N, d): one vector of numbers per row.{_EPISODES if len(shape) == 3 else ''}"
+            )
+            _reject(source, key, f"has shape {shape}", remedy)
     elif len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
-        _reject(source, key, f"has shape {shape}", "It must be (N,) or (N, 1): one number per row.")
+        remedy = f"It must be (N,) or (N, 1): one number per row.{_EPISODES if len(shape) == 2 else ''}"
+        _reject(source, key, f"has shape {shape}", remedy)
 
 
 def _check_rows(rows: dict[str, int], source: str) -> None:
@@ -87,6 +152,20 @@ def check_finite(column: np.ndarray, source: str, key: str) -> None:
     place = f"row {where[0]}" + (f", column {where[1]}" if column.ndim == 2 else "")
     reason = f"holds {column[where]:g} in {place} ({_count(bad)}); as float32 every number must be finite"
     _reject(source, key, reason, "Drop the episodes concerned or record them again.")
+
+
+def fill_unknown(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Put the observation in place of next observations that are not finite in terminal rows.
+
+    A recorder that has none stores NaN there. Returns (N,) bool: the rows in which a next observation stays.
+    """
+    following, terminals = columns["next_observations"], columns["terminals"].astype(bool)
+    observed = np.ones(len(terminals), bool)
+    if np.isfinite(following.min()) and np.isfinite(following.max()):
+        return observed
+    observed = ~terminals | np.isfinite(following).all(axis=1)
+    following[~observed] = columns["observations"][~observed]
+    return observed
 
 
 def check_flags(column: np.ndarray, source: str, key: str) -> None:

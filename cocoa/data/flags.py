@@ -1,0 +1,122 @@
+"""Ends of episodes under the names that recorders give them, brought to D4RL's `terminals` and `timeouts`."""
+
+from __future__ import annotations
+
+import re
+
+import h5py
+import numpy as np
+from h5py import h5l  # type: ignore[attr-defined]
+
+from cocoa.data.contents import open_array
+from cocoa.data.validation import ENDS, FLAGS, TERMINALS, TIMEOUTS, check_flags, listed, warn
+from cocoa.errors import DataError
+
+_LIKE_ENDS = re.compile(
+    r"done|termin|trunc|time_?out|time_?limit|ends?$|end_|_end|final|last|first|start|reset|bound|is_episode",
+    re.IGNORECASE,
+)
+
+
+def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+    """Return the columns with all flags of ends under `terminals` and, if any tells them, `timeouts`.
+
+    Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: beside `terminals`
+    they tell `timeouts`, beside `timeouts` they tell `terminals`, and alone they are taken for terminals,
+    with a warning. Raises DataError where flags contradict each other.
+    """
+    others = {key: column for key, column in columns.items() if key not in FLAGS}
+    flags = {key: column for key, column in columns.items() if key in FLAGS}
+    for key, column in flags.items():
+        check_flags(column, source, key)
+    terminals, timeouts, ends = (_agreed(flags, names, source) for names in (TERMINALS, TIMEOUTS, ENDS))
+    name = next((key for key in ENDS if key in flags), "")
+    if ends is not None and terminals is None:
+        if timeouts is None:
+            warn(
+                f"{source} marks ends of episodes by `{name}` alone, which may be terminals or time limits: "
+                "all are taken as terminals, so that the value of their next state is zero. Store "
+                "`terminals` and `timeouts` apart."
+            )
+            terminals = ends
+        else:
+            terminals = ends.astype(bool) & ~timeouts.astype(bool)
+    elif ends is not None and terminals is not None:
+        beyond = ends.astype(bool) & ~terminals.astype(bool)
+        if timeouts is None:
+            timeouts = beyond
+        elif unread := int((beyond & ~timeouts.astype(bool)).sum()):
+            warn(
+                f"{source}: `{name}` marks {unread:,} ends of episodes that are neither terminals nor "
+                "timeouts; they are not read. Store them as timeouts if they are ends."
+            )
+    merged = {"terminals": terminals, "timeouts": timeouts}
+    return others | {key: column for key, column in merged.items() if column is not None}
+
+
+def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], source: str) -> np.ndarray | None:
+    present = [name for name in names if name in flags]
+    if not present:
+        return None
+    first = flags[present[0]].reshape(-1)
+    for name in present[1:]:
+        differing = np.flatnonzero(first.astype(bool) != flags[name].reshape(-1).astype(bool))
+        if len(differing):
+            raise DataError(
+                f"{source}: `{present[0]}` and `{name}` mean the same but differ, first in row "
+                f"{differing[0]} ({len(differing):,} rows in all). Keep the one that is right."
+            )
+    return first
+
+
+def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray], source: str) -> None:
+    """Warn of columns that seem to mark ends of episodes but are not read.
+
+    These are flags with a name like one, or boolean ones set at equal distances, in rows that are no end.
+    """
+    rows = len(columns["terminals"])
+    known = columns["terminals"].astype(bool)
+    if "timeouts" in columns:
+        known = known | columns["timeouts"].astype(bool)
+    unread = []
+    for key in keys[:1000]:
+        if key in columns or key in FLAGS or file.id.links.get_info(_encoded(key)).type != h5l.TYPE_HARD:
+            continue
+        flag = _flag(file, key, rows, source)
+        if flag is None or not flag.any() or 2 * flag.sum() > rows:
+            continue
+        places = np.flatnonzero(flag)
+        regular = len(places) > 2 and len(set(np.diff(places).tolist())) == 1
+        after_end = np.append(True, known[:-1])
+        is_known = known[places].all() or after_end[places].all()
+        if not is_known and (_LIKE_ENDS.search(key) or regular):
+            unread.append(key)
+    if unread:
+        warn(
+            f"{source}: {listed(unread)} may mark ends of episodes that are not read. If so, store them as "
+            "`terminals` (no future) or `timeouts` (cut by a limit)."
+        )
+
+
+def _flag(file: h5py.File, key: str, rows: int, source: str) -> np.ndarray | None:
+    """Return a small column of a file as booleans, if it holds flags, one for each row."""
+    try:
+        dataset = open_array(file, key, source)
+    except DataError:  # it is none of those that are read
+        return None
+    named = _LIKE_ENDS.search(key) is not None
+    kinds = "biuf" if named else "b"
+    flags = dataset.dtype.kind in kinds or dataset.dtype == np.uint8
+    if not flags or dataset.shape not in ((rows,), (rows, 1)):
+        return None
+    if dataset.chunks and dataset.chunks[0] > 4 * rows + 1024:
+        return None
+    try:
+        column = dataset[()].reshape(-1)
+    except Exception:  # damaged, and not read
+        return None
+    return column.astype(bool) if ((column == 0) | (column == 1)).all() else None
+
+
+def _encoded(key: str) -> bytes:
+    return key.encode("utf-8", "surrogateescape")

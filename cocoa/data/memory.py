@@ -1,0 +1,54 @@
+"""How much memory this process can still take."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from cocoa.errors import DataError
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def check_memory(needed: int, source: str) -> None:
+    """Raise DataError if `needed` bytes are more than is available."""
+    available = available_memory()
+    if available is not None and needed > available:
+        raise DataError(
+            f"{source} needs about {needed / 1e9:.1f} GB of memory for what its header declares, and "
+            f"{available / 1e9:.1f} GB are available. Free some, use a larger machine, or store fewer rows."
+        )
+
+
+def available_memory() -> int | None:
+    """Return the bytes that can be allocated within all limits known here, None if there are none."""
+    limits = [_free(), _cgroup("memory.max", "memory.current"), _address_space()]
+    limits.append(_cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _free() -> int | None:
+    with contextlib.suppress(OSError, StopIteration, ValueError):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return 1024 * int(next(line for line in lines if line.startswith("MemAvailable")).split()[1])
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # other systems: what is installed
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _cgroup(limit: str, usage: str) -> int | None:
+    with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
+        return max(0, int((_CGROUP / limit).read_text()) - int((_CGROUP / usage).read_text()))
+    return None
+
+
+def _address_space() -> int | None:
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if limit != resource.RLIM_INFINITY:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            return max(0, limit - used)
+    return None
