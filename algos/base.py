@@ -6,6 +6,7 @@ concatenate it through `jax.tree.map` and hand it to networks, and never look in
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any, ClassVar, TypeVar
 import jax
 import jax.numpy as jnp
 from flax import struct
+
+from dynamics.settings import Settings
 
 Array = jax.Array
 Observation = Any
@@ -120,7 +123,7 @@ def concatenate(*batches: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class Algorithm(ABC):
+class Algorithm(Settings, ABC):
     """Base of all algorithms: hyperparameters as fields, behaviour as pure functions.
 
     Subclasses are frozen dataclasses whose fields all have defaults of the types bool, int, float, str, or
@@ -129,6 +132,7 @@ class Algorithm(ABC):
     """
 
     name: ClassVar[str]
+    """What runs with it are called: the name it is registered by, else that of the class."""
     members: ClassVar[int] = 0
     """How many members the model of the source's `World` must have at least; 0: the source needs no world."""
     next_actions: ClassVar[bool] = False
@@ -138,6 +142,12 @@ class Algorithm(ABC):
     """Discount per step, γ."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Give the class a name of its own, so that it never passes for its parent."""
+        super().__init_subclass__(**kwargs)
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
 
     @property
     def source(self) -> Source:
@@ -174,12 +184,16 @@ A = TypeVar("A", bound=type[Algorithm])
 def register(name: str) -> Callable[[A], A]:
     """Make an algorithm available as `algo=<name>`; a class decorator.
 
-    Raises ValueError if the name is taken.
+    A class that is defined again, as in a notebook, takes the place of the former one. Raises ValueError if
+    the name belongs to another class, or is not made of letters, digits, `_` and `-`.
     """
+    if not re.fullmatch(r"\w[\w-]*", name):
+        raise ValueError(f"algorithm name {name!r} must be made of letters, digits, _ and -")
 
     def add(cls: A) -> A:
-        if name in REGISTRY:
-            raise ValueError(f"algorithm name {name!r} is already taken by {REGISTRY[name].__qualname__}")
+        taken = REGISTRY.get(name, cls)
+        if (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ValueError(f"algorithm name {name!r} is already taken by {taken.__qualname__}")
         cls.name = name
         REGISTRY[name] = cls
         return cls

@@ -20,6 +20,7 @@ from cocoa.config import (
 )
 from cocoa.data import Dataset
 from cocoa.errors import ConfigError
+from cocoa.extensions import check_algorithm
 from cocoa.policy import Policy, load_policy
 from cocoa.presets import told, with_presets
 from cocoa.typed import check_choice, suggest
@@ -39,11 +40,11 @@ def fit(
 
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
     conservatism with the published anchors, the name of a variant or a `CocoaConfig` with others. As on the
-    command line, what is left at its default is set by the presets of the dataset (configs/presets), if there
-    are any, and the run tells which. `seeds` is a number of seeds or the seeds themselves. The other fields
-    are those of `Config`: `updates=100_000`, `eval_every=5000`, `runs_dir="runs"`, `dynamics="quick"`... As
-    on the command line the run gets a folder, which is `policy.folder`; `load_policy(folder, seed)` returns
-    the policy of any seed.
+    command line, fields that are not passed, here or to `algorithm`, are set by the presets of the dataset
+    (configs/presets), if there are any, and the run says which. `seeds` is a number of seeds or the seeds
+    themselves. The other fields are those of `Config`: `updates=100_000`, `eval_every=5000`,
+    `runs_dir="runs"`, `dynamics="quick"`... As on the command line the run gets a folder, which is
+    `policy.folder`; `load_policy(folder, seed)` returns the policy of any seed.
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
@@ -51,9 +52,10 @@ def fit(
     if isinstance(cocoa, str):
         cocoa = cocoa_variant(cocoa)
     wrapped = CocoaConfig() if cocoa is True else cocoa or None
+    check_algorithm(algorithm)
     if isinstance(dynamics := fields.get("dynamics"), str):
         check_choice("dynamics", dynamics, tuple(ENSEMBLES))
-        fields["dynamics"] = ENSEMBLES[dynamics]
+        fields["dynamics"] = dataclasses.replace(ENSEMBLES[dynamics])  # by name: no preset changes any of it
     arrays = dataset if isinstance(dataset, Dataset) else None
     name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
     known = [field.name for field in dataclasses.fields(Config) if field.name not in _GIVEN_OTHERWISE]
@@ -63,7 +65,7 @@ def fit(
                 f"There is no field {field}.{_place_of(field, algorithm) or suggest(field, known)}"
             )
     config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
-    config, presets = with_presets(config, fields)
+    config, presets = with_presets(config)
     return load_policy(launch.run(config, arrays, told(config, presets)))
 
 
@@ -117,11 +119,18 @@ def resume(
     folder: str | os.PathLike[str],
     dataset: Dataset | str | os.PathLike[str] | None = None,
     devices: int | None = None,
+    updates: int | None = None,
+    trust: bool = False,
 ) -> Policy:
-    """Go on with a run that was cut, and return its policy.
+    """Go on with a run that was cut or, with `updates`, train a finished one further; return its policy.
 
     `dataset` is needed if the run was given a `Dataset`, or if its file has moved: then it is the name or
-    path under which the same file is now. `devices` may be other than before. Raises RunError if the data are
-    not those of the run.
+    path under which the same file is now. `devices` may be other than before. `updates` is the number of
+    updates in all. `trust` allows importing the module of an algorithm or environment that the run's
+    configuration names as `module:name`, which runs its code.
+
+    Raises RunError if the data are not those of the run, and another `UserError` that says what to do if it
+    cannot go on.
     """
-    return load_policy(launch.resume(os.fspath(folder), dataset, devices))
+    launch.resume(os.fspath(folder), dataset, devices, updates=updates, trust=trust)
+    return load_policy(folder, trust=trust)

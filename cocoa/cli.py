@@ -29,8 +29,8 @@ from cocoa.terminal import printing_error, protect_streams
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
 _LAUNCHING = ("hydra/launcher", "hydra.launcher.")
-_AT_RESUME = ("devices=", "distributed.", "dataset=")
-"""What may be given beside resume=: where the run goes on and finds its data, nothing of the result."""
+_AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=")
+"""What may be given beside resume=: where the run goes on, finds its data, and ends."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,7 +56,7 @@ def _main(arguments: Sequence[str]) -> int:
     if flags.help:
         _print(help_text(overrides))
     elif any(override.startswith("resume=") for override in overrides):
-        _resume(arguments)
+        _resume(overrides, flags.trust)
     elif flags.cfg == "job" and flags.multirun:
         _print("\n".join(_described(job) for job, _ in _jobs(overrides)))
     elif flags.cfg == "job":
@@ -104,6 +104,7 @@ def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("-m", "--multirun", action="store_true")
     parser.add_argument("-c", "--cfg", choices=["job", "hydra", "all"])
     parser.add_argument("-i", "--info", action="store_true")
+    parser.add_argument("--trust", action="store_true")
     try:
         flags, overrides = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -111,8 +112,8 @@ def _split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     for argument in overrides:
         if argument.startswith("-"):
             raise ConfigError(
-                f"Unknown flag {argument}. The flags are --help, -m, --cfg job and --info; fields are given "
-                f"without dashes: {argument.lstrip('-').partition('=')[0]}=..."
+                f"Unknown flag {argument}. The flags are --help, -m, --cfg job, --info and --trust; fields "
+                f"are given without dashes: {argument.lstrip('-').partition('=')[0]}=..."
             )
     return flags, overrides
 
@@ -135,7 +136,7 @@ def _run(overrides: Sequence[str]) -> None:
     launch.run(config, notes=[*replaced(overrides), *told(config, presets)])
 
 
-def _resume(arguments: Sequence[str]) -> None:
+def _resume(arguments: Sequence[str], trust: bool) -> None:
     """Go on with a run, whose folder is taken as it stands, whatever characters are in it."""
     folders = [argument.removeprefix("resume=") for argument in arguments if argument.startswith("resume=")]
     given = [argument for argument in arguments if not argument.startswith("resume=")]
@@ -144,7 +145,7 @@ def _resume(arguments: Sequence[str]) -> None:
         raise ConfigError(
             "A run is resumed with its own configuration: give resume=... alone, without "
             f"{shlex.join(others)}. To change a field, start a new run; it finds the models and anchors of "
-            "the old one. Only devices=, distributed.* and a dataset= that has moved may be given."
+            "the old one. Only devices=, distributed.*, updates= and a dataset= that has moved may be given."
         )
     if len(folders) > 1:
         raise ConfigError("resume= is given more than once: runs are resumed one by one.")
@@ -152,9 +153,11 @@ def _resume(arguments: Sequence[str]) -> None:
         raise ConfigError("resume= is empty: give the folder of a run, as in resume=runs/hopper-demo/iql/...")
     where, _ = compose(given)
     moved = where.dataset if any(argument.startswith("dataset=") for argument in given) else None
+    updates = where.updates if any(argument.startswith("updates=") for argument in given) else None
     from cocoa import launch
 
-    launch.resume(folders[0], moved, devices=where.devices, distributed=where.distributed)
+    places = {"devices": where.devices, "distributed": where.distributed}
+    launch.resume(folders[0], moved, **places, updates=updates, trust=trust)
 
 
 def _described(overrides: Sequence[str]) -> str:
@@ -221,11 +224,11 @@ def _check_settings(settings: Sequence[Override]) -> None:
 
 def _check_folders(jobs: Sequence[tuple[Sequence[str], Config]]) -> None:
     """Raise ConfigError if a name= would make two runs share a folder."""
-    from cocoa.training.runs import run_parent  # slow to import
+    from cocoa.training.places import method  # slow to import
 
     taken: dict[Any, Sequence[str]] = {}
     for job, config in jobs:
-        folder = run_parent(config), config.name
+        folder = config.runs_dir, config.dataset, method(config), config.name
         if config.name is not None and folder in taken:
             raise ConfigError(
                 f"name={config.name} would give {shlex.join(taken[folder])} and {shlex.join(job)} the same "

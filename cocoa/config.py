@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from algos import REGISTRY
 from algos.base import Algorithm
 from cocoa.errors import ConfigError
+from cocoa.extensions import algorithm_reference, find_algorithm
 from cocoa.typed import build, check_choice, literal
 from dynamics.config import EnsembleConfig
+from dynamics.settings import Settings
 
 ANCHOR_VARIANTS = ("seek", "settle", "denoise", "nearest", "random", "self-noise", "zero")
 MATMUL_PRECISIONS = ("default", "high", "highest")
@@ -20,7 +21,7 @@ REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Settings):
     """How the dataset is transformed before training; evaluation reports the environment's own returns."""
 
     reward_normalization: str = "none"
@@ -33,7 +34,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class SeekerConfig:
+class SeekerConfig(Settings):
     """Training of the anchor seeker (COCOA, section 4.2)."""
 
     hidden: tuple[int, ...] = (100, 100)
@@ -51,7 +52,7 @@ class SeekerConfig:
 
 
 @dataclass(frozen=True)
-class CocoaConfig:
+class CocoaConfig(Settings):
     """Compositional conservatism: where anchors come from and how networks see (anchor, difference)."""
 
     variant: str = "seek"
@@ -85,7 +86,7 @@ class CocoaConfig:
 
 
 @dataclass(frozen=True)
-class DistributedConfig:
+class DistributedConfig(Settings):
     """One run in several processes, each of which trains its own share of the seeds."""
 
     coordinator: str | None = None
@@ -104,7 +105,7 @@ def cocoa_variant(name: str) -> CocoaConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Settings):
     """A whole run. `cocoa.fit` takes these fields as keyword arguments, the command line as `field=value`."""
 
     algo: Algorithm
@@ -183,21 +184,23 @@ def seeds_of(value: Any) -> tuple[Any, ...]:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return the configuration as nested dicts of plain values; the algorithm's name is `algo.name`."""
+    """Return the configuration as nested dicts of plain values; `algo.name` says what the algorithm is.
+
+    Raises ConfigError if the algorithm's class could not be found again.
+    """
     values = asdict(config)
-    values["algo"] = {"name": config.algo.name, **values["algo"]}
+    values["algo"] = {"name": algorithm_reference(type(config.algo)), **values["algo"]}
     return values
 
 
-def from_dict(values: Mapping[str, Any]) -> Config:
+def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
     """Return the configuration of which `to_dict` made `values`; a missing field takes its default.
 
-    Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses.
+    Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses;
+    RunError for an algorithm whose module is not imported yet, which `trust` allows.
     """
     hyperparameters = dict(values.get("algo") or {})
-    name = hyperparameters.pop("name", None)
-    check_choice("algo", name, tuple(REGISTRY))
-    algorithm = build(REGISTRY[name], hyperparameters, "algo.")
+    algorithm = build(find_algorithm(hyperparameters.pop("name", None), trust), hyperparameters, "algo.")
     config = build(Config, {**values, "algo": algorithm})
     validate(config)
     return config

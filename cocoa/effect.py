@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from algos import REGISTRY
 from cocoa.anchors.variants import needs
 from cocoa.config import Config, defaults_of, to_dict
+from cocoa.errors import RunError
+from cocoa.extensions import algorithm_reference, find_algorithm
 from cocoa.typed import leaves, literal
 
 
 def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[str, str]:
     """Return those of the `fields`, by their dotted names, that have no effect, each with the reason.
 
-    `variant` is that of the anchors, None for a plain run. Raises ConfigError if there is no such variant.
+    `algo` is as in `find_algorithm`, `variant` is that of the anchors, None for a plain run. Raises
+    ConfigError if there is no such variant.
     """
     sought = variant is not None and needs(variant) == "models"
-    models = sought or REGISTRY[algo].members > 0
+    models = sought or _may_need_models(algo)
     bears = {
         "algo.discount": (algo != "bc", "cloning looks at no rewards"),
         "data.reward_normalization": (algo != "bc", "cloning looks at no rewards"),
@@ -39,11 +41,18 @@ def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[s
     }
 
 
+def _may_need_models(algo: str) -> bool:
+    try:
+        return find_algorithm(algo).members > 0
+    except RunError:  # of a module that is not imported here
+        return True
+
+
 def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
     plain, values = (dict(leaves(to_dict(one))) for one in (defaults_of(config), config))
     changed = [name for name, value in values.items() if value != plain[name]]
-    idle = idle_fields(changed, config.algo.name, config.variant)
+    idle = idle_fields(changed, algorithm_reference(type(config.algo)), config.variant)
     sentences = []
     for reason in dict.fromkeys(idle.values()):
         told = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)

@@ -27,7 +27,7 @@ Usage: python train.py [field=value ...] [+cocoa[=variant]] [flags]
   python train.py dataset=hopper-medium-v2 algo.expectile=0.8 updates=200000
   python train.py dataset=my.hdf5 env=Hopper-v4     a file of your own
   python train.py -m +cocoa=none,default dataset=hopper-medium-v2,walker2d-medium-v2
-  python train.py resume=runs/hopper-demo/iql+cocoa/...
+  python train.py resume=runs/hopper-demo/iql+cocoa/...   go on with it; updates= trains further than planned
 
 Flags:
   -h, --help   this text; `algo=<name> --help` shows the fields of another algorithm
@@ -35,7 +35,8 @@ Flags:
                after the other (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere
                or in parallel)
   --cfg job    print the whole configuration and stop
-  --info       print how Hydra put it together and stop"""
+  --info       print how Hydra put it together and stop
+  --trust      with resume=: import the modules that the run's configuration names, which runs their code"""
 
 
 def help_text(overrides: Sequence[str] = ()) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,12 +15,13 @@ import filelock
 
 from cocoa.checkpoint import read_position
 from cocoa.compilation import numerics
-from cocoa.config import Config, DistributedConfig
+from cocoa.config import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere, locate
 from cocoa.effect import idle_settings
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.experiment import Experiment
+from cocoa.extensions import import_trusted
 from cocoa.files import cache_folder
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record, redraw
@@ -55,7 +57,8 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     dataset = _in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
     _check_evaluation(config)
-    folder = Path(processes.by_first(lambda: str(_begin(config, notes, warned))))
+    begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
+    folder = Path(processes.by_first(lambda: str(begin())))
     _execute(config, dataset, folder)
     return folder
 
@@ -65,19 +68,28 @@ def resume(
     dataset: Dataset | str | os.PathLike[str] | None = None,
     devices: int | None = None,
     distributed: DistributedConfig | None = None,
+    updates: int | None = None,
+    trust: bool = False,
 ) -> Path:
     """Go on with the run in `folder` from where it was saved last, and return the folder.
 
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
     `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
-    path under which it is found now, and from here on. Raises RunError if the folder is no run, or its
-    dataset has changed.
+    path under which it is found now, and from here on. With `updates` the run ends after so many updates in
+    all instead of its configuration's; step sizes that change over a training then follow the new length.
+    `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
+    no run, or its dataset has changed.
     """
     folder = find_run(folder)
-    config = read_config(folder)
+    config = read_config(folder, trust)
+    import_trusted(config.env or "", trust)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
+    longer = updates is not None and updates != config.updates
+    if longer:
+        config = from_dict(to_dict(config) | {"updates": updates}, trust)
+        _check_length(folder, config)
     _place(config)
-    if _finished(folder) and _policy_is_whole(folder, config):
+    if not longer and _finished(folder) and _policy_is_whole(folder, config):
         if processes.leads():
             redraw(folder)
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
@@ -143,9 +155,9 @@ def _place(config: Config) -> None:
     processes.share(len(config.seeds))  # of a number of processes that others may have told
 
 
-def _begin(config: Config, notes: Sequence[str], told: Sequence[str]) -> Path:
+def _begin(config: Config, sha256: str, notes: Sequence[str], told: Sequence[str]) -> Path:
     """Make and return the folder of a run; its log has the notes, and what has been told already."""
-    folder = create_run(config)
+    folder = create_run(config, sha256)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
     for text in told:
@@ -198,6 +210,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
         if moved and processes.leads():
             _keep_place(config, dataset, folder)
         try:
+            _keep_length(folder, config, say)
             Experiment(config, dataset, record, stopper).train()
             processes.meet()
         except Interrupted:
@@ -217,6 +230,29 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
                     "with stream=true, which keeps the data on the host while policies are trained."
                 ) from error
             raise
+
+
+def _check_length(folder: Path, config: Config) -> None:
+    """Raise ConfigError if the run in `folder` has done more updates than `config` wants in all."""
+    done = read_position(checkpoint_path(folder), config).step
+    if config.updates < done:
+        raise ConfigError(
+            f"updates={config.updates} is not possible: {folder} has done {done:,} updates already, and "
+            "updates= is the number of all."
+        )
+
+
+def _keep_length(folder: Path, config: Config, say: Callable[[str], None]) -> None:
+    """Store in the run's configuration how many updates it makes, if that has changed."""
+    stored = read_config(folder, trust=True)
+    if stored.updates == config.updates:
+        return
+    if processes.leads():
+        write_config(folder, replace(stored, updates=config.updates))
+    say(
+        f"The run ends after {config.updates:,} updates instead of {stored.updates:,}. Step sizes that "
+        "change over a training follow the new length from here on."
+    )
 
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:

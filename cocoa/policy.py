@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -42,30 +43,74 @@ class Senses:
 
 
 class Policy:
-    """`policy(observation) -> action`: the deterministic policy of one seed, in the environment's units."""
+    """`policy(observation) -> action`: the deterministic policy of one seed, in the environment's units.
+
+    It pickles as the run's folder and its seed: whoever unpickles it loads what the folder then holds.
+    """
 
     def __init__(self, algorithm: Algorithm, state: Any, senses: Senses, folder: Path, seed: int):
         """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
         self.folder = folder
         self.seed = seed
+        self._algorithm = type(algorithm)
         self._shape = senses.scaling.observation_mean.shape
+        self._noise_key = jax.random.key(seed)
+        example = np.zeros((1, *self._shape), np.float32)
+
+        def to_environment(senses: Senses, action: jax.Array) -> jax.Array:
+            return senses.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
 
         def act(given: tuple[Any, Senses], observation: jax.Array) -> jax.Array:
             state, senses = given
-            action = algorithm.act(state, senses.observe(observation))
-            return senses.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
+            return to_environment(senses, algorithm.act(state, senses.observe(observation)))
 
-        self._act = Lean(act, (state, senses), np.zeros((1, *self._shape), np.float32))
+        def sample(given: tuple[Any, Senses], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
+            (state, senses), (observation, key) = given, drawn
+            return to_environment(senses, algorithm.act(state, senses.observe(observation), key))
+
+        self._act = Lean(act, (state, senses), example)
         self._leaves = self._act.leaves((state, senses))
+        self._sample = Lean(sample, (state, senses), (example, self._noise_key))
+        self._sample_leaves = self._sample.leaves((state, senses))
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
+        return np.asarray(self._act(self._leaves, self._checked(observation)))
+
+    def sample(self, observation: Any) -> np.ndarray:
+        """Return actions (..., A) drawn from the stochastic policy, other ones with each call.
+
+        A policy without noise, such as TD3+BC's, returns its action. Raises ValueError for observations that
+        are not (..., O).
+        """
+        self._noise_key, key = jax.random.split(self._noise_key)
+        return np.asarray(self._sample(self._sample_leaves, (self._checked(observation), key)))
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions (..., A) and `state`, as the models of Stable-Baselines3 do.
+
+        The policy has no memory: `state` is returned as it is, and `episode_start` is not used.
+        """
+        return (self if deterministic else self.sample)(observation), state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the call that loads this policy; the algorithm's class lets its module be imported."""
+        return _restore, (str(self.folder.absolute()), self.seed, self._algorithm)
+
+    def _checked(self, observation: Any) -> np.ndarray:
         observation = np.asarray(observation, np.float32)
         if observation.shape[-1:] != self._shape:
             raise ValueError(
                 f"the policy takes observations of shape (..., {self._shape[0]}), not {observation.shape}"
             )
-        return np.asarray(self._act(self._leaves, observation))
+        return observation
+
+
+def _restore(folder: str, seed: int, algorithm: type[Algorithm]) -> Policy:
+    """Load a pickled policy, of whose algorithm the class has been imported by now."""
+    return load_policy(folder, seed)
 
 
 def senses_are_whole(folder: Path, config: Config) -> bool:
@@ -91,13 +136,15 @@ def save_senses(folder: Path, senses: Senses, run: Mapping[str, str]) -> None:
 
 
 @single_precision
-def load_policy(folder: str | Path, seed: int | None = None) -> Policy:
+def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: bool = False) -> Policy:
     """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
 
-    Raises RunError if the folder is no run, has no checkpoint yet, or does not train this seed.
+    A run of an algorithm from a module that is not imported yet is loaded only with `trust`, since importing
+    it runs its code; nothing else in a run's folder is ever executed. Raises RunError if the folder is no
+    run, has no checkpoint yet, or does not train this seed.
     """
     run = find_run(folder)
-    config = read_config(run)
+    config = read_config(run, trust)
     start_backend()
     seed = config.seeds[0] if seed is None else seed
     if seed not in config.seeds:

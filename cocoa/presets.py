@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from fnmatch import fnmatchcase
 from importlib import resources
 from pathlib import Path
@@ -13,9 +13,11 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from cocoa.config import Config, defaults_of, from_dict, to_dict
+from algos.base import REGISTRY, Algorithm
+from cocoa.config import Config, from_dict, to_dict
 from cocoa.effect import idle_fields
 from cocoa.typed import leaves, literal
+from dynamics.settings import passed_fields
 
 
 @dataclass(frozen=True)
@@ -101,30 +103,44 @@ def _names(dataset: str, env: str | None) -> list[str]:
 def told(config: Config, applied: Sequence[Preset]) -> list[str]:
     """Return what a run says of its presets, and of settings that its algorithm has for other datasets."""
     lines = [f"Preset {preset.name}: {preset}" for preset in applied]
-    special = [preset for preset in load_presets() if preset.algo == config.algo.name and preset.special]
+    algo = _registered(config.algo).name
+    special = [preset for preset in load_presets() if preset.algo == algo and preset.special]
     if special and not any(preset.fits(_names(config.dataset, config.env)) for preset in special):
         fields = sorted({field for preset in special for field in preset.settings})
         lines.append(
-            f"No preset is for {config.algo.name} on {Path(config.dataset).stem}: where they were not given, "
+            f"No preset is for {algo} on {Path(config.dataset).stem}: where they were not given, "
             f"{', '.join(fields)} are at their defaults. configs/presets has them for other datasets."
         )
     return lines
 
 
-def with_presets(config: Config, chosen: Container[str] = ()) -> tuple[Config, list[Preset]]:
+def _registered(algorithm: Algorithm) -> type[Algorithm]:
+    """Return the class whose presets an algorithm has: its own, or the nearest registered parent's."""
+    classes = [cls for cls in type(algorithm).__mro__ if issubclass(cls, Algorithm)]
+    return next((cls for cls in classes if REGISTRY.get(getattr(cls, "name", "")) is cls), type(algorithm))
+
+
+def _own_defaults(algorithm: Algorithm, parent: type[Algorithm]) -> set[str]:
+    """Return the fields of which the algorithm's class has another default than `parent`."""
+    before = {field.name: field.default for field in fields(parent)}
+    return {f"algo.{x.name}" for x in fields(algorithm) if x.default != before.get(x.name, MISSING)}
+
+
+def with_presets(config: Config) -> tuple[Config, list[Preset]]:
     """Return `config` with the presets that apply to it, and what they set.
 
-    They set what is at its default, apart from the fields of `Config` that were `chosen`. Raises ConfigError
-    for a value of the wrong type.
+    They set the fields that were not passed, neither to `config` nor to the settings in it. A subclass of a
+    registered algorithm that is not registered itself has the presets of its parent, but for the fields that
+    it gives another default. Raises ConfigError for a value of the wrong type.
     """
+    parent = _registered(config.algo)
+    passed = {*passed_fields(config), *_own_defaults(config.algo, parent)}
     config = from_dict(to_dict(config))
-    found = find_presets(config.algo.name, config.variant, config.dataset, config.env)
-    plain, values = dict(leaves(to_dict(defaults_of(config)))), to_dict(config)
-    given = {
-        name for name, value in leaves(values) if value != plain[name] or name.partition(".")[0] in chosen
-    }
+    found = find_presets(parent.name, config.variant, config.dataset, config.env)
+    values = to_dict(config)
+    known = dict(leaves(values))
     applied = [
-        preset.without({*given, *(key for key in preset.settings if key not in plain)}) for preset in found
+        preset.without({*passed, *(key for key in preset.settings if key not in known)}) for preset in found
     ]
     for preset in applied:
         for key, value in preset.settings.items():

@@ -89,6 +89,8 @@ def _open_closed_descriptors() -> None:
 def _protected(stream: Any, name: str, errors: str) -> TextIO:
     if stream is None:  # closed when Python started
         return _null()
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()  # what was printed before comes first
     buffer = stream.buffer
     raw = Enduring(getattr(buffer, "raw", buffer), name)
     at_once = stream.line_buffering or stream.write_through

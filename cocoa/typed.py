@@ -6,6 +6,7 @@ import ast
 import inspect
 import json
 import math
+import os
 import textwrap
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     Lists become tuples, whole floats become integers where these are asked for. Raises ConfigError for an
     unknown field or a wrong type; `path` is what errors write in front of a field.
     """
-    hints = get_type_hints(cls)
+    hints = _hints(cls, path)
     names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for name in values:
         if name not in names:
@@ -35,6 +36,16 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
         return cls(**converted)
     except ValueError as error:
         raise ConfigError(f"{path}{error}.") from error
+
+
+def _hints(cls: type, path: str) -> dict[str, Any]:
+    try:
+        return get_type_hints(cls)
+    except (NameError, TypeError) as error:
+        raise ConfigError(
+            f"The annotations of {cls.__name__} ({path}...) cannot be read: {error}. Import the types that "
+            "they name at the top of the module."
+        ) from error
 
 
 def suggest(word: str, options: Iterable[str], prefix: str = "") -> str:
@@ -78,7 +89,14 @@ def document(cls: type) -> dict[str, str]:
 
 
 def _convert(value: Any, hint: Any, path: str) -> Any:
-    """Return `value` as an instance of the annotation `hint`, or raise ConfigError."""
+    """Return `value` as an instance of the annotation `hint`, or raise ConfigError.
+
+    Numbers and arrays of NumPy or JAX count as Python's, paths as texts.
+    """
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
     if get_origin(hint) in (Union, types.UnionType):
         if value is None:
             return None
@@ -109,4 +127,7 @@ def _kind(hint: Any) -> str:
         return f"a list, such as [1,2], in which each is {_kind(get_args(hint)[0])}"
     if is_dataclass(hint):
         return "given field by field: " + ", ".join(field.name for field in fields(hint))
-    return {int: "an integer", float: "a number", bool: "true or false", str: "a text"}[hint]
+    kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+    if hint not in kinds:
+        return f"of the type {hint}, but fields are of bool, int, float, str or tuples of one of them"
+    return kinds[hint]

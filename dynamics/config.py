@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from dynamics.settings import Settings
+
 
 @dataclass(frozen=True)
-class EnsembleConfig:
+class EnsembleConfig(Settings):
     """Ensemble of probabilistic networks (PETS, MBPO, MOPO)."""
 
     members: int = 7

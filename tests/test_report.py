@@ -27,6 +27,7 @@ from cocoa.training.summary import read_summary, summarize, write_summary
 from cocoa.training.values import read_values, to_yaml
 from dynamics.config import ENSEMBLES
 
+SHA = 64 * "0"
 SCORES = {
     False: np.array([[10.0, 30.0], [20.0, 50.0], [15.0, 40.0], [5.0, 90.0]]),
     True: np.array([[20.0, 60.0]]),
@@ -49,7 +50,7 @@ def runs(tmp_path):
             updates=100,
             runs_dir=str(tmp_path / "runs"),
         )
-        folder = create_run(config)
+        folder = create_run(config, SHA)
         write_config(folder, config)
         metrics = MetricsFile(folder / "metrics.csv")
         for step, values in zip((50, 100), scores.T, strict=True):
@@ -61,7 +62,7 @@ def runs(tmp_path):
         )
         write_summary(folder, summary)
     unfinished = dataclasses.replace(config, name="unfinished")
-    write_config(create_run(unfinished), unfinished)
+    write_config(create_run(unfinished, SHA), unfinished)
     return tmp_path / "runs"
 
 

@@ -20,16 +20,15 @@ from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, Seeke
 from cocoa.errors import ConfigError, RunError
 from cocoa.launch import resume
 from cocoa.training.metrics import read_metrics
+from cocoa.training.places import method, run_parent
 from cocoa.training.runs import (
     Console,
     begun,
     checkpoint_path,
     create_run,
     find_run,
-    method,
     read_config,
     resume_command,
-    run_parent,
     write_config,
 )
 from cocoa.training.summary import read_summary, write_summary
@@ -37,6 +36,7 @@ from cocoa.training.values import read_values
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
+SHA = 64 * "0"
 
 
 @pytest.fixture
@@ -47,7 +47,9 @@ def config(tmp_path):
 @pytest.mark.parametrize("variant", [None, *ANCHOR_VARIANTS])
 def test_the_folder_names_dataset_and_method(config, variant):
     cocoa = variant and CocoaConfig(variant=variant)
-    folder = create_run(dataclasses.replace(config, cocoa=cocoa, dataset="/data/my.file.hdf5", name="first"))
+    folder = create_run(
+        dataclasses.replace(config, cocoa=cocoa, dataset="/data/my.file.hdf5", name="first"), SHA
+    )
     expected = {None: "iql", "seek": "iql+cocoa"}.get(variant, f"iql+cocoa-{variant}")
     assert folder == Path(config.runs_dir) / "my.file" / expected / "first"
     assert folder.is_dir()
@@ -56,7 +58,7 @@ def test_the_folder_names_dataset_and_method(config, variant):
 
 def test_without_a_name_the_time_is_it(config):
     before = time.time()
-    folder = create_run(config)
+    folder = create_run(config, SHA)
     assert folder.parent == Path(config.runs_dir) / "hopper-demo" / "iql"
     made = time.mktime(time.strptime(folder.name, "%Y-%m-%d_%H-%M-%S"))
     assert int(before) <= made <= time.time()
@@ -64,7 +66,7 @@ def test_without_a_name_the_time_is_it(config):
 
 def test_runs_of_the_same_second_get_folders_of_their_own(config):
     with ThreadPoolExecutor(8) as pool:
-        folders = list(pool.map(lambda _: create_run(config), range(24)))
+        folders = list(pool.map(lambda _: create_run(config, SHA), range(24)))
     assert len(set(folders)) == 24
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", folder.name) for folder in folders)
 
@@ -84,9 +86,9 @@ def test_the_command_that_resumes_survives_a_shell(name, tmp_path, capsys):
 
 def test_an_explicit_name_is_taken_once(config):
     named = dataclasses.replace(config, name="mine")
-    folder = create_run(named)
+    folder = create_run(named, SHA)
     with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
-        create_run(named)
+        create_run(named, SHA)
 
 
 def failed(folder):
@@ -97,29 +99,29 @@ def failed(folder):
 
 def test_a_run_that_failed_without_a_checkpoint_gives_its_name_back(config):
     named = dataclasses.replace(config, name="mine")
-    folder = failed(create_run(named))
-    assert create_run(named) == folder
+    folder = failed(create_run(named, SHA))
+    assert create_run(named, SHA) == folder
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     aside = [path for path in folder.parent.iterdir() if path.name.startswith("mine-failed-")]
     assert [(path / "log.txt").read_text() for path in aside] == ["why"]
     with pytest.raises(RunError, match="exists already"):
-        create_run(named)
+        create_run(named, SHA)
 
 
 def test_a_failed_run_that_may_go_on_keeps_its_name(config):
     named = dataclasses.replace(config, name="mine")
-    folder = failed(create_run(named))
+    folder = failed(create_run(named, SHA))
     with filelock.FileLock(folder / ".lock"), pytest.raises(RunError, match="exists already"):
-        create_run(named)
+        create_run(named, SHA)
     checkpoint_path(folder).parent.mkdir()
     checkpoint_path(folder).touch()
     with pytest.raises(RunError, match="exists already"):
-        create_run(named)
+        create_run(named, SHA)
 
 
 def test_a_run_appears_together_with_its_configuration(config):
     config = dataclasses.replace(config, name="first")
-    folder = create_run(config)
+    folder = create_run(config, SHA)
     assert read_config(folder) == config
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
     assert list(folder.parent.iterdir()) == [folder]
@@ -139,7 +141,7 @@ def create(runs_dir, moment):
             os.kill(os.getpid(), signal.SIGKILL)
     config = from_dict({"algo": {"name": "bc"}, "name": "first", "runs_dir": runs_dir})
     sys.setprofile(count)
-    runs.create_run(config)
+    runs.create_run(config, 64 * '0')
     sys.setprofile(None)
     return calls
 
@@ -159,27 +161,27 @@ def test_killed_at_any_moment_the_name_can_be_taken_or_resumed(config, tmp_path)
     seen = set()
     for runs_dir in tmp_path.iterdir():
         here = Config(REGISTRY["bc"](), name="first", runs_dir=str(runs_dir))
-        folder = run_parent(here) / "first"
+        folder = run_parent(here, SHA) / "first"
         seen.add(folder.exists())
         if folder.exists():
             assert read_config(folder) == here
             with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
-                create_run(here)
+                create_run(here, SHA)
         else:
             with pytest.raises(RunError, match="is not the folder of a run"):
                 find_run(runs_dir)
-            assert create_run(here) == folder
+            assert create_run(here, SHA) == folder
     assert seen == {True, False}
 
 
 def test_what_killed_processes_leave_is_removed_in_time(config):
-    parent = run_parent(config)
+    parent = run_parent(config, SHA)
     old, new = parent / ".new-old", parent / ".new-new"
     for folder in (old, new):
         folder.mkdir(parents=True)
         (folder / "config.yaml").touch()
     os.utime(old, (0, 0))
-    create_run(config)
+    create_run(config, SHA)
     assert not old.exists()
     assert new.exists()
 
@@ -187,18 +189,18 @@ def test_what_killed_processes_leave_is_removed_in_time(config):
 @pytest.mark.parametrize("left", [[], [".lock"], [".config.yaml.17", ".lock"]])
 def test_a_folder_without_a_configuration_gives_its_name_back(config, left):
     config = dataclasses.replace(config, name="first")
-    folder = run_parent(config) / "first"
+    folder = run_parent(config, SHA) / "first"
     folder.mkdir(parents=True)
     for name in left:
         (folder / name).touch()
-    assert create_run(config) == folder
+    assert create_run(config, SHA) == folder
     assert [path.name for path in folder.iterdir()] == ["config.yaml"]
 
 
 @pytest.mark.parametrize("kind", ["files", "file", "link", "dangling"])
 def test_what_is_not_ours_is_left_as_it_is(config, kind):
     config = dataclasses.replace(config, name="first")
-    folder = run_parent(config) / "first"
+    folder = run_parent(config, SHA) / "first"
     folder.parent.mkdir(parents=True)
     if kind == "files":
         folder.mkdir()
@@ -209,7 +211,7 @@ def test_what_is_not_ours_is_left_as_it_is(config, kind):
         folder.symlink_to(folder.parent.parent if kind == "link" else "nowhere")
     before = folder.lstat()
     with pytest.raises(RunError, match=r"not the folder of a run.*Choose another name="):
-        create_run(config)
+        create_run(config, SHA)
     after = folder.lstat()
     assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
     assert list(folder.parent.iterdir()) == [folder]
@@ -218,7 +220,7 @@ def test_what_is_not_ours_is_left_as_it_is(config, kind):
 @pytest.mark.parametrize("name", ["a/b", "/a", "a/", "..", ".", "", "../a"])
 def test_a_name_is_no_path(config, name):
     with pytest.raises(ConfigError, match="name="):
-        create_run(dataclasses.replace(config, name=name))
+        create_run(dataclasses.replace(config, name=name), SHA)
     assert not Path(config.runs_dir).exists()
 
 
@@ -226,7 +228,7 @@ def test_where_no_folder_can_be_made(config, tmp_path):
     (tmp_path / "file").touch()
     for place in ("file", "file/below"):
         with pytest.raises(RunError, match="cannot be written"):
-            create_run(dataclasses.replace(config, runs_dir=str(tmp_path / place)))
+            create_run(dataclasses.replace(config, runs_dir=str(tmp_path / place)), SHA)
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))
@@ -363,7 +365,7 @@ def test_find_run(config):
     folders = []
     for dataset in ("hopper-demo", "walker"):
         for name in ("first", "second"):
-            folders.append(create_run(dataclasses.replace(config, dataset=dataset, name=name)))
+            folders.append(create_run(dataclasses.replace(config, dataset=dataset, name=name), SHA))
             write_config(folders[-1], config)
     (folders[3] / "wandb" / "latest-run").mkdir(parents=True)
     (folders[3] / "wandb" / "latest-run" / "config.yaml").touch()
@@ -449,7 +451,7 @@ def test_a_screen_without_greek_stops_nothing(tmp_path):
 
 def test_a_run_of_a_dataset_that_was_an_object_asks_for_it_when_it_is_resumed(config):
     config = dataclasses.replace(config, dataset="arrays")
-    folder = create_run(config)
+    folder = create_run(config, SHA)
     write_config(folder, config)
     with pytest.raises(RunError, match=r"dataset \(arrays\) as an object.*cocoa\.resume\(folder, dataset\)"):
         resume(folder)

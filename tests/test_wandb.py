@@ -87,7 +87,7 @@ def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(
     first = identities()
     assert len(first) == 2
     assert identities() == first
-    assert len(identities(updates=5)) == 4
+    assert len(identities(batch_size=5)) == 4
 
 
 def test_off_does_not_import_wandb(tmp_path):

@@ -22,6 +22,7 @@ from cocoa.config import Config, from_dict, to_dict
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError
 from cocoa.files import atomic_write, check_regular, expanded, rename, write_error
+from cocoa.training.places import run_parent
 from cocoa.training.summary import read_summary
 from cocoa.training.values import read_values, to_yaml, unreadable
 
@@ -30,21 +31,9 @@ STAGED = ".new-"
 _TIME = "%Y-%m-%d_%H-%M-%S"
 
 
-def method(config: Config) -> str:
-    """Return the algorithm's name, with +cocoa, and its variant unless it is the published one."""
-    if config.variant is None:
-        return config.algo.name
-    return f"{config.algo.name}+cocoa" + ("" if config.variant == "seek" else f"-{config.variant}")
-
-
 def checkpoint_path(folder: Path) -> Path:
     """Return where the run in `folder` keeps the state of its training."""
     return folder / "checkpoints" / "latest.safetensors"
-
-
-def run_parent(config: Config) -> Path:
-    """Return the folder that holds all runs of the dataset and the method."""
-    return expanded(config.runs_dir, "runs_dir") / Path(config.dataset).stem / method(config)
 
 
 def resume_command(folder: Path) -> str:
@@ -60,7 +49,7 @@ def how_to_resume(folder: Path, dataset: str) -> str:
     return f"cocoa.resume({str(folder)!r}, dataset)"
 
 
-def create_run(config: Config) -> Path:
+def create_run(config: Config, sha256: str) -> Path:
     """Make and return the folder runs_dir/<dataset>/<method>/<name or time>, with the configuration in it.
 
     It appears together with its config.yaml, or not at all. A run that failed without a checkpoint, or ended
@@ -71,7 +60,7 @@ def create_run(config: Config) -> Path:
         raise ConfigError(
             f"name={config.name} is not possible: it is to be the name of a folder, not a path."
         )
-    parent = run_parent(config)
+    parent = run_parent(config, sha256)
     staged = parent / f"{STAGED}{uuid.uuid4().hex}"
     try:
         staged.mkdir(parents=True)
@@ -159,16 +148,19 @@ _NO_CONFIGURATION = (ConfigError, AttributeError, KeyError, TypeError, ValueErro
 """What `from_dict` raises for values of other types and shapes than a configuration's."""
 
 
-def read_config(folder: Path) -> Config:
-    """Return the configuration of a run. Raises RunError if it cannot be read."""
+def read_config(folder: Path, trust: bool = False) -> Config:
+    """Return the configuration of a run; `trust` is as in `find_algorithm`.
+
+    Raises RunError if it cannot be read.
+    """
     values = read_values(folder)
     try:
-        return from_dict(values)
+        return from_dict(values, trust)
     except _NO_CONFIGURATION as error:
         raise unreadable(folder / "config.yaml", error) from error
 
 
-def find_run(path: str | Path) -> Path:
+def find_run(path: str | os.PathLike[str]) -> Path:
     """Return the folder of a run.
 
     Raises RunError if it is none, naming the latest one in it or else the one with the nearest name.

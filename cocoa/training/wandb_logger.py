@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ import numpy as np
 
 from cocoa.config import Config, to_dict
 from cocoa.errors import shown
-from cocoa.training import runs
+from cocoa.training import places
+from cocoa.training.values import read_values
 from cocoa.training.wandb_environment import (
     NamedRun,
     choose_mode,
@@ -122,7 +124,7 @@ class WandbLogger:
             return
         found = settings()
         named = named_run(folder, found)
-        method, dataset = runs.method(config), Path(config.dataset).stem
+        method, dataset = places.method(config), Path(config.dataset).stem
         tags = [dataset, config.algo.name, config.variant or "plain", *(found.run_tags or ())]
         common = {
             "project": project(config, found, self._say),
@@ -203,8 +205,8 @@ def _init(source: _Source, found: Any, mode: str, suffix: str = "", **arguments:
 
 def _identity(folder: Path, seed: int) -> str:
     """Return W&B's id of a seed: the same when its run goes on, another for another run in the folder."""
-    config = (folder / "config.yaml").read_text(encoding="utf-8")
-    return hashlib.sha256(f"{folder.resolve()} {seed} {config}".encode()).hexdigest()[:16]
+    config = {**read_values(folder), "updates": None, "dataset": None}  # which may change when a run goes on
+    return hashlib.sha256(f"{folder.resolve()} {seed} {json.dumps(config)}".encode()).hexdigest()[:16]
 
 
 def _line(error: Exception) -> str:

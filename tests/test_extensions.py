@@ -1,0 +1,262 @@
+"""Algorithms of the user's own: what is given is what is trained, stored, and found again."""
+
+import json
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+import cocoa
+from algos.base import REGISTRY, register
+from cocoa.config import Config, from_dict, to_dict
+from cocoa.errors import ConfigError, RunError
+from cocoa.presets import told, with_presets
+from cocoa.training.metrics import read_metrics
+from cocoa.training.runs import read_config, write_config
+from cocoa.training.summary import read_summary
+
+
+class Doubled(cocoa.BC):
+    """BC of twice the loss, which is not registered."""
+
+    def actor_loss(self, params, state, batch):
+        loss, metrics = super().actor_loss(params, state, batch)
+        return 2 * loss, {name: 2 * value for name, value in metrics.items()}
+
+
+@dataclass(frozen=True)
+class Eager(cocoa.IQL):
+    expectile: float = 0.95
+    """Another default than the parent's."""
+
+
+class Stateful(cocoa.BC):
+    def __init__(self, width):
+        super().__init__(hidden=(width,))
+
+
+SETTINGS = {
+    **{"updates": 20, "log_every": 10, "eval_every": 20, "eval_episodes": 0, "cache_dir": None},
+}
+
+
+def train(algorithm, folder, **fields):
+    return cocoa.fit(algorithm, "hopper-demo", runs_dir=str(folder), **SETTINGS | fields)
+
+
+def test_a_subclass_that_is_not_registered_is_trained_and_not_its_parent(tmp_path):
+    policies = {cls: train(cls(hidden=(8,)), tmp_path, name="one") for cls in (cocoa.BC, Doubled)}
+    assert {policy.folder.parent.name for policy in policies.values()} == {"bc", "Doubled"}
+    first = {
+        cls: read_metrics(policy.folder / "metrics.csv").values("training/actor_loss")[1][0, 0]
+        for cls, policy in policies.items()
+    }
+    assert first[Doubled] == pytest.approx(2 * first[cocoa.BC], rel=0.05)
+    folder = policies[Doubled].folder
+    assert type(read_config(folder).algo) is Doubled
+    assert read_summary(folder)["algo"] == "Doubled"
+    observation = np.ones(11)
+    again = cocoa.load_policy(folder)
+    np.testing.assert_array_equal(policies[Doubled](observation), again(observation))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(again))(observation), again(observation))
+
+
+def test_its_module_is_imported_only_with_trust(tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import pathlib\nimport cocoa\npathlib.Path('imported').touch()\nclass Mine(cocoa.BC): pass\n"
+    )
+    code = f"""
+import pathlib, sys
+import cocoa
+from cocoa.cli import main
+folder = {str(tmp_path / "runs/hopper-demo/Mine/one")!r}
+if sys.argv[1] == "train":
+    import mine
+    cocoa.fit(mine.Mine(hidden=(8,)), "hopper-demo", runs_dir="runs", name="one", **{SETTINGS!r})
+    pathlib.Path("imported").unlink()
+    sys.exit()
+for call in (cocoa.load_policy, cocoa.resume):
+    try:
+        call(folder)
+    except cocoa.UserError as error:
+        print(error)
+print(main([f"resume={{folder}}", "updates=25"]), pathlib.Path("imported").exists())
+print(main([f"resume={{folder}}", "updates=25", "--trust"]), pathlib.Path("imported").exists())
+print(cocoa.load_policy(folder)([0.0] * 11).shape)
+"""
+    script = tmp_path / "script.py"
+    script.write_text(code)
+    root = str(cocoa.__path__[0]).rpartition("/")[0]
+    told = [
+        subprocess.run(
+            [sys.executable, script, step],
+            cwd=tmp_path,
+            env={"PYTHONPATH": root, "PATH": ""},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        for step in ("train", "use")
+    ][1]
+    lines = told.stdout.splitlines()
+    assert all("trust=True" in line and "mine:Mine" in line for line in lines[:2])
+    assert lines[2] == "2 False"
+    assert "0 True" in lines
+    assert lines[-1] == "(3,)"
+
+
+def test_an_environment_of_a_module_needs_trust_as_well(tmp_path):
+    folder = train(cocoa.BC(hidden=(8,)), tmp_path).folder
+    write_config(folder, replace(read_config(folder), env="no_such_module:Robot-v0", updates=30))
+    with pytest.raises(RunError, match="trust=True"):
+        cocoa.resume(folder)
+    with pytest.raises(RunError, match="cannot be imported"):
+        cocoa.resume(folder, trust=True)
+    assert cocoa.load_policy(folder)(np.zeros(11)).shape == (3,)
+
+
+def test_what_cannot_be_found_again_or_made_again_is_refused():
+    class Local(cocoa.BC):
+        pass
+
+    with pytest.raises(ConfigError, match="defined inside of a function"):
+        cocoa.fit(Local(), "hopper-demo")
+    with pytest.raises(ConfigError, match="cannot be made of its fields"):
+        cocoa.fit(Stateful(8), "hopper-demo")
+    with pytest.raises(RunError, match="is not there as a subclass"):
+        from_dict({"algo": {"name": "os:system"}})
+    with pytest.raises(RunError, match="script or notebook"):
+        from_dict({"algo": {"name": "__main__:Gone"}})
+
+
+def test_a_class_that_is_defined_again_takes_the_place_of_the_former():
+    def define():
+        @register("again")
+        class Again(cocoa.BC):
+            pass
+
+        return Again
+
+    try:
+        define()
+        second = define()
+        assert REGISTRY["again"] is second
+        assert type(from_dict(json.loads(json.dumps(to_dict(Config(second()))))).algo) is second
+        with pytest.raises(ValueError, match="already taken"):
+            register("again")(Doubled)
+    finally:
+        del REGISTRY["again"]
+    with pytest.raises(ValueError, match="letters"):
+        register("../up")
+    assert Doubled.name == "Doubled"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expectile", "temperature"),
+    [
+        (cocoa.IQL(), 0.9, 10.0),
+        (cocoa.IQL(expectile=0.7, temperature=3.0), 0.7, 3.0),
+        (cocoa.IQL(temperature=3.0), 0.9, 3.0),
+        (replace(cocoa.IQL(), expectile=0.6), 0.6, 3.0),
+        (Eager(), 0.95, 10.0),
+        (Eager(temperature=1.0), 0.95, 1.0),
+    ],
+)
+def test_presets_set_what_was_not_passed(algorithm, expectile, temperature):
+    config, presets = with_presets(Config(algorithm, dataset="antmaze-umaze-v2"))
+    assert type(config.algo) is type(algorithm)
+    assert (config.algo.expectile, config.algo.temperature) == (expectile, temperature)
+    assert config.data.reward_normalization == "minus_one"
+    assert len(told(config, presets)) == len(presets) == 1
+
+
+@pytest.mark.parametrize(
+    ("fields", "normalization", "hidden"),
+    [
+        ({}, "return_range", (100, 100)),
+        ({"data": {"top_episodes": 0.5}}, "return_range", (100, 100)),
+        ({"data": {"reward_normalization": "none"}}, "none", (100, 100)),
+        ({"cocoa": cocoa.CocoaConfig(seeker={"max_epochs": 50})}, "return_range", (100, 100)),  # type: ignore
+    ],
+)
+def test_presets_leave_alone_single_fields_of_what_was_passed(fields, normalization, hidden):
+    config, _ = with_presets(Config(cocoa.IQL(), **fields))
+    assert config.data.reward_normalization == normalization
+    if config.cocoa:
+        assert config.cocoa.hidden == hidden
+        assert config.cocoa.seeker.max_epochs == 50  # the preset of hopper-demo says 10
+
+
+def test_a_finished_run_is_trained_further(tmp_path):
+    algorithm = cocoa.IQL(hidden=(8,), cosine_schedule=False)
+    folder = train(algorithm, tmp_path, name="one", eval_every=10).folder
+    with pytest.raises(ConfigError, match="has done 20 updates already"):
+        cocoa.resume(folder, updates=10)
+    assert read_summary(folder)["status"] == "finished"
+    longer = cocoa.resume(folder, updates=40)
+    whole = train(algorithm, tmp_path / "whole", updates=40, eval_every=10)
+    assert read_config(folder).updates == read_summary(folder)["updates"] == 40
+    assert (folder / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
+    np.testing.assert_array_equal(longer(np.ones(11)), whole(np.ones(11)))
+
+
+def test_a_policy_acts_as_the_models_of_stable_baselines(tmp_path):
+    policy = train(cocoa.IQL(hidden=(8,)), tmp_path)
+    observations = np.zeros((4, 11))
+    actions, state = policy.predict(observations, state=None, episode_start=np.ones(4, bool))
+    np.testing.assert_array_equal(actions, policy(observations))
+    assert state is None
+    drawn = [policy.predict(observations, deterministic=False)[0] for _ in range(2)]
+    assert drawn[0].shape == (4, 3)
+    assert (drawn[0] != drawn[1]).any()
+    assert np.unique(drawn[0], axis=0).shape == (4, 3)  # each row has noise of its own
+    assert np.abs(drawn).max() <= 1
+
+
+def test_datasets_of_one_name_have_folders_of_their_own(tmp_path):
+    def dataset(scale, name="main_data"):
+        rows = np.arange(20, dtype=np.float32)
+        return cocoa.Dataset.from_arrays(
+            observations=rows[:, None],
+            actions=np.zeros((20, 1)),
+            rewards=scale * rows,
+            terminals=rows % 10 == 9,
+            timeouts=np.zeros(20),
+            name=name,
+        )
+
+    def folder(scale, name="main_data", **fields):
+        policy = cocoa.fit(
+            cocoa.BC(hidden=(8,)), dataset(scale, name), runs_dir=str(tmp_path / "runs"), **SETTINGS | fields
+        )
+        return policy.folder
+
+    first, second, again = folder(1), folder(2), folder(1)
+    assert first.parents[1] == again.parents[1] == tmp_path / "runs" / "main_data"
+    assert second.parents[1].name.startswith("main_data-")
+    for name in ("..", "../../up", "a/b", "\x1b[2J", "..hdf5"):
+        made = folder(3, name)
+        assert made.parents[2] == tmp_path / "runs"
+        assert made.parents[1].name.isprintable()
+    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"updates": np.int64(30)}, 30),
+        ({"updates": np.array(30)}, 30),
+        ({"updates": np.float64(30)}, 30),
+    ],
+)
+def test_numbers_of_numpy_and_paths_are_taken(tmp_path, fields, expected):
+    algorithm = cocoa.IQL(hidden=np.array([8]), expectile=np.float32(0.75), cosine_schedule=np.bool_(True))  # type: ignore
+    config, _ = with_presets(Config(algorithm, runs_dir=tmp_path, **fields))
+    assert config.updates == expected
+    assert type(config.updates) is int
+    assert config.runs_dir == str(tmp_path)
+    assert config.algo == cocoa.IQL(hidden=(8,), expectile=0.75)
+    assert type(config.algo.expectile) is float
