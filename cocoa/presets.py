@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from algos.base import REGISTRY, Algorithm
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.effect import idle_fields
+from cocoa.extensions import algorithm_reference
 from cocoa.typed import leaves, literal
 from dynamics.settings import passed_fields
 
@@ -82,7 +83,8 @@ def load_presets() -> tuple[Preset, ...]:
 def find_presets(algo: str, variant: str | None, dataset: str, env: str | None) -> list[Preset]:
     """Return the presets that apply, in order, without settings that have no effect.
 
-    `variant` is that of the anchors, None for a plain run. Raises ConfigError if there is no such variant.
+    `algo` is as in `find_algorithm`, `variant` is that of the anchors, None for a plain run. Raises
+    ConfigError if there is no such variant.
     """
     names = _names(dataset, env)
     return [
@@ -136,7 +138,7 @@ def with_presets(config: Config) -> tuple[Config, list[Preset]]:
     parent = _registered(config.algo)
     passed = {*passed_fields(config), *_own_defaults(config.algo, parent)}
     config = from_dict(to_dict(config))
-    found = find_presets(parent.name, config.variant, config.dataset, config.env)
+    found = find_presets(algorithm_reference(parent), config.variant, config.dataset, config.env)
     values = to_dict(config)
     known = dict(leaves(values))
     applied = [

@@ -33,6 +33,17 @@ class Eager(cocoa.IQL):
     """Another default than the parent's."""
 
 
+@dataclass(frozen=True)
+class Direct(cocoa.Algorithm):
+    """Behaviour cloning as a subclass of Algorithm alone, which is not registered."""
+
+    learning_rate: float = cocoa.BC.learning_rate
+    """Adam's step size."""
+
+    init, actor_loss = cocoa.BC.init, cocoa.BC.actor_loss
+    update, act = cocoa.BC.update, cocoa.BC.act
+
+
 class Stateful(cocoa.BC):
     def __init__(self, width):
         super().__init__(hidden=(width,))
@@ -62,6 +73,15 @@ def test_a_subclass_that_is_not_registered_is_trained_and_not_its_parent(tmp_pat
     again = cocoa.load_policy(folder)
     np.testing.assert_array_equal(policies[Doubled](observation), again(observation))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(again))(observation), again(observation))
+
+
+def test_a_direct_subclass_of_algorithm_is_trained_plain_and_with_cocoa(tmp_path):
+    policies = [train(cls(hidden=(8,)), tmp_path) for cls in (cocoa.BC, Direct)]
+    bc, direct = ((policy.folder / "metrics.csv").read_bytes() for policy in policies)
+    assert bc == direct
+    wrapped = train(Direct(hidden=(8,)), tmp_path, cocoa="zero")
+    assert wrapped.folder.parent.name == "Direct+cocoa-zero"
+    assert type(read_config(wrapped.folder).algo) is Direct
 
 
 def test_its_module_is_imported_only_with_trust(tmp_path):
