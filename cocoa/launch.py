@@ -7,9 +7,10 @@ import functools
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import filelock
 
@@ -173,9 +174,10 @@ def _finished(folder: Path) -> bool:
 
 
 def _policy_is_whole(folder: Path, config: Config) -> bool:
-    """Tell whether the files are there, as they were written, that a policy is loaded from."""
+    """Tell whether the files of the last update's policy are there, as they were written."""
     try:
-        return bool(read_position(checkpoint_path(folder), config).step) and senses_are_whole(folder, config)
+        done = read_position(checkpoint_path(folder), config).step
+        return done == config.updates and senses_are_whole(folder, config)
     except RunError:
         return False
 
@@ -188,17 +190,20 @@ def _check_evaluation(config: Config) -> None:
         )
 
 
-def _keep_place(config: Config, dataset: Dataset, folder: Path) -> None:
-    """Let the run in `folder` find its dataset where it is now. Raises RunError if it is read differently."""
-    before = None
+def _check_episodes(config: Config, dataset: Dataset, folder: Path) -> None:
+    """Raise RunError if the bytes of the run's dataset are read as other episodes than before.
+
+    That may be so where the time limit is known by the dataset's name.
+    """
+    before: dict[str, Any] = {}
     with contextlib.suppress(RunError):
-        before = read_summary(folder).get("behaviour_return")
-    if before not in (None, dataset.behaviour_return):  # the ends of episodes may depend on a known name
+        before = read_summary(folder)
+    same_bytes = before.get("dataset_sha256") == dataset.sha256
+    if same_bytes and before.get("behaviour_return") not in (None, dataset.behaviour_return):
         raise RunError(
             f"{config.dataset} has the same bytes as the dataset of {folder}, but under this name it is read "
             f"as other episodes. Name it as before: dataset={read_config(folder).dataset}."
         )
-    write_config(folder, replace(read_config(folder), dataset=config.dataset))
 
 
 def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False) -> None:
@@ -206,11 +211,13 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
     processes.by_first(lambda: _acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
     with _released(lock), numerics(config.matmul_precision), Stopper(say) as stopper:
+        if moved:
+            _check_episodes(config, dataset, folder)
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
-        if moved and processes.leads():
-            _keep_place(config, dataset, folder)
         try:
-            _keep_length(folder, config, say)
+            if moved and processes.leads():
+                write_config(folder, replace(read_config(folder), dataset=config.dataset))
+            _keep_length(config, record)
             Experiment(config, dataset, record, stopper).train()
             processes.meet()
         except Interrupted:
@@ -242,14 +249,15 @@ def _check_length(folder: Path, config: Config) -> None:
         )
 
 
-def _keep_length(folder: Path, config: Config, say: Callable[[str], None]) -> None:
+def _keep_length(config: Config, record: Record) -> None:
     """Store in the run's configuration how many updates it makes, if that has changed."""
-    stored = read_config(folder, trust=True)
+    stored = read_config(record.folder)
     if stored.updates == config.updates:
         return
+    record.summarize("running")  # first: a run that is killed in between is not finished
     if processes.leads():
-        write_config(folder, replace(stored, updates=config.updates))
-    say(
+        write_config(record.folder, replace(stored, updates=config.updates))
+    record.say(
         f"The run ends after {config.updates:,} updates instead of {stored.updates:,}. Step sizes that "
         "change over a training follow the new length from here on."
     )

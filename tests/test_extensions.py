@@ -11,6 +11,7 @@ import pytest
 
 import cocoa
 from algos.base import REGISTRY, register
+from cocoa import launch
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
 from cocoa.presets import told, with_presets
@@ -221,6 +222,26 @@ def test_a_finished_run_is_trained_further(tmp_path):
     assert read_config(folder).updates == read_summary(folder)["updates"] == 40
     assert (folder / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
     np.testing.assert_array_equal(longer(np.ones(11)), whole(np.ones(11)))
+
+
+def test_a_finished_run_that_is_killed_as_its_extension_begins_is_not_finished(tmp_path, monkeypatch):
+    class Killed(BaseException):
+        """Stands for SIGKILL."""
+
+    def kill(*args):
+        raise Killed
+
+    algorithm = cocoa.IQL(hidden=(8,), cosine_schedule=False)
+    folder = train(algorithm, tmp_path, name="one", eval_every=10).folder
+    with monkeypatch.context() as patch:
+        patch.setattr(launch, "Experiment", kill)
+        patch.setattr(launch.Record, "close", lambda record, status: record._metrics.close())
+        with pytest.raises(Killed):
+            cocoa.resume(folder, updates=40)
+    assert read_summary(folder)["status"] == "running"
+    cocoa.resume(folder)
+    assert read_summary(folder)["status"] == "finished"
+    assert read_summary(folder)["step"] == 40
 
 
 def test_a_policy_acts_as_the_models_of_stable_baselines(tmp_path):

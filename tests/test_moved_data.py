@@ -76,6 +76,7 @@ def test_the_same_bytes_read_as_other_episodes_are_refused(moved, tmp_path, monk
         source_sha256=cocoa.load(path, ENV).sha256,
     )
     monkeypatch.setattr(launch, "load", lambda *args: other)
+    monkeypatch.setattr(launch, "Record", lambda *args: pytest.fail("opened"))
     with pytest.raises(RunError, match=r"read as other episodes. Name it as before"):
         launch.resume(moved, path)
     assert read_config(moved) == before
