@@ -16,7 +16,7 @@ import pytest
 
 from cocoa.data import load, sources
 from cocoa.data.reference import D4RL
-from cocoa.errors import DataError
+from cocoa.errors import ConfigError, DataError
 
 FILE = "hopper_medium-v2.hdf5"
 
@@ -332,8 +332,8 @@ def test_a_folder_that_is_called_like_a_dataset_does_not_hide_it(tmp_path, monke
 
 def test_without_a_home_directory_the_message_says_what_to_set(monkeypatch):
     monkeypatch.setenv("D4RL_DATASET_DIR", "~no-such-user/datasets")
-    for dataset in ("hopper-medium-v2", "~no-such-user/own.hdf5"):
-        with pytest.raises(DataError, match="D4RL_DATASET_DIR"):
+    for name, dataset in (("D4RL_DATASET_DIR", "hopper-medium-v2"), ("dataset", "~no-such-user/own.hdf5")):
+        with pytest.raises(ConfigError, match=f"{name}=~no-such-user/.* no such home folder"):
             sources.locate(dataset)
 
 
@@ -342,5 +342,5 @@ def test_a_pipe_in_the_cache_is_refused(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         os.mkfifo(folder / name)
-        with pytest.raises(DataError, match="named pipe"):
+        with pytest.raises(DataError, match="it is a FIFO"):
             sources.download(f"http://127.0.0.1:9/{FILE}", folder)

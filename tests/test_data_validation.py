@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from cocoa.data import Dataset, load
+from cocoa.data import Dataset, load, memory
 from cocoa.errors import DataError
 
 ROWS = 40
@@ -193,7 +193,7 @@ def test_what_is_no_hdf5_file_is_refused(tmp_path):
     text.write_text("observations,actions\n")
     empty = tmp_path / "empty.h5"
     empty.touch()
-    told = {text: "not an HDF5 file", empty: "empty", tmp_path: "directory", tmp_path / "none.h5": "no file"}
+    told = {text: "not an HDF5 file", empty: "empty", tmp_path: "a folder", tmp_path / "none.h5": "no file"}
     for path, reason in told.items():
         with pytest.raises(DataError) as error:
             load(path)
@@ -278,13 +278,39 @@ def test_a_soft_link_within_the_file_is_followed(tmp_path):
     np.testing.assert_array_equal(load(path).rewards, data["group/rewards"])
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.hdf5")
     (tmp_path / "zero.hdf5").symlink_to("/dev/zero")
-    for name, kind in {"pipe": "a named pipe", "zero": "a device"}.items():
-        with pytest.raises(DataError, match=f"is {kind}, not a regular file"):
+    for name, kind in {"pipe": "a FIFO", "zero": "a device"}.items():
+        with pytest.raises(DataError, match=f"it is {kind}, not a regular file"):
             load(tmp_path / f"{name}.hdf5")
+
+
+def test_a_bad_flag_in_a_column_is_named(tmp_path):
+    data = columns()
+    data["terminals"] = np.zeros((ROWS, 1))
+    data["terminals"][10] = 2
+    for make in (lambda: load(write(tmp_path / "data.hdf5", data)), lambda: Dataset.from_arrays(**data)):
+        with pytest.raises(DataError, match="`terminals` holds 2 in row 10"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit", "usage", "prefix"),
+    [
+        ("", "memory.max", "memory.current", ""),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
+    ],
+)
+def test_memory_that_holds_pages_of_files_is_available(tmp_path, monkeypatch, folder, limit, usage, prefix):
+    group = tmp_path / folder
+    group.mkdir(exist_ok=True)
+    (group / limit).write_text("5000\n")
+    (group / usage).write_text("4900\n")
+    (group / "memory.stat").write_text(f"anon 900\n{prefix}inactive_file 3000\n{prefix}active_file 400\n")
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.available_memory() == 3500
 
 
 def test_more_than_the_memory_is_refused_before_it_is_taken(tmp_path):

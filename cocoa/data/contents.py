@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import h5py
 from h5py import h5l  # type: ignore[attr-defined]
 
+from cocoa import files
 from cocoa.data.validation import listed
 from cocoa.errors import DataError, shown
 
@@ -33,18 +33,15 @@ _FORMATS = (
 def check_regular(path: Path) -> None:
     """Check that `path` is a regular file, without opening it. Raises DataError."""
     try:
-        mode = os.stat(path).st_mode
+        files.check_regular(path)
     except FileNotFoundError as error:
         raise DataError(
             f"There is no file {path}. Check the path; it is taken from the working directory."
         ) from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path} cannot be read: {reason}. Give the path of a readable HDF5 file.") from error
-    if not stat.S_ISREG(mode):
-        kinds = {stat.S_IFDIR: "a directory", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-        kind = kinds.get(stat.S_IFMT(mode), "a device")
-        raise DataError(f"{path} is {kind}, not a regular file. Give the path of an HDF5 file.")
+        raise DataError(
+            f"{path} cannot be read: {files.reason(error)}. Give the path of a readable HDF5 file."
+        ) from error
 
 
 def other_format(path: Path) -> str:

@@ -26,7 +26,7 @@ def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.nda
     with a warning. Raises DataError where flags contradict each other.
     """
     others = {key: column for key, column in columns.items() if key not in FLAGS}
-    flags = {key: column for key, column in columns.items() if key in FLAGS}
+    flags = {key: column.reshape(-1) for key, column in columns.items() if key in FLAGS}
     for key, column in flags.items():
         check_flags(column, source, key)
     terminals, timeouts, ends = (_agreed(flags, names, source) for names in (TERMINALS, TIMEOUTS, ENDS))
@@ -58,9 +58,9 @@ def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], source: str) -
     present = [name for name in names if name in flags]
     if not present:
         return None
-    first = flags[present[0]].reshape(-1)
+    first = flags[present[0]]
     for name in present[1:]:
-        differing = np.flatnonzero(first.astype(bool) != flags[name].reshape(-1).astype(bool))
+        differing = np.flatnonzero(first.astype(bool) != flags[name].astype(bool))
         if len(differing):
             raise DataError(
                 f"{source}: `{present[0]}` and `{name}` mean the same but differ, first in row "

@@ -8,7 +8,10 @@ from pathlib import Path
 
 from cocoa.errors import DataError
 
-_CGROUP = Path("/sys/fs/cgroup")
+CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux mounts control groups."""
+_CACHES = ("inactive_file", "active_file")
+"""Pages of files in memory.stat, which count as used but are given back when memory is needed."""
 
 
 def check_memory(needed: int, source: str) -> None:
@@ -23,8 +26,8 @@ def check_memory(needed: int, source: str) -> None:
 
 def available_memory() -> int | None:
     """Return the bytes that can be allocated within all limits known here, None if there are none."""
-    limits = [_free(), _cgroup("memory.max", "memory.current"), _address_space()]
-    limits.append(_cgroup("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
+    limits = [_free(), _address_space(), _cgroup("", "memory.max", "memory.current")]
+    limits.append(_cgroup("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_"))
     return min((limit for limit in limits if limit is not None), default=None)
 
 
@@ -37,9 +40,14 @@ def _free() -> int | None:
     return None
 
 
-def _cgroup(limit: str, usage: str) -> int | None:
+def _cgroup(folder: str, limit: str, usage: str, prefix: str = "") -> int | None:
+    """Return what a control group leaves; `prefix` begins the names in memory.stat of all groups below."""
+    group = CGROUP / folder
     with contextlib.suppress(OSError, ValueError):  # "max" where there is no limit
-        return max(0, int((_CGROUP / limit).read_text()) - int((_CGROUP / usage).read_text()))
+        left = int((group / limit).read_text()) - int((group / usage).read_text())
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cached = sum(int(statistics.get(prefix + name, 0)) for name in _CACHES)
+        return max(0, left + cached)
     return None
 
 

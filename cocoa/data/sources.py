@@ -18,6 +18,7 @@ from tqdm import tqdm
 from cocoa.data.contents import check_regular
 from cocoa.data.reference import D4RL
 from cocoa.errors import DataError, shown
+from cocoa.files import expanded
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL keeps its files."""
@@ -31,13 +32,13 @@ def locate(dataset: str) -> Path:
     """Return the file of a dataset, downloading it if it is D4RL's and not in D4RL's cache yet.
 
     `dataset` is a shipped name, the name of a D4RL dataset, or a path. Raises DataError, with the nearest
-    names, for anything else.
+    names, for anything else, ConfigError for a path in a home folder that does not exist.
     """
     if dataset in SHIPPED:
         return SHIPPED[dataset]
     if dataset in D4RL:
         return download(D4RL_URL + D4RL[dataset].path, d4rl_cache())
-    path = _home_expanded(dataset)
+    path = expanded(dataset, "dataset")
     if os.path.isfile(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
         return path
     if os.path.lexists(path) and not path.is_dir():  # a pipe or a device, which reading refuses
@@ -53,23 +54,12 @@ def locate(dataset: str) -> Path:
 def from_anywhere(dataset: str) -> str:
     """Return what `locate` finds from any working directory: a known name, or a file's absolute path."""
     known = dataset in SHIPPED or dataset in D4RL
-    return dataset if known else os.path.abspath(_home_expanded(dataset))
+    return dataset if known else os.path.abspath(expanded(dataset, "dataset"))
 
 
 def d4rl_cache() -> Path:
     """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
-    return _home_expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets")
-
-
-def _home_expanded(path: str) -> Path:
-    """Return a path with `~` replaced. Raises DataError where there is no home directory."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError as error:
-        raise DataError(
-            f"{path} begins with a home directory that is not known here. Give a path without ~; for D4RL's "
-            "downloads set the environment variable D4RL_DATASET_DIR, or set HOME."
-        ) from error
+    return expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets", "D4RL_DATASET_DIR")
 
 
 def download(url: str, folder: Path) -> Path:
