@@ -217,7 +217,7 @@ def test_what_is_not_ours_is_left_as_it_is(config, kind):
     assert list(folder.parent.iterdir()) == [folder]
 
 
-@pytest.mark.parametrize("name", ["a/b", "/a", "a/", "..", ".", "", "../a"])
+@pytest.mark.parametrize("name", ["a/b", "/a", "a/", "..", ".", "", "../a", ".new-a"])
 def test_a_name_is_no_path(config, name):
     with pytest.raises(ConfigError, match="name="):
         create_run(dataclasses.replace(config, name=name), SHA)

@@ -15,6 +15,7 @@ from cocoa.config import CocoaConfig, Config, cocoa_variant, to_dict
 from cocoa.effect import idle_fields
 from cocoa.errors import RunError, UserError, shown
 from cocoa.training.metrics import read_metrics
+from cocoa.training.places import method_name
 from cocoa.training.runs import STAGED
 from cocoa.training.summary import read_summary
 from cocoa.training.values import read_values
@@ -54,8 +55,7 @@ class Run:
     def method(self) -> str:
         """The algorithm's name, with +cocoa, and its variant unless it is the published one."""
         name = str(self.summary.get("algo") or self.values["algo"]["name"]).rpartition(":")[2]
-        variant = _variant(self.values)
-        return shown(name + {None: "", "seek": "+cocoa"}.get(variant, f"+cocoa-{variant}"))
+        return shown(method_name(name, _variant(self.values)))
 
     @property
     def unit(self) -> str:

@@ -18,10 +18,13 @@ OWNER = "dataset.json"
 
 
 def method(config: Config) -> str:
+    """Return what the runs of the algorithm and variant of a configuration are called."""
+    return method_name(config.algo.name, config.variant)
+
+
+def method_name(algo: str, variant: str | None) -> str:
     """Return the algorithm's name, with +cocoa, and its variant unless it is the published one."""
-    if config.variant is None:
-        return config.algo.name
-    return f"{config.algo.name}+cocoa" + ("" if config.variant == "seek" else f"-{config.variant}")
+    return algo + {None: "", "seek": "+cocoa"}.get(variant, f"+cocoa-{variant}")
 
 
 def folder_name(text: str) -> str:

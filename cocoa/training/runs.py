@@ -56,9 +56,11 @@ def create_run(config: Config, sha256: str) -> Path:
     before it had a configuration, gives its name back; the first is renamed. Raises RunError if something
     else of this name exists or the folder cannot be made, ConfigError for a bad name.
     """
-    if config.name is not None and (Path(config.name).name != config.name or config.name in ("", "..")):
+    name = config.name
+    if name is not None and (Path(name).name != name or name in ("", "..") or name.startswith(STAGED)):
         raise ConfigError(
-            f"name={config.name} is not possible: it is to be the name of a folder, not a path."
+            f"name={name} is not possible: it must be the name of a folder, not a path, and not begin with "
+            f"{STAGED}."
         )
     parent = run_parent(config, sha256)
     staged = parent / f"{STAGED}{uuid.uuid4().hex}"
@@ -66,7 +68,7 @@ def create_run(config: Config, sha256: str) -> Path:
         staged.mkdir(parents=True)
         _remove_abandoned(parent)
         write_config(staged, config)
-        return _moved(staged, parent, config.name)
+        return _moved(staged, parent, name)
     except OSError as error:
         raise write_error(parent, error) from error
     finally:

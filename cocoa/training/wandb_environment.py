@@ -17,11 +17,12 @@ from urllib.request import urlopen
 
 from cocoa.config import Config
 from cocoa.errors import shown
-from cocoa.files import atomic_write
+from cocoa.files import atomic_write, read_regular
 
 _CLOUD, _FORMER_CLOUD = "api.forge.coreweave.com", "api.wandb.ai"  # a key for the former opens the other
 _CONNECT_SECONDS = 3.0
 _DEFAULT_PROJECT = "cocoa"
+_LIMIT = 2**16  # bytes of a named run
 
 Mode = Literal["online", "offline", "off"]
 
@@ -136,7 +137,7 @@ def named_run(folder: Path, found: Any) -> NamedRun | None:
         atomic_write(path, json.dumps(asdict(named)).encode())
         return named
     with contextlib.suppress(OSError, ValueError, TypeError):
-        return NamedRun(**json.loads(path.read_text(encoding="utf-8")))
+        return NamedRun(**json.loads(read_regular(path, _LIMIT)))
     return None
 
 
