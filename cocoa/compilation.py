@@ -49,17 +49,27 @@ def keep_compilations(folder: Path) -> None:
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
 
 
+_STANDARD = {
+    "enable_x64": False,
+    "numpy_dtype_promotion": "standard",
+    "numpy_rank_promotion": "allow",
+    "default_prng_impl": "threefry2x32",
+    "threefry_partitionable": True,
+}
+"""JAX's own defaults, on which results depend, or whether anything is computed at all."""
+
+
 @contextlib.contextmanager
 def numerics(matmul_precision: str) -> Iterator[None]:
-    """Set the precision of matrix products, and single precision for all else, in all threads.
+    """Set the precision of matrix products, and JAX's defaults of what else matters, in all threads.
 
-    JAX's own contexts do so in one thread. Where the user has enabled double precision ($JAX_ENABLE_X64), it
-    is off until the end.
+    JAX's own contexts do so in one thread. What the user has set, such as double precision
+    ($JAX_ENABLE_X64), is set again at the end.
     """
-    wanted = {"jax_default_matmul_precision": matmul_precision, "jax_enable_x64": False}
-    before = {name: getattr(jax.config, name) for name in wanted}
+    wanted = {"default_matmul_precision": matmul_precision, **_STANDARD}
+    before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in wanted}
     for name, value in wanted.items():
-        jax.config.update(name, value)
+        jax.config.update(f"jax_{name}", value)
     try:
         yield
     finally:
@@ -67,12 +77,14 @@ def numerics(matmul_precision: str) -> Iterator[None]:
             jax.config.update(name, value)
 
 
-def single_precision(function: Function) -> Function:
-    """Let a function compute in single precision, whether or not the user has enabled double precision."""
+def standard_numerics(function: Function) -> Function:
+    """Let a function compute in single precision, and as by JAX's defaults, whatever the user has set."""
 
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        with jax.enable_x64(False):
+        with contextlib.ExitStack() as stack:
+            for name, value in _STANDARD.items():
+                stack.enter_context(getattr(jax, name)(value))
             return function(*args, **kwargs)
 
     return wrapped  # type: ignore[return-value]
@@ -121,5 +133,5 @@ class Lean:
 
     def __call__(self, leaves: list[Any], x: Any) -> Any:
         """Return `function` of the tree that has these leaves, in single precision."""
-        with jax.enable_x64(False):
+        with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             return self._call(leaves, x)

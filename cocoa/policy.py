@@ -18,7 +18,7 @@ from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
 from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.checkpoint import check_identity
-from cocoa.compilation import Lean, single_precision
+from cocoa.compilation import Lean, standard_numerics
 from cocoa.config import Config
 from cocoa.data import Scaling
 from cocoa.decomposition import Observe
@@ -135,7 +135,7 @@ def save_senses(folder: Path, senses: Senses, run: Mapping[str, str]) -> None:
     save_tree(_senses_path(folder), senses, {**run, **sizes})
 
 
-@single_precision
+@standard_numerics
 def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: bool = False) -> Policy:
     """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
 

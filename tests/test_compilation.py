@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.compilation import Lean, keep_compilations, numerics, single_precision
+from cocoa.compilation import Lean, keep_compilations, numerics, standard_numerics
 from dynamics import compiler
 from dynamics.compiler import compiled, compiler_options
 
@@ -47,7 +47,7 @@ def test_numerics_hold_in_all_threads_and_until_the_end():
                 seen = pool.submit(lambda: (jnp.zeros(1).dtype, jax.config.jax_default_matmul_precision))
                 assert seen.result() == (jnp.float32, "high")
             assert pool.submit(lambda: jnp.zeros(1).dtype).result() == jnp.float64
-            assert single_precision(lambda: jnp.zeros(1).dtype)() == jnp.float32
+            assert standard_numerics(lambda: jnp.zeros(1).dtype)() == jnp.float32
         finally:
             jax.config.update("jax_enable_x64", False)
     assert jax.config.jax_default_matmul_precision == "highest"

@@ -19,6 +19,7 @@ from cocoa.config import to_dict
 from cocoa.errors import ConfigError, RunError
 from cocoa.files import cache_folder, expanded
 
+STATES = np.random.default_rng(0).normal(size=(5, 4))
 STRANGER = ["unshare", "--user", "--map-user=12345"]  # may not write where permissions forbid it, unlike root
 RUN = """
 import json, sys
@@ -99,19 +100,36 @@ def test_a_cache_that_is_no_folder(tmp_path, monkeypatch):
         expanded("~nobody-of-this-name/x", "runs_dir")
 
 
-def test_double_precision_changes_nothing(config, finished, tmp_path):
-    policy, states = cocoa.load_policy(finished), np.random.default_rng(0).normal(size=(5, 4))
-    actions = policy(states)
-    jax.config.update("jax_enable_x64", True)
-    try:
-        folder = launch.run(dataclasses.replace(config, name="double", cache_dir=str(tmp_path)))
-        assert jax.numpy.zeros(1).dtype == np.float64
-        assert_same_run(folder, finished)
-        for again in (policy, cocoa.load_policy(folder)):
-            assert again(states).dtype == np.float32
-            np.testing.assert_array_equal(again(states), actions)
-    finally:
-        jax.config.update("jax_enable_x64", False)
+@pytest.fixture
+def unusual_jax():
+    """JAX as some users set it, which would change results or raise errors."""
+    settings = {"enable_x64": True, "numpy_dtype_promotion": "strict", "numpy_rank_promotion": "raise"}
+    settings |= {"default_prng_impl": "rbg", "threefry_partitionable": False}
+    before = {name: getattr(jax.config, f"jax_{name}") for name in settings}
+    for name, value in settings.items():
+        jax.config.update(f"jax_{name}", value)
+    yield
+    after = {name: getattr(jax.config, f"jax_{name}") for name in settings}
+    for name, value in before.items():
+        jax.config.update(f"jax_{name}", value)
+    assert after == settings
+
+
+@pytest.fixture
+def expected(finished):
+    """A policy and the actions that it takes by JAX's defaults."""
+    policy = cocoa.load_policy(finished)
+    return policy, policy(STATES)
+
+
+def test_settings_of_jax_change_nothing(config, finished, expected, tmp_path, unusual_jax):
+    """Double precision above all."""
+    folder = launch.run(dataclasses.replace(config, name="unusual", cache_dir=str(tmp_path)))
+    assert_same_run(folder, finished)
+    policy, actions = expected
+    for again in (policy, cocoa.load_policy(folder)):
+        assert again(STATES).dtype == np.float32
+        np.testing.assert_array_equal(again(STATES), actions)
 
 
 NO_DEVICE = """
