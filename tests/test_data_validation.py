@@ -330,7 +330,19 @@ def test_arrays_that_were_never_written_are_refused(tmp_path):
     path = write(tmp_path / "data.hdf5", data)
     with h5py.File(path, "a") as file:
         file.create_dataset("observations", (ROWS, 3), "f4")
-    with pytest.raises(DataError, match="`observations` declares 40 rows, and none was ever written"):
+    with pytest.raises(DataError, match="`observations` declares 40 rows, and not all were ever written"):
+        load(path)
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+def test_rows_that_a_recorder_set_aside_and_never_wrote_are_refused(tmp_path, compression):
+    data = columns()
+    path = tmp_path / "data.hdf5"
+    with h5py.File(path, "w") as file:
+        for key, column in data.items():
+            options = {"chunks": (10, *column.shape[1:]), "compression": compression}
+            file.create_dataset(key, (2 * ROWS, *column.shape[1:]), column.dtype, **options)[:ROWS] = column
+    with pytest.raises(DataError, match=r"declares 80 rows, and not all were ever written.*cut all keys"):
         load(path)
 
 

@@ -83,6 +83,9 @@ def _columns(file: h5py.File, source: str) -> dict[str, np.ndarray]:
     for key, dataset in stored.items():
         _check_storage(dataset, source, key)
     check_memory(_needed(stored), source)
+    for key, dataset in stored.items():
+        if key in VECTORS:
+            _check_written(dataset, source, key)
     columns = {key: _read_column(dataset, source, key) for key, dataset in stored.items()}
     warn_of_integers(columns["actions"], stored["actions"].dtype, source)
     columns = merge_flags(columns, source)
@@ -92,11 +95,6 @@ def _columns(file: h5py.File, source: str) -> dict[str, np.ndarray]:
 
 def _check_storage(dataset: h5py.Dataset, source: str, key: str) -> None:
     """Check what a dataset's header says of its storage. Raises DataError."""
-    if dataset.id.get_storage_size() == 0 and key in VECTORS:
-        raise DataError(
-            f"{source}: `{key}` declares {dataset.shape[0]:,} rows, and none was ever written. Record "
-            "them again."
-        )
     if dataset.chunks is None:
         return
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize
@@ -109,6 +107,26 @@ def _check_storage(dataset: h5py.Dataset, source: str, key: str) -> None:
     names = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]
     if h5py.h5z.FILTER_FLETCHER32 in names:
         _check_checksums_stored(dataset, 1 << names.index(h5py.h5z.FILTER_FLETCHER32), source, key)
+
+
+def _check_written(dataset: h5py.Dataset, source: str, key: str) -> None:
+    """Check that all rows were stored: what was not would be read as zeros. Raises DataError."""
+    if dataset.id.get_storage_size() == 0 or _chunks(dataset) > _written(dataset):
+        raise DataError(
+            f"{source}: `{key}` declares {dataset.shape[0]:,} rows, and not all were ever written. Record "
+            "them again, or cut all keys to the rows that were recorded."
+        )
+
+
+def _chunks(dataset: h5py.Dataset) -> int:
+    """Return how many chunks the whole of a dataset has; 0 if it is stored in one piece."""
+    if dataset.chunks is None:
+        return 0
+    return math.prod(-(-size // step) for size, step in zip(dataset.shape, dataset.chunks, strict=True))
+
+
+def _written(dataset: h5py.Dataset) -> int:
+    return dataset.id.get_num_chunks() if dataset.chunks else 0
 
 
 def _check_checksums_stored(dataset: h5py.Dataset, bit: int, source: str, key: str) -> None:
@@ -169,10 +187,8 @@ def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> bool:
     gzip = filters.get_nfilters() == 1 and filters.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE
     if not gzip or shape is None:
         return False
-    starts = [range(0, size, step) for size, step in zip(column.shape, shape, strict=True)]
-    count = math.prod(len(each) for each in starts)
     # Chunks that were never written hold a fill value.
-    if count > _MANY_CHUNKS or dataset.id.get_num_chunks() < count:
+    if (count := _chunks(dataset)) > _MANY_CHUNKS or _written(dataset) < count:
         return False
     size = math.prod(shape) * column.dtype.itemsize
 
@@ -184,6 +200,7 @@ def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> bool:
         target[...] = chunk[tuple(slice(size) for size in target.shape)]  # the last chunks hang over
 
     workers = max(1, min(os.cpu_count() or 1, _SLICE // size))
+    starts = (range(0, size, step) for size, step in zip(column.shape, shape, strict=True))
     with ThreadPoolExecutor(workers) as pool:
         for _ in pool.map(place, itertools.product(*starts)):
             pass
