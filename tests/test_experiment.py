@@ -384,12 +384,16 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
         "updates=20_000",
         "updates=20, eval_every=20, eval_episodes=1, cache_dir='cache', "
         "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1)",
-    ).replace("cocoa=True", "cocoa=cocoa.CocoaConfig(rollout_length=1, seeker=SeekerConfig(max_epochs=1))")
+    ).replace("updates=30_000", "updates=20")
+    shortened = shortened.replace(
+        "cocoa=True", "cocoa=cocoa.CocoaConfig(rollout_length=1, seeker=SeekerConfig(max_epochs=1))"
+    )
     assert shortened.count("max_epochs=1") == 2
     script = (
         "from dynamics.config import EnsembleConfig\nfrom cocoa.config import SeekerConfig\n"
         + shortened
         + "import json\nprint(json.dumps([action.tolist(), again(observation).tolist(), again.seed]))\n"
+        + "assert longer.folder == policy.folder\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=subprocess_env, capture_output=True, text=True
