@@ -57,6 +57,8 @@ def _main(arguments: Sequence[str]) -> int:
         _print(help_text(overrides))
     elif any(override.startswith("resume=") for override in overrides):
         _resume(overrides, flags.trust)
+    elif flags.trust:
+        raise ConfigError("--trust has no effect without resume=: it is about what a run's folder names.")
     elif flags.cfg == "job" and flags.multirun:
         _print("\n".join(_described(job) for job, _ in _jobs(overrides)))
     elif flags.cfg == "job":

@@ -373,6 +373,7 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["-m", "algo=choice()"], "Cannot read 'algo=choice()'"),
         (["algo=glob(*)"], "Add -m"),
         (["hydra.run.dir=elsewhere"], "no effect on a single run"),
+        (["algo=bc", "--trust"], "--trust has no effect without resume="),
         (["hydra/launcher=basic", "--cfg", "job"], "no effect on a single run"),
         (["-m", "hydra.sweep.dir=elsewhere", "algo=bc,iql"], "no effect on runs of -m"),
         (["-m", "hydra/launcher=basic", "hydra.run.dir=x"], "no effect on runs of -m"),
