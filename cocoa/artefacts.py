@@ -89,12 +89,12 @@ class Store:
         kind: str,
         specification: Mapping[str, Any],
         make: Callable[[], Fit[Result]],
-        alike: Fit[Result],
+        example: Fit[Result],
     ) -> tuple[Result, History]:
         """Return the result of `make()` trained to its end, and its history; from the cache if it is there.
 
-        `alike` is a fit on any data whose result has the same structure. A second process that wants the same
-        artefact waits for the first.
+        `example` is a fit on any data whose result has the same structure. A second process that wants the
+        same artefact waits for the first.
         """
 
         def build(path: Path, partial: Path) -> None:
@@ -110,7 +110,7 @@ class Store:
             save_tree(path, trainer.result(state), self._header(specification, history))
             partial.unlink(missing_ok=True)
 
-        template = jax.eval_shape(lambda: alike.result(alike.init()))
+        template = jax.eval_shape(lambda: example.result(example.init()))
         return self._get(kind, specification, template, build)
 
     def compute(

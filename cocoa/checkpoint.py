@@ -1,4 +1,4 @@
-"""What a run's checkpoint tells beside its arrays: where the run stood, and which run it is of."""
+"""The metadata of a run's checkpoint: where the run stood, and which run it belongs to."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Position:
 
 
 def identity(config: Config, dataset_sha256: str) -> dict[str, str]:
-    """Return the metadata of a file of a run that tell it from those of other runs."""
+    """Return the metadata by which a file of a run is told from those of other runs."""
     values = to_dict(config)
     decisive = {name: values[name] for name in _DECISIVE}
     return {"config": json.dumps(decisive), "dataset_sha256": dataset_sha256}

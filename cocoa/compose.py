@@ -133,7 +133,7 @@ def _without_idle(job: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def replaced(arguments: Sequence[str]) -> list[str]:
-    """Return what is to be told of arguments without an effect, since a later one is about the same field."""
+    """Return a sentence for each argument without an effect, because a later one sets the same field."""
     lines, last = [], {}
     for override in parse(arguments):
         key, line = override.key_or_group, override.input_line

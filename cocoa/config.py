@@ -101,7 +101,7 @@ class DistributedConfig(Settings):
 def cocoa_variant(name: str) -> CocoaConfig:
     """Return what `+cocoa=<name>` stands for. Raises ConfigError for an unknown variant."""
     check_choice("cocoa", name, ANCHOR_VARIANTS)
-    return CocoaConfig(variant=name, horizon=5 if name == "settle" else CocoaConfig.horizon)
+    return CocoaConfig(variant=name, horizon=5) if name == "settle" else CocoaConfig(variant=name)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Config(Settings):
     log_every: int = 1000
     """Updates per chunk on the device; losses are logged as means over a chunk."""
     eval_every: int = 5000
-    """Updates between evaluations; a checkpoint follows each."""
+    """Updates between evaluations; a checkpoint precedes each."""
     eval_episodes: int = 10
     """Episodes per seed and evaluation; 0 evaluates nothing."""
     data: DataConfig = field(default_factory=DataConfig)
@@ -156,8 +156,8 @@ class Config(Settings):
     cache_dir: str | None = None
     """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
     resume: str | None = None
-    """A run folder to go on with; all other fields come from its configuration, apart from `devices` and
-    `distributed`, which say where it is trained, and nothing of the result."""
+    """A run folder to go on with, whose configuration sets all fields but `devices`, `distributed`, `dataset`
+    (where its file has moved) and `updates` (to train further)."""
 
     @property
     def variant(self) -> str | None:
@@ -197,7 +197,7 @@ def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
     """Return the configuration of which `to_dict` made `values`; a missing field takes its default.
 
     Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses;
-    RunError for an algorithm whose module is not imported yet, which `trust` allows.
+    RunError for an algorithm whose module is not imported yet, unless `trust` allows that.
     """
     hyperparameters = dict(values.get("algo") or {})
     algorithm = build(find_algorithm(hyperparameters.pop("name", None), trust), hyperparameters, "algo.")
@@ -225,10 +225,10 @@ def validate(config: Config) -> None:
             f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds or a list of different "
             "ones from 0 to 2^32 - 1: seeds=4, seeds=[3,7]."
         )
-    if not 0 < config.data.top_episodes <= 1:
-        raise ConfigError(
-            f"data.top_episodes={config.data.top_episodes} is not possible: it must be above 0 and at most 1."
-        )
+    rate = getattr(config.algo, "target_rate", 1)
+    for name, share in (("data.top_episodes", config.data.top_episodes), ("algo.target_rate", rate)):
+        if not 0 < share <= 1:
+            raise ConfigError(f"{name}={share} is not possible: it must be above 0 and at most 1.")
     if not 0 <= config.algo.discount <= 1:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
@@ -237,13 +237,9 @@ def validate(config: Config) -> None:
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for item in fields(config.algo):
-        if item.name.endswith("learning_rate") and not getattr(config.algo, item.name) > 0:
-            raise ConfigError(
-                f"algo.{item.name}={getattr(config.algo, item.name)} is not possible: it must be above 0."
-            )
-    rate = getattr(config.algo, "target_rate", 1)
-    if not 0 < rate <= 1:
-        raise ConfigError(f"algo.target_rate={rate} is not possible: it must be above 0 and at most 1.")
+        value = getattr(config.algo, item.name)
+        if item.name.endswith("learning_rate") and not value > 0:
+            raise ConfigError(f"algo.{item.name}={value} is not possible: it must be above 0.")
     for name, number in _numbers(config):
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
         if number < least:

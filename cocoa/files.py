@@ -104,7 +104,7 @@ def cache_folder(cache_dir: str | None) -> Path:
 
 
 def write_error(path: Path, error: OSError) -> RunError:
-    """Return what to tell a user of whom `path` could not be written."""
+    """Return the error for a `path` that could not be written."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return RunError(
             f"{path} cannot be written: the disk is full. Make room and resume; what was saved before is "

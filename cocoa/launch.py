@@ -44,8 +44,8 @@ from cocoa.training.summary import read_summary
 def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
     """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
 
-    `notes` are told and logged at the start. With `config.distributed` every process of the run calls this,
-    and gets the same folder.
+    `notes` are printed and logged at the start. With `config.distributed` every process of the run calls
+    this, and gets the same folder.
 
     Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
     saved.
@@ -125,12 +125,12 @@ def _load_again(config: Config, folder: Path) -> Dataset:
 
 
 def _load(config: Config) -> tuple[Dataset, list[str]]:
-    """Return the dataset that the configuration names, and of what the user has been warned."""
+    """Return the dataset that the configuration names, and the warnings that were printed."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:
             dataset = load(config.dataset, config.env)
-        finally:  # an error may follow from what was warned of
+        finally:  # an error may follow from what the warnings are about
             told = [f"Warning: {warning.message}" for warning in caught]
             print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
     return dataset, told
@@ -157,7 +157,7 @@ def _place(config: Config) -> None:
 
 
 def _begin(config: Config, sha256: str, notes: Sequence[str], told: Sequence[str]) -> Path:
-    """Make and return the folder of a run; its log has the notes, and what has been told already."""
+    """Make and return the folder of a run; its log gets the notes, and what was printed before."""
     folder = create_run(config, sha256)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
@@ -169,7 +169,7 @@ def _begin(config: Config, sha256: str, notes: Sequence[str], told: Sequence[str
 def _finished(folder: Path) -> bool:
     try:
         return read_summary(folder)["status"] == "finished"
-    except (RunError, KeyError):  # a damaged summary is written anew
+    except (RunError, KeyError):  # a damaged summary is written again
         return False
 
 
@@ -226,9 +226,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
             say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
         except BaseException as error:
-            with contextlib.suppress(
-                UserError
-            ):  # of the first error is told, not of those that follow from it
+            with contextlib.suppress(UserError):  # the first error is the one to report
                 record.close("failed")
             if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
                 raise RunError(

@@ -138,10 +138,10 @@ class Preparation:
             return build_anchors(cocoa, ingredients)
         forward = self.forward
         self.reverse  # noqa: B018  # built here, so that its time counts for its own stage
-        alike = SeekerFit(cocoa.seeker, self.batch.observation[:2], self.batch.action[:2], self.key)
+        example = SeekerFit(cocoa.seeker, self.batch.observation[:2], self.batch.action[:2], self.key)
         with self.stage("seeker"):
             seeker, self.histories["seeker"] = self.store.fit(
-                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa), alike
+                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa), example
             )
         return build_anchors(cocoa, replace(ingredients, forward=forward, seeker=seeker))
 

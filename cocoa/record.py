@@ -117,7 +117,7 @@ class Record:
         if changed:
             self.say(
                 "Warning: the scaling, models, seeker or anchors are not those that this run was trained "
-                "with so far. They were probably fitted anew, on another machine or by another version, as "
+                "with so far. They were probably fitted again, on another machine or by another version, as "
                 "the cache no longer had them. The results will not be those of a run without the break."
             )
         goes_on = self.step < self.config.updates  # else the policy is that of the old ones
@@ -228,7 +228,7 @@ class NoRecord(Record):
 
 
 def redraw(folder: Path) -> None:
-    """Draw the learning curve of a finished run anew, if it is lost."""
+    """Draw the learning curve of a finished run again, if it is lost."""
     summary = read_summary(folder)
     here, metrics = folder / "learning_curve.png", folder / "metrics.csv"
     if summary.get("return") is not None and metrics.exists() and not here.exists():

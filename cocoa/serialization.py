@@ -114,7 +114,7 @@ def _compare_shapes(path: Path, name: str, found: tuple, expected: tuple, any_ro
 
 
 def _unfit(path: Path, name: str, found: Any, expected: Any) -> RunError:
-    """Return what to tell a user of whose file an array has another shape or type than it should."""
+    """Return the error for an array that has another shape or type than expected."""
     return RunError(
         f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}. Put "
         "the run's config.yaml back as it was, or start a new run."

@@ -234,7 +234,9 @@ def test_numbers_of_the_environment_that_are_not_finite_are_not_taken_for_diverg
         f"{name}s of the environment were not finite in 4 episodes of the evaluation after update 40" in log
     )
     assert "first in seed 3, episode 0, step 2" in log
-    assert f"tells little: {name}s of the environment were not finite in 4 episodes of the last" in log
+    assert (
+        f"says little about it: {name}s of the environment were not finite in 4 episodes of the last" in log
+    )
     assert "diverged" not in log
     assert read_summary(folder)["nonfinite_episodes"] == {f"{name}s": 4}
     steps, counts = read_metrics(folder / "metrics.csv").values(f"evaluation/nonfinite_{name}s")
@@ -309,5 +311,5 @@ def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [2, 2], printed
     assert "(seed 7, episode 0, step 5): RuntimeError: connection lost. The 20 updates" in printed[1]
-    assert "Another process of the run failed; it tells why. The 20 updates" in printed[0]
+    assert "Another process of the run failed; its output says why. The 20 updates" in printed[0]
     assert read_summary(tmp_path / "runs" / "arrays" / "bc" / "both")["status"] == "failed"

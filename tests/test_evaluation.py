@@ -86,7 +86,7 @@ def test_stops_with_the_last_episode_and_steps_no_environment_beyond_its_own():
     scaling, policy, calls = scaling_of(env_id), feedback(env_id), []
     evaluator = Evaluator(env_id, seeds, episodes, scaling)
     taken = [0] * 8
-    for index, env in enumerate(evaluator._environments.instances):
+    for index, env in enumerate(evaluator.instances):
 
         def counted(action, index=index, step=env.step):
             taken[index] += 1

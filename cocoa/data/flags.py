@@ -19,11 +19,11 @@ _LIKE_ENDS = re.compile(
 
 
 def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
-    """Return the columns with all flags of ends under `terminals` and, if any tells them, `timeouts`.
+    """Return the columns with all flags of ends under `terminals` and, if they are known, `timeouts`.
 
-    Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: beside `terminals`
-    they tell `timeouts`, beside `timeouts` they tell `terminals`, and alone they are taken for terminals,
-    with a warning. Raises DataError where flags contradict each other.
+    Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: `timeouts` are
+    those that are not in `terminals`, and the reverse; alone they are taken for terminals, with a warning.
+    Raises DataError where flags contradict each other.
     """
     others = {key: column for key, column in columns.items() if key not in FLAGS}
     flags = {key: column.reshape(-1) for key, column in columns.items() if key in FLAGS}

@@ -18,8 +18,8 @@ def transitions_of(
 ) -> dict[str, np.ndarray]:
     """Return the fields of a Dataset that are arrays, of checked columns; the rules are those of `load`.
 
-    `next_observed` (N,) bool tells where a stored next observation is one. Raises
-    DataError if no transition has a next observation.
+    `next_observed` (N,) bool: where a stored next observation was observed. Raises DataError if no transition
+    has a next observation.
     """
     observations, stored_next = columns["observations"], columns.get("next_observations")
     terminals = columns["terminals"].astype(bool)
@@ -34,7 +34,7 @@ def transitions_of(
     if len(terminals) > 1 and terminals.all():
         warn(
             f"{source}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
-            "mask that tells where episodes go on, store its opposite."
+            "mask of the rows in which episodes go on, store its opposite."
         )
     timeouts = _timeouts(columns, terminals, breaks, time_limit)
     ends = terminals | timeouts | breaks

@@ -69,7 +69,7 @@ class Environments:
                 odd.add("a reward")
         self.notes = [
             f"Warning: {what} of environment {self.env} is not finite, in a first step before the training. "
-            "Evaluation will tell little of the policy."
+            "Evaluation will say little about the policy."
             for what in sorted(odd)
         ]
 
@@ -106,7 +106,7 @@ class Environments:
     def _observation(self, value: Any, method: str) -> np.ndarray:
         form = f"; observations must be vectors of {self._observation_dim} numbers, as observation_space says"
         try:
-            with np.errstate(over="ignore"):  # becomes inf, which is told
+            with np.errstate(over="ignore"):  # becomes inf, which is reported
                 state = np.asarray(value).astype(np.float32)
         except Exception as error:
             self._refuse(f"{method} returned the observation {shown(repr(value))}{form}", error)

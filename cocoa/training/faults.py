@@ -46,7 +46,7 @@ def describe(kind: str, found: np.ndarray, seeds: Sequence[int], after: int) -> 
         return f"Warning: actions of the policy were not finite {where}: the training has diverged."
     return (
         f"Warning: {kind}s of the environment were not finite {where}, though all actions before were. "
-        "Look into the environment: the evaluation tells little of the policy."
+        "Look into the environment: the evaluation says little about the policy."
     )
 
 

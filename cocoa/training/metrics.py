@@ -98,10 +98,10 @@ class MetricsFile:
         self.crc32 = zlib.crc32(text.encode(), self.crc32)
 
 
-def _changed(path: Path, told: str) -> RunError:
-    """Return what to tell a user whose metrics file is not the one that the run goes on with."""
+def _changed(path: Path, change: str) -> RunError:
+    """Return the error for a metrics file that is not as the run left it."""
     return RunError(
-        f"{path} {told}, and cannot be made again. Put it back, or start a new run; the policy that was "
+        f"{path} {change}, and cannot be made again. Put it back, or start a new run; the policy that was "
         "saved can be loaded all the same, by cocoa.load_policy."
     )
 

@@ -88,7 +88,7 @@ def all_or_none(make: Callable[[], T]) -> T:
     except UserError as raised:
         error = raised
     if anywhere(error is not None):
-        raise error or RunError("Another process of the run failed; it tells why.")
+        raise error or RunError("Another process of the run failed; its output says why.")
     return made  # type: ignore[return-value]
 
 
@@ -107,7 +107,7 @@ def by_first(make: Callable[[], str]) -> str:
         # All sizes must be equal: the length goes first, and below 0 stands for an error.
         length = gather(np.array([-1 if error else len(text.encode())]))[0]
         if length < 0:
-            raise error or RunError("The first process could not begin; it tells why.")
+            raise error or RunError("The first process could not begin; its output says why.")
         padded = (text.encode() if leads() else b"").ljust(length)
         text = _exchange(padded)[0].tobytes().decode()
     if error:

@@ -91,7 +91,7 @@ def _moved(staged: Path, parent: Path, name: str | None) -> Path:
 
 
 def _taken(folder: Path) -> RunError:
-    """Return what to tell a user who wants the name of what exists already."""
+    """Return the error for a name that is taken."""
     hint = f"Go on with it by {resume_command(folder)}, or choose another name=."
     if not os.path.isfile(folder / "config.yaml"):
         hint = "It is not the folder of a run: it has no config.yaml. Choose another name=."

@@ -175,8 +175,8 @@ def verdict(summary: Mapping[str, Any]) -> str:
     if environment:
         names, where = " and ".join(environment), episodes(sum(environment.values()))
         return (
-            f"Finished, but the policy's {unit} of {mean:.4g} tells little: {names} of the environment were "
-            f"not finite in {where} of the last evaluation, though all actions before were."
+            f"Finished, but the policy's {unit} of {mean:.4g} says little about it: {names} of the "
+            f"environment were not finite in {where} of the last evaluation, though all actions before were."
         )
     if block["ci95"] is None:
         return (

@@ -76,7 +76,7 @@ def read_values(folder: Path) -> dict[str, Any]:
 
 
 def unreadable(path: Path, error: Exception) -> RunError:
-    """Return what to tell a user whose config.yaml cannot be used."""
+    """Return the error for a config.yaml that cannot be used."""
     return RunError(
         f"{path} cannot be read ({reason(error)}). It is damaged, or of another version of this project. "
         "Put it back as it was, or start a new run."
