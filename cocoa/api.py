@@ -22,7 +22,7 @@ from cocoa.data import Dataset
 from cocoa.errors import ConfigError
 from cocoa.extensions import check_algorithm
 from cocoa.policy import Policy, load_policy
-from cocoa.presets import told, with_presets
+from cocoa.presets import preset_notes, with_presets
 from cocoa.typed import check_choice, suggest
 from dynamics.config import ENSEMBLES, EnsembleConfig
 
@@ -66,7 +66,7 @@ def fit(
             )
     config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
     config, presets = with_presets(config)
-    return load_policy(launch.run(config, arrays, told(config, presets)))
+    return load_policy(launch.run(config, arrays, preset_notes(config, presets)))
 
 
 _GIVEN_OTHERWISE = {

@@ -23,7 +23,7 @@ from cocoa.compose import compose, expand, parse, replaced, rewrite, store_defau
 from cocoa.config import Config, to_dict
 from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.help import help_text
-from cocoa.presets import told
+from cocoa.presets import preset_notes
 from cocoa.terminal import printing_error, protect_streams
 
 INTERRUPTED = 130
@@ -135,7 +135,7 @@ def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
     from cocoa import launch  # slow to import, and not needed to tell that the configuration is wrong
 
-    launch.run(config, notes=[*replaced(overrides), *told(config, presets)])
+    launch.run(config, notes=[*replaced(overrides), *preset_notes(config, presets)])
 
 
 def _resume(arguments: Sequence[str], trust: bool) -> None:
@@ -165,7 +165,7 @@ def _resume(arguments: Sequence[str], trust: bool) -> None:
 def _described(overrides: Sequence[str]) -> str:
     """Return the whole configuration as a YAML document."""
     config, presets = compose(overrides)
-    notes = [f"# {line}" for line in (*replaced(overrides), *told(config, presets))]
+    notes = [f"# {line}" for line in (*replaced(overrides), *preset_notes(config, presets))]
     return "\n".join(["---", *notes, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))).rstrip("\n")])
 
 

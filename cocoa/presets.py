@@ -102,7 +102,7 @@ def _names(dataset: str, env: str | None) -> list[str]:
     return [Path(name).stem.lower().replace("_", "-") for name in (dataset, env) if name]
 
 
-def told(config: Config, applied: Sequence[Preset]) -> list[str]:
+def preset_notes(config: Config, applied: Sequence[Preset]) -> list[str]:
     """Return what a run says of its presets, and of settings that its algorithm has for other datasets."""
     lines = [f"Preset {preset.name}: {preset}" for preset in applied]
     algo = _registered(config.algo).name

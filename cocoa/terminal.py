@@ -13,7 +13,7 @@ _GONE = (errno.EPIPE, errno.EIO)
 """What writing to a pipe or terminal without a reader raises."""
 
 
-class Enduring(io.RawIOBase):
+class LossyStream(io.RawIOBase):
     """A raw stream that drops what the stream behind it does not take, and remembers why.
 
     It stands behind a text stream without a buffer in between: signal handlers print, too, and io's buffers
@@ -71,7 +71,7 @@ def printing_error() -> OSError | None:
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     raw = getattr(sys.stdout, "buffer", None)
-    return raw.error if isinstance(raw, Enduring) else None
+    return raw.error if isinstance(raw, LossyStream) else None
 
 
 def _open_closed_descriptors() -> None:
@@ -92,7 +92,7 @@ def _protected(stream: Any, name: str, errors: str) -> TextIO:
     with contextlib.suppress(OSError, ValueError):
         stream.flush()  # what was printed before comes first
     buffer = stream.buffer
-    raw = Enduring(getattr(buffer, "raw", buffer), name)
+    raw = LossyStream(getattr(buffer, "raw", buffer), name)
     at_once = stream.line_buffering or stream.write_through
     return io.TextIOWrapper(raw, stream.encoding, errors, line_buffering=at_once)
 

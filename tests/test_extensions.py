@@ -14,7 +14,7 @@ from algos.base import REGISTRY, register
 from cocoa import launch
 from cocoa.config import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.presets import told, with_presets
+from cocoa.presets import preset_notes, with_presets
 from cocoa.training.metrics import read_metrics
 from cocoa.training.runs import read_config, write_config
 from cocoa.training.summary import read_summary
@@ -191,7 +191,7 @@ def test_presets_set_what_was_not_passed(algorithm, expectile, temperature):
     assert type(config.algo) is type(algorithm)
     assert (config.algo.expectile, config.algo.temperature) == (expectile, temperature)
     assert config.data.reward_normalization == "minus_one"
-    assert len(told(config, presets)) == len(presets) == 1
+    assert len(preset_notes(config, presets)) == len(presets) == 1
 
 
 @pytest.mark.parametrize(

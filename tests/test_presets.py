@@ -4,7 +4,7 @@ import pytest
 
 from algos import REGISTRY
 from cocoa.config import Config
-from cocoa.presets import find_presets, told, with_presets
+from cocoa.presets import find_presets, preset_notes, with_presets
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
 FULL = "full-replay"
@@ -127,7 +127,7 @@ def test_a_pattern_behind_an_exclamation_mark_excludes():
 )
 def test_what_a_run_says_of_its_presets(algo, dataset, env, lacks):
     config, presets = with_presets(Config(REGISTRY[algo](), dataset=dataset, env=env))
-    lines = told(config, presets)
+    lines = preset_notes(config, presets)
     assert [line.startswith("Preset ") for line in lines] == [True] * len(presets) + [False] * lacks
     if lacks:
         assert "where they were not given, algo.penalty_weight, algo.rollout_length are at" in lines[-1]
