@@ -11,7 +11,7 @@ from typing import Any
 
 from cocoa.config import Config, to_dict
 from cocoa.errors import RunError, shown
-from cocoa.serialization import CHECKSUM, read_metadata
+from cocoa.serialization import CHECKSUM, Tree, load_tree, read_metadata
 
 _DECISIVE = ("algo", "cocoa", "data", "dynamics", "seeds", "batch_size", "matmul_precision")
 """The fields of a configuration on which the learner's state depends, apart from how long it is trained."""
@@ -69,6 +69,16 @@ def read_position(path: Path, config: Config) -> Position:
         raise RunError(
             f"{error} Put it back as it was, or delete it to train again in this folder, with the models "
             "that are there, or start another run."
+        ) from error
+
+
+def load_state(path: Path, template: Tree) -> Tree:
+    """Return the arrays of a checkpoint; see `load_tree`. Raises RunError if it does not fit."""
+    try:
+        return load_tree(path, template)
+    except RunError as error:
+        raise RunError(
+            f"{error} Put it back as it was, go back to the version that wrote it, or start another run."
         ) from error
 
 

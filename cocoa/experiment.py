@@ -14,6 +14,7 @@ import numpy as np
 
 from algos.base import Batch
 from cocoa.artefacts import Store
+from cocoa.checkpoint import load_state
 from cocoa.compilation import keep_compilations
 from cocoa.config import Config
 from cocoa.data import (
@@ -28,7 +29,6 @@ from cocoa.errors import RunError
 from cocoa.policy import Senses
 from cocoa.prepared import Prepared, prepare_run
 from cocoa.record import Record
-from cocoa.serialization import load_tree
 from cocoa.training import faults, processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh, split
 from cocoa.training.evaluation import Actor, Evaluator
@@ -232,7 +232,7 @@ class Experiment:
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
         template = training.template(len(self.config.seeds))
-        return jax.tree.map(lambda x: x[share], load_tree(self.record.checkpoint, template))
+        return jax.tree.map(lambda x: x[share], load_state(self.record.checkpoint, template))
 
     def _note(self, end: int, metrics: Mapping[str, Any], bar: TrainingBar) -> None:
         """Log what was seen up to the update `end`."""

@@ -23,7 +23,7 @@ from cocoa.effect import idle_settings
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.experiment import Experiment
 from cocoa.extensions import import_trusted
-from cocoa.files import cache_folder
+from cocoa.files import cache_folder, write_error
 from cocoa.policy import senses_are_whole
 from cocoa.record import NoRecord, Record, redraw
 from cocoa.training import processes
@@ -266,6 +266,8 @@ def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
         raise RunError(f"{folder} is being trained by another process.") from error
+    except OSError as error:
+        raise write_error(folder / ".lock", error) from error
     return ""
 
 

@@ -17,7 +17,7 @@ from flax import struct
 from algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
 from cocoa.anchors.learned import NETWORK, Learned
-from cocoa.checkpoint import check_identity
+from cocoa.checkpoint import check_identity, load_state
 from cocoa.compilation import Lean, standard_numerics
 from cocoa.config import Config
 from cocoa.data import Scaling
@@ -162,7 +162,7 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     if config.cocoa is not None and config.cocoa.per_seed:
         observe = _pick(observe, position)
     template = _training(config, observe, *dims).template(len(config.seeds))
-    state = load_tree(checkpoint_path(run), template)
+    state = load_state(checkpoint_path(run), template)
     if not (checked and CHECKSUM in saved):
         warnings.warn(
             f"{run} was written by an earlier version, without checksums: whether its files are as they were "

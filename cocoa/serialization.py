@@ -101,7 +101,7 @@ def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
     if different := sorted(found ^ expected):
         raise RunError(
             f"{path} was written by another version or configuration: it differs in {shown(different[0])} "
-            f"and {len(different) - 1} more arrays. Start a new run, or go back to the version that wrote it."
+            f"and {len(different) - 1} more arrays."
         )
 
 
@@ -116,8 +116,7 @@ def _compare_shapes(path: Path, name: str, found: tuple, expected: tuple, any_ro
 def _unfit(path: Path, name: str, found: Any, expected: Any) -> RunError:
     """Return the error for an array that has another shape or type than expected."""
     return RunError(
-        f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}. Put "
-        "the run's config.yaml back as it was, or start a new run."
+        f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}."
     )
 
 

@@ -481,3 +481,12 @@ def test_a_run_of_an_earlier_version_goes_on_with_a_warning(config, finished):
     launch.resume(folder)
     assert "was written by an earlier version, without a checksum" in (folder / "log.txt").read_text()
     assert_same_run(folder, finished)
+
+
+def test_a_run_in_whose_folder_nothing_can_be_locked_is_told(finished):
+    folder = shutil.copytree(finished, finished.parent / "unlocked")
+    (folder / "summary.json").write_text("{}")
+    (folder / ".lock").unlink(missing_ok=True)
+    (folder / ".lock").mkdir()
+    with pytest.raises(RunError, match=r"\.lock cannot be written"):
+        launch.resume(folder)
