@@ -56,6 +56,8 @@ def _main(arguments: Sequence[str]) -> int:
     if flags.help:
         _print(help_text(overrides))
     elif any(override.startswith("resume=") for override in overrides):
+        if flags.multirun or flags.cfg or flags.info:
+            raise ConfigError("resume= goes on with one run: leave out -m, --cfg and --info.")
         _resume(overrides, flags.trust)
     elif flags.trust:
         raise ConfigError("--trust has no effect without resume=: it is about what a run's folder names.")

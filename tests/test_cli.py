@@ -374,6 +374,8 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["algo=glob(*)"], "Add -m"),
         (["hydra.run.dir=elsewhere"], "no effect on a single run"),
         (["algo=bc", "--trust"], "--trust has no effect without resume="),
+        (["-m", "resume=runs"], "resume= goes on with one run"),
+        (["resume=runs", "--cfg", "job"], "resume= goes on with one run"),
         (["hydra/launcher=basic", "--cfg", "job"], "no effect on a single run"),
         (["-m", "hydra.sweep.dir=elsewhere", "algo=bc,iql"], "no effect on runs of -m"),
         (["-m", "hydra/launcher=basic", "hydra.run.dir=x"], "no effect on runs of -m"),

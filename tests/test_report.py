@@ -1,6 +1,7 @@
 """Tables and figures over runs, from folders that the real writers made."""
 
 import dataclasses
+import errno
 import re
 import shutil
 import subprocess
@@ -16,9 +17,10 @@ from algos.iql import IQL
 from cocoa.config import CocoaConfig, Config, to_dict
 from cocoa.data import Dataset
 from cocoa.diagnostics import Diagnostics
+from cocoa.errors import RunError
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
-from cocoa.report.plots import anchor_plot, draw_curve, finish_curve, learning_curve
+from cocoa.report.plots import anchor_plot, draw_curve, finish_curve, learning_curve, save
 from cocoa.report.runs import Run
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.training.metrics import MetricsFile, read_metrics
@@ -262,6 +264,21 @@ def test_seeds_that_diverged_are_told_and_not_left_out_of_the_mean(all_of_them, 
         ["1 (1 diverged)"] + ["nan"] * 3 if all_of_them else ["1", "60.0", "60.0", "40.0"]
     )
     assert (tmp_path / "hopper-demo.png").stat().st_size > 10_000
+
+
+def test_a_figure_that_cannot_be_written_leaves_the_former_one(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    figure, path = Figure(), tmp_path / "figure.png"
+    save(figure, path)
+    whole = path.read_bytes()
+    monkeypatch.setattr("os.replace", fail)
+    figure.add_subplot()
+    with pytest.raises(RunError, match="the disk is full"):
+        save(figure, path)
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("extreme", ["1e308", "-inf", "inf"])

@@ -14,9 +14,8 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from cocoa.errors import RunError, UserError, escaped
-from cocoa.files import write_error
 from cocoa.report.groups import Group, grouped
-from cocoa.report.plots import draw_curve, finish_curve
+from cocoa.report.plots import draw_curve, finish_curve, save
 from cocoa.report.runs import find_finished
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.terminal import protect_streams
@@ -63,11 +62,7 @@ def report(folders: list[Path], out: Path) -> None:
     print(table(groups))
     for dataset, name in _file_names(groups).items():
         path = out / f"{name}.png"
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            draw([group for group in groups if group.dataset == dataset], path)
-        except OSError as error:
-            raise write_error(path, error) from error
+        draw([group for group in groups if group.dataset == dataset], path)
         print(f"\n![{dataset}]({path})")
 
 
@@ -137,7 +132,7 @@ def draw(groups: list[Group], path: Path) -> None:
         text.set_parse_math(False)
     lines = sum(text.get_text().count("\n") + 1 for text in legend.get_texts())
     figure.set_size_inches(7, 4.2 + 0.16 * lines)
-    figure.savefig(path, dpi=130)
+    save(figure, path)
 
 
 def _iqm(values: np.ndarray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 
 from cocoa.diagnostics import Diagnostics
 from cocoa.errors import escaped
+from cocoa.files import atomic_write
 from cocoa.training.metrics import read_metrics
 
 STATE, ANCHOR, DELTA = "#4c72b0", "#dd8452", "#55a868"
@@ -37,8 +39,15 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     finish_curve(axes, "normalized score (%)" if scored else "return")
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
-    figure.savefig(path, dpi=130)
+    save(figure, path)
     return path
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as a PNG file, whole or not at all. Raises RunError if it cannot be written."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=130)
+    atomic_write(path, content.getvalue())
 
 
 def draw_curve(
@@ -103,7 +112,7 @@ def anchor_plot(diagnostics: Diagnostics, path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", alpha=0.25)
         axes.legend(frameon=False, loc="upper left")
-    figure.savefig(path, dpi=130)
+    save(figure, path)
 
 
 def _boxes(axes: Axes, diagnostics: Diagnostics, measures: dict[str, tuple[str, str]]) -> None:
