@@ -29,7 +29,7 @@ LOG_STD_BOUNDS = (-5.0, 2.0)
 def drawn_on_host(draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Any:
     """Return an initializer that NumPy computes, from random numbers that depend on the key.
 
-    XLA would compile random numbers, and what is made of them, anew for each shape: seconds of every start.
+    XLA would compile random numbers, and what is made of them, again for each shape: seconds of every start.
     """
 
     def initializer(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:

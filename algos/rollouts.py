@@ -151,7 +151,7 @@ class Rollouts(Source):
 
 @dataclass(frozen=True)
 class ModelBased:
-    """Fields of algorithms that learn from model rollouts, too; to be mixed into SAC or an heir of it."""
+    """Fields of algorithms that learn from model rollouts, too; to be mixed into SAC or a subclass of it."""
 
     members: ClassVar[int] = 1
 

@@ -36,9 +36,8 @@ Stage = Callable[[str], AbstractContextManager[Any]]
 class Preparation:
     """Builds, or finds in the cache, what one set of models gives for one dataset.
 
-    Every artefact is a function of the dataset, the configuration and `seed` alone. What was built is told of
-    in `report`, errors on held-out transitions in physical units, and in `histories`, the metrics of each
-    epoch by stage.
+    Every artefact is a function of the dataset, the configuration and `seed` alone. `report` has errors on
+    held-out transitions, in physical units, and `histories` the metrics of each epoch, by stage.
     """
 
     def __init__(self, config: Config, dataset: Dataset, batch: Batch, store: Store, stage: Stage, seed: int):

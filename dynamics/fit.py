@@ -41,7 +41,7 @@ class FitState:
 class EnsembleFit:
     """Fit of an ensemble to (inputs, targets): inputs are standardised, targets if the configuration says so.
 
-    Each member has its own bootstrap sample of the training rows, shuffled anew in every epoch; what does not
+    Each member has its own bootstrap sample of the training rows, reshuffled in every epoch; what does not
     fill a last batch is left out. Training ends after `max_epochs`, after the epoch in which `max_updates` is
     reached, or, with a constant step size, after `patience` epochs in which no member's holdout error fell by
     the share `min_improvement`. Each member goes back to its best epoch, at the end or, with

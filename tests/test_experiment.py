@@ -136,7 +136,7 @@ def test_a_run_may_stream_its_data(config, finished, monkeypatch):
 
 @pytest.mark.parametrize("own", [False, True])
 def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypatch):
-    """Between two rounds of rollouts, whose buffer is made anew; seeds share models or have their own."""
+    """Between two rounds of rollouts, whose buffer is made again; seeds share models or have their own."""
     for module in (preparation, policy):
         monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
@@ -148,7 +148,7 @@ def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name=f"cut-mopo-{own}"))
     assert starts == [0, 10, 20]
-    shutil.rmtree(cache)  # models are fitted anew
+    shutil.rmtree(cache)  # models are fitted again
     folder = launch.resume(whole.parent / f"cut-mopo-{own}")
     assert_same_run(folder, whole)
     assert "Warning" not in (folder / "log.txt").read_text()

@@ -62,7 +62,7 @@ class SeekerState:
 class SeekerFit:
     """Training of a seeker on the reverse rollouts, in epochs; stops and goes on bit for bit between any two.
 
-    Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, anew shuffled in every
+    Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, shuffled again in every
     epoch, with Adam. It ends after `max_epochs`, or once `patience` epochs in a row have not lowered the
     epoch's mean loss by the share `min_improvement` of the lowest so far.
     """

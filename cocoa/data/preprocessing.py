@@ -24,7 +24,7 @@ _PER_ROW = (
 
 @struct.dataclass
 class Scaling:
-    """Affine maps between the environment's units and the networks', for NumPy and JAX arrays alike."""
+    """Affine maps between the environment's units and the networks', for both NumPy and JAX arrays."""
 
     observation_mean: Any
     """(O,) float32."""

@@ -39,7 +39,7 @@ class TrainState:
     """The algorithm's state."""
     snapshots: Any
     """The learner at each of the last renewals of the buffer, leaves (seeds, rounds, ...). They are saved in
-    place of the buffer, which is far larger and is made of them anew."""
+    place of the buffer, which is far larger and is made of them again."""
     buffer: Any
     """What the source of batches keeps beside the data."""
 
