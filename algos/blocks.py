@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from algos.base import Array
+Array = jax.Array
 
 
 def count_blocks(rows: int, most: int) -> int:

@@ -12,7 +12,7 @@ from algos import REGISTRY
 from benchmarks.flops import Sizes, needed
 from benchmarks.setting import Line, make_training, peak_flops, rates, updates
 from benchmarks.updates import compile_update
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 
 FORECAST = ("bc", "iql", "td3_bc", "cql", "sac")
 LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "mobile": 1000}

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.setting import Line
-from cocoa.config import SeekerConfig
+from cocoa.anchors.config import SeekerConfig
 from cocoa.data import load
 from cocoa.training.metrics import read_metrics
 from dynamics.config import ENSEMBLES

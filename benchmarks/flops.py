@@ -18,7 +18,7 @@ from algos.cql import CQL
 from algos.mobile import MOBILE
 from algos.rollouts import ModelBased
 from algos.sac import SAC
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 from dynamics.config import EnsembleConfig
 
 MANY = 1024

@@ -20,7 +20,7 @@ from matplotlib.ticker import EngFormatter
 
 from algos import REGISTRY
 from benchmarks.setting import STATE, Line, make_training, observe, rates, updates
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 from dynamics.compiler import compiler_options
 from dynamics.config import EnsembleConfig
 

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.flops import Net, chain
 from benchmarks.setting import ACTION, DYNAMICS, STATE, Line, ensemble, observe, peak_flops, rates
 from cocoa.anchors import SeekerFit
+from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.anchors.table import anchor_table
-from cocoa.config import CocoaConfig, SeekerConfig
 from dynamics.fit import EnsembleFit
 from dynamics.reverse import ReverseModel, reverse_rollouts
 

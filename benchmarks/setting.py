@@ -14,10 +14,10 @@ from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from algos.base import Algorithm, Batch, World
+from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.anchors.seeker import Seeker, SeekerNetwork
 from cocoa.anchors.variants import Seek
-from cocoa.config import CocoaConfig
 from cocoa.decomposition import Observe, in_chunks
 from cocoa.training.loop import Training
 from cocoa.transduction import build_networks

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from algos import REGISTRY
 from benchmarks.setting import Line, make_training, rates, updates
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 
 ROWS, UPDATES = 1_000_000, 1000
 

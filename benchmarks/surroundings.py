@@ -23,8 +23,8 @@ import numpy as np
 
 from algos.iql import IQL
 from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rates
-from cocoa.config import DataConfig
 from cocoa.data import Scaling, load, unnormalized_batch
+from cocoa.data.preprocessing import DataConfig
 from cocoa.data.spaces import spaces
 from cocoa.training.evaluation import GROUPS, Actor, Evaluator
 

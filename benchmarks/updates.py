@@ -14,7 +14,7 @@ from algos.base import Algorithm
 from benchmarks.alone import optimizer_work, product_works, seconds
 from benchmarks.flops import Products, Sizes, needed
 from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 from cocoa.transduction import build_networks
 from dynamics.compiler import compiler_options
 

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from algos.rebrac import ReBRAC
     from algos.sac import SAC
     from algos.td3_bc import TD3BC
+    from cocoa.anchors.config import CocoaConfig
     from cocoa.api import fit, resume
-    from cocoa.config import CocoaConfig, Config
+    from cocoa.config import Config
     from cocoa.data import Dataset, load, normalized_score
     from cocoa.errors import UserError
     from cocoa.policy import Policy, load_policy

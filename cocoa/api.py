@@ -9,16 +9,10 @@ from typing import Any
 
 from algos.base import Algorithm
 from cocoa import launch
-from cocoa.config import (
-    CocoaConfig,
-    Config,
-    DataConfig,
-    DistributedConfig,
-    SeekerConfig,
-    cocoa_variant,
-    seeds_of,
-)
+from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.config import Config, DistributedConfig, cocoa_variant, seeds_of
 from cocoa.data import Dataset
+from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import ConfigError
 from cocoa.extensions import check_algorithm
 from cocoa.policy import Policy, load_policy

@@ -24,7 +24,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from algos import REGISTRY
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, cocoa_variant, from_dict, seeds_of
+from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
+from cocoa.config import Config, cocoa_variant, from_dict, seeds_of
 from cocoa.errors import ConfigError
 from cocoa.files import expanded
 from cocoa.presets import Preset, find_presets

@@ -9,8 +9,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from algos import REGISTRY
+from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.compose import choose, parse
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config
+from cocoa.config import Config
 from cocoa.data.sources import SHIPPED
 from cocoa.presets import load_presets
 from cocoa.typed import document, literal

@@ -14,10 +14,11 @@ import numpy as np
 
 from algos.base import Batch, World
 from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
+from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.table import AnchorTable, anchor_table
 from cocoa.artefacts import History, Store, fingerprint
-from cocoa.config import CocoaConfig, Config
+from cocoa.config import Config
 from cocoa.data import Dataset, reward_map
 from cocoa.data.spaces import spaces
 from cocoa.errors import DataError

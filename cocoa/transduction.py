@@ -12,7 +12,7 @@ import numpy as np
 from algos.base import Algorithm
 from algos.networks import MLP, Networks, drawn_on_host, orthogonal
 from algos.normalization import LayerNorm
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 from cocoa.decomposition import Decomposition
 
 

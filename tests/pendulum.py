@@ -5,7 +5,7 @@ import signal
 import sys
 from pathlib import Path
 
-from cocoa.config import CocoaConfig, SeekerConfig
+from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.training.loop import Training
 from cocoa.training.runs import checkpoint_path
 from dynamics.config import EnsembleConfig

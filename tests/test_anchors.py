@@ -13,9 +13,9 @@ from jax.tree_util import Partial
 from algos.iql import IQL
 from cocoa import decomposition
 from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, moments, needs, table
+from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.decomposition import Decomposition, Observe, in_chunks
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.serialization import load_tree, save_tree

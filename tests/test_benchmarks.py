@@ -7,7 +7,7 @@ from benchmarks.alone import product_works, seconds
 from benchmarks.flops import Net, Sizes, needed
 from benchmarks.setting import rates
 from benchmarks.updates import compile_update
-from cocoa.config import CocoaConfig
+from cocoa.anchors.config import CocoaConfig
 
 
 def test_a_layers_three_products_have_equally_many_operations():

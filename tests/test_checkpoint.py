@@ -9,8 +9,10 @@ import pytest
 import safetensors.numpy
 
 import cocoa
+from cocoa.anchors.config import CocoaConfig
 from cocoa.checkpoint import Position, check_identity, identity, read_position
-from cocoa.config import CocoaConfig, Config, DataConfig
+from cocoa.config import Config
+from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import RunError
 from cocoa.serialization import read_metadata, save_tree
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.config import DataConfig
 from cocoa.data import Dataset, normalized_score, prepare, unnormalized_batch
+from cocoa.data.preprocessing import DataConfig
 from cocoa.data.reference import D4RL, REFERENCE_RETURNS
 from cocoa.data.sources import SHIPPED
 from cocoa.errors import ConfigError, DataError

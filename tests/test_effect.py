@@ -3,8 +3,8 @@
 import pytest
 
 from algos import REGISTRY
+from cocoa.anchors.config import ANCHOR_VARIANTS
 from cocoa.compose import compose
-from cocoa.config import ANCHOR_VARIANTS
 from cocoa.effect import idle_fields, idle_settings
 from cocoa.presets import load_presets
 

@@ -390,7 +390,7 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
     )
     assert shortened.count("max_epochs=1") == 2
     script = (
-        "from dynamics.config import EnsembleConfig\nfrom cocoa.config import SeekerConfig\n"
+        "from dynamics.config import EnsembleConfig\nfrom cocoa.anchors.config import SeekerConfig\n"
         + shortened
         + "import json\nprint(json.dumps([action.tolist(), again(observation).tolist(), again.seed]))\n"
         + "assert longer.folder == policy.folder\n"

@@ -9,8 +9,9 @@ import pytest
 
 from algos.mopo import MOPO
 from cocoa.artefacts import Store
-from cocoa.config import Config, DataConfig
+from cocoa.config import Config
 from cocoa.data import Dataset, unnormalized_batch
+from cocoa.data.preprocessing import DataConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError
 from cocoa.preparation import Preparation

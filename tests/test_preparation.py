@@ -9,8 +9,9 @@ import pytest
 
 from algos.iql import IQL
 from cocoa import preparation
+from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.artefacts import Store
-from cocoa.config import CocoaConfig, Config, SeekerConfig
+from cocoa.config import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.errors import DataError
 from cocoa.preparation import Preparation

@@ -14,7 +14,8 @@ import scipy.stats
 from matplotlib.figure import Figure
 
 from algos.iql import IQL
-from cocoa.config import CocoaConfig, Config, to_dict
+from cocoa.anchors.config import CocoaConfig
+from cocoa.config import Config, to_dict
 from cocoa.data import Dataset
 from cocoa.diagnostics import Diagnostics
 from cocoa.errors import RunError

@@ -15,8 +15,10 @@ import filelock
 import pytest
 
 from algos import REGISTRY
+from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
-from cocoa.config import ANCHOR_VARIANTS, CocoaConfig, Config, DataConfig, SeekerConfig
+from cocoa.config import Config
+from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import ConfigError, RunError
 from cocoa.launch import resume
 from cocoa.training.metrics import read_metrics

@@ -12,7 +12,8 @@ import pytest
 import scipy.stats
 
 from algos import REGISTRY
-from cocoa.config import CocoaConfig, Config
+from cocoa.anchors.config import CocoaConfig
+from cocoa.config import Config
 from cocoa.data import Dataset
 from cocoa.errors import RunError
 from cocoa.training import summary as module

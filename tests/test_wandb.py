@@ -18,7 +18,8 @@ import pytest
 from wandb_server import accepting_server
 
 from algos.iql import IQL
-from cocoa.config import CocoaConfig, Config
+from cocoa.anchors.config import CocoaConfig
+from cocoa.config import Config
 from cocoa.training.runs import write_config
 from cocoa.training.wandb_environment import choose_mode, has_key, settings
 from cocoa.training.wandb_logger import WandbLogger

@@ -12,7 +12,7 @@ from flax import struct
 from numpy.typing import ArrayLike
 
 from algos.networks import MLP, Adam, Model
-from cocoa.config import SeekerConfig
+from cocoa.anchors.config import SeekerConfig
 from cocoa.errors import RunError
 from dynamics.compiler import compiled
 

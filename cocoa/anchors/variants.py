@@ -17,8 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.learned import Learned
-from cocoa.config import CocoaConfig
 from cocoa.errors import ConfigError, DataError
 
 _ROWS_AT_ONCE = 64  # nearest: keeps (rows, candidates, candidates) in the cache

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from flax import struct
 
 from algos.base import Batch, NextActionBatch
-from cocoa.config import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
 from cocoa.data.transitions import follow
 from cocoa.errors import ConfigError, DataError
+from dynamics.settings import Settings
 
+REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 _STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite
 _PER_ROW = (
     *("observations", "actions", "rewards", "terminals"),
     *("next_observations", "next_observed", "episodes"),
 )
+
+
+@dataclass(frozen=True)
+class DataConfig(Settings):
+    """How the dataset is transformed before training; evaluation reports the environment's own returns."""
+
+    reward_normalization: str = "none"
+    """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion);
+    minus_one: subtract 1 (IQL, AntMaze)."""
+    observation_normalization: bool = False
+    """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
+    top_episodes: float = 1.0
+    """Share of the episodes, those with the highest returns, that is trained on: 0.1 makes BC 10 % BC."""
 
 
 @struct.dataclass

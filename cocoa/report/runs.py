@@ -11,7 +11,8 @@ from typing import Any
 
 from algos import REGISTRY
 from algos.bc import BC
-from cocoa.config import CocoaConfig, Config, cocoa_variant, to_dict
+from cocoa.anchors.config import CocoaConfig
+from cocoa.config import Config, cocoa_variant, to_dict
 from cocoa.effect import idle_fields
 from cocoa.errors import RunError, UserError, shown
 from cocoa.training.metrics import read_metrics
