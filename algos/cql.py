@@ -12,8 +12,8 @@ from flax import struct
 
 from algos import sac
 from algos.base import Array, Batch, Metrics, Observation, register
-from algos.blocks import count_blocks, mean_over_blocks
 from algos.networks import Adam, Model, Networks, Scalar, squashed_sample
+from dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 _ROWS_AT_ONCE = 1024  # of the critics, forth and back: keeps their activations in a CPU's cache
 

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from flax import struct
 
 from algos.base import Act, Array, Batch, Metrics, Observation, Source, World, concatenate
-from algos.blocks import count_blocks
 from dynamics.penalties import PENALTIES
+from dynamics.xla.blocks import count_blocks
 
 TERMINATIONS = ("auto", "known", "never", "learned")
 _ROWS_AT_ONCE = 5000  # keeps the activations of the members in a CPU's cache

@@ -15,8 +15,8 @@ from algos.base import Algorithm
 from algos.networks import Model, polyak
 from benchmarks.flops import Product, Products
 from benchmarks.setting import ACTION, make_data, observe
-from cocoa.transduction import build_networks
-from dynamics.compiler import compiler_options
+from cocoa.anchors.encoder import build_networks
+from dynamics.xla.compiler import compiler_options
 
 Work = Callable[[], float]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.setting import Line
 from cocoa.anchors.config import SeekerConfig
 from cocoa.data import load
-from cocoa.training.metrics import read_metrics
+from cocoa.runs.metrics import read_metrics
 from dynamics.config import ENSEMBLES
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cocoa.files import atomic_write
+from cocoa.storage.files import atomic_write
 
 DOCS = Path(__file__).parents[1] / "docs"
 

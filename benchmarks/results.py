@@ -24,9 +24,9 @@ from omegaconf import OmegaConf
 
 from benchmarks.pages import DOCS, write_part
 from cocoa.errors import UserError
-from cocoa.files import atomic_write
 from cocoa.report.statistics import bootstrap_interval, iqm
-from cocoa.training.summary import read_summary
+from cocoa.runs.summary import read_summary
+from cocoa.storage.files import atomic_write
 
 ROOT = Path(__file__).parents[1]
 PLAN = Path(__file__).with_name("results.yaml")

@@ -15,12 +15,12 @@ from jax.tree_util import Partial
 
 from algos.base import Algorithm, Batch, World
 from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors.decomposition import Observe, in_chunks
+from cocoa.anchors.encoder import build_networks
 from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.anchors.seeker import Seeker, SeekerNetwork
 from cocoa.anchors.variants import Seek
-from cocoa.decomposition import Observe, in_chunks
 from cocoa.training.loop import Training
-from cocoa.transduction import build_networks
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params
 from dynamics.forward import ForwardModel

@@ -16,7 +16,7 @@ import numpy as np
 
 from algos import REGISTRY
 from benchmarks.setting import ACTION, ROWS, STATE, Line, make_training, rates, updates
-from cocoa.config import Config
+from cocoa.config.schema import Config
 
 LENGTHS = {"iql": 100, "td3_bc": 100, "cql": 5}
 """Updates per chunk of ours."""

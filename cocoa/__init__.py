@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from algos.td3_bc import TD3BC
     from cocoa.anchors.config import CocoaConfig
     from cocoa.api import fit, resume
-    from cocoa.config import Config
+    from cocoa.config.schema import Config
     from cocoa.data import Dataset, load, normalized_score
     from cocoa.errors import UserError
-    from cocoa.policy import Policy, load_policy
+    from cocoa.runs.policy import Policy, load_policy
 
 __all__ = [
     "BC",
@@ -57,7 +57,7 @@ __all__ = [
     "resume",
 ]
 
-_MODULES = ("cocoa.errors", "cocoa.config", "cocoa.data", "cocoa.policy", "cocoa.api", "algos")
+_MODULES = ("cocoa.errors", "cocoa.config.schema", "cocoa.data", "cocoa.runs.policy", "cocoa.api", "algos")
 
 
 def __getattr__(name: str) -> Any:

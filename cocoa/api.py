@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from algos.base import Algorithm
-from cocoa import launch
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
-from cocoa.config import Config, DistributedConfig, cocoa_variant, seeds_of
+from cocoa.config.extensions import check_algorithm
+from cocoa.config.presets import preset_notes, with_presets
+from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, seeds_of
+from cocoa.config.typed import check_choice, suggest
 from cocoa.data import Dataset
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import ConfigError
-from cocoa.extensions import check_algorithm
-from cocoa.policy import Policy, load_policy
-from cocoa.presets import preset_notes, with_presets
-from cocoa.typed import check_choice, suggest
+from cocoa.runs import launch
+from cocoa.runs.policy import Policy, load_policy
 from dynamics.config import ENSEMBLES, EnsembleConfig
 
 

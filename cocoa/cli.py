@@ -19,12 +19,12 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from cocoa.compose import compose, expand, parse, replaced, rewrite, store_defaults
-from cocoa.config import Config, to_dict
+from cocoa.config.compose import compose, expand, parse, replaced, rewrite, store_defaults
+from cocoa.config.help import help_text
+from cocoa.config.presets import preset_notes
+from cocoa.config.schema import Config, to_dict
 from cocoa.errors import ConfigError, RunError, UserError
-from cocoa.help import help_text
-from cocoa.presets import preset_notes
-from cocoa.terminal import printing_error, protect_streams
+from cocoa.runs.terminal import printing_error, protect_streams
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -135,7 +135,7 @@ def _without_hydra(overrides: Sequence[str]) -> Sequence[str]:
 
 def _run(overrides: Sequence[str]) -> None:
     config, presets = compose(overrides)
-    from cocoa import launch  # slow to import, and not needed to tell that the configuration is wrong
+    from cocoa.runs import launch  # slow to import, and not needed to tell that the configuration is wrong
 
     launch.run(config, notes=[*replaced(overrides), *preset_notes(config, presets)])
 
@@ -158,7 +158,7 @@ def _resume(arguments: Sequence[str], trust: bool) -> None:
     where, _ = compose(given)
     moved = where.dataset if any(argument.startswith("dataset=") for argument in given) else None
     updates = where.updates if any(argument.startswith("updates=") for argument in given) else None
-    from cocoa import launch
+    from cocoa.runs import launch
 
     places = {"devices": where.devices, "distributed": where.distributed}
     launch.resume(folders[0], moved, **places, updates=updates, trust=trust)
@@ -228,7 +228,7 @@ def _check_settings(settings: Sequence[Override]) -> None:
 
 def _check_folders(jobs: Sequence[tuple[Sequence[str], Config]]) -> None:
     """Raise ConfigError if a name= would make two runs share a folder."""
-    from cocoa.training.places import method  # slow to import
+    from cocoa.runs.places import method  # slow to import
 
     taken: dict[Any, Sequence[str]] = {}
     for job, config in jobs:

@@ -19,11 +19,11 @@ import cocoa
 from algos import Batch
 from algos.base import NextActionBatch, World
 from algos.networks import Networks
-from cocoa import launch
-from cocoa.config import Config
+from cocoa.anchors.decomposition import Observe
+from cocoa.anchors.encoder import Transduction
+from cocoa.config.schema import Config
 from cocoa.data.spaces import make_environment
-from cocoa.decomposition import Observe
-from cocoa.transduction import Transduction
+from cocoa.runs import launch
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 

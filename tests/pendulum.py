@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.runs.folder import checkpoint_path
 from cocoa.training.loop import Training
-from cocoa.training.runs import checkpoint_path
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]

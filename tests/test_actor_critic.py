@@ -14,13 +14,13 @@ from conftest import ACTION_DIM, make_batch, make_networks, scatter
 
 from algos import cql
 from algos.bc import BC
-from algos.blocks import count_blocks, mean_over_blocks
 from algos.combo import COMBO
 from algos.cql import CQL
 from algos.mopo import MOPO
 from algos.networks import squashed_sample
 from algos.sac import SAC
 from algos.td3_bc import TD3BC
+from dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 KEY = jax.random.key(5)
 

@@ -24,13 +24,13 @@ from conftest import (
 
 from algos import REGISTRY, Algorithm, Batch
 from algos.bc import BC
-from cocoa.serialization import load_tree, save_tree
+from cocoa.config.typed import document
+from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training import feed
 from cocoa.training.devices import split
 from cocoa.training.evaluation import Actor
 from cocoa.training.feed import Resident
 from cocoa.training.loop import Training
-from cocoa.typed import document
 
 ROOT = Path(__file__).parents[1]
 

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from cocoa.artefacts import Store, fingerprint
 from cocoa.errors import RunError
-from cocoa.files import atomic_write
-from cocoa.serialization import load_tree, read_metadata, save_tree
+from cocoa.preparation.cache import Store, fingerprint
+from cocoa.storage.files import atomic_write
+from cocoa.storage.serialization import load_tree, read_metadata, save_tree
 
 
 class Halving:
@@ -257,7 +257,8 @@ def test_a_full_disk_leaves_the_old_file_and_a_clear_error(tmp_path):
     path = tmp_path / "file"
     atomic_write(path, b"old")
     script = (
-        "import resource, signal, sys\nfrom pathlib import Path\nfrom cocoa.files import atomic_write\n"
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from cocoa.storage.files import atomic_write\n"
         "from cocoa.errors import RunError\nsignal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "try:\n    atomic_write(Path(sys.argv[1]), b'new' * 1000)\n"

@@ -10,11 +10,11 @@ import safetensors.numpy
 
 import cocoa
 from cocoa.anchors.config import CocoaConfig
-from cocoa.checkpoint import Position, check_identity, identity, read_position
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import RunError
-from cocoa.serialization import read_metadata, save_tree
+from cocoa.runs.checkpoint import Position, check_identity, identity, read_position
+from cocoa.storage.serialization import read_metadata, save_tree
 
 CONFIG = Config(cocoa.IQL(hidden=(16,)), CocoaConfig(), seeds=(3, 7), updates=60)
 POSITION = Position(40, 123, 456, "the data's", "the models'", {"training": 1.5})

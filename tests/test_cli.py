@@ -20,11 +20,11 @@ from algos.bc import BC
 from algos.iql import IQL
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
-from cocoa.compose import compose, expand
-from cocoa.config import Config, DistributedConfig, cocoa_variant, from_dict, to_dict
+from cocoa.config.compose import compose, expand
+from cocoa.config.presets import load_presets, with_presets
+from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, from_dict, to_dict
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import ConfigError
-from cocoa.presets import load_presets, with_presets
 from dynamics.config import ENSEMBLES, EnsembleConfig
 
 TRAIN = Path(__file__).parents[1] / "train.py"

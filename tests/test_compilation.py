@@ -9,9 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.compilation import Lean, keep_compilations, numerics, standard_numerics
-from dynamics import compiler
-from dynamics.compiler import compiled, compiler_options
+from dynamics.xla import compiler
+from dynamics.xla.compiler import compiled, compiler_options
+from dynamics.xla.numerics import numerics, standard_numerics
+from dynamics.xla.program_cache import keep_compilations
+from dynamics.xla.pruning import PrunedFunction
 
 
 @pytest.fixture
@@ -68,7 +70,7 @@ def tree_of(rng):
 
 def test_only_what_is_read_is_handed_over():
     rng = np.random.default_rng(0)
-    program = Lean(scaled, tree_of(rng), jax.ShapeDtypeStruct((1, 3), np.float32))
+    program = PrunedFunction(scaled, tree_of(rng), jax.ShapeDtypeStruct((1, 3), np.float32))
     for rows in (1, 5):  # other numbers of rows than that of the example, and other trees
         tree, x = tree_of(rng), rng.normal(size=(rows, 3))
         leaves = program.leaves(tree)
@@ -80,7 +82,7 @@ def test_only_what_is_read_is_handed_over():
 def test_what_is_read_inside_of_another_program_counts():
     inner = jax.jit(lambda tree, x: tree["a"] @ x)
     tree = {"a": jnp.arange(3.0), "b": jnp.ones(2)}
-    program = Lean(
+    program = PrunedFunction(
         lambda tree, x: jax.lax.cond(x[0] > 0, lambda: inner(tree, x), lambda: -1.0), tree, tree["a"]
     )
     assert float(program(program.leaves(tree), jnp.ones(3))) == 3.0

@@ -6,8 +6,8 @@ import pytest
 from jax.tree_util import Partial
 from scipy.spatial import cKDTree
 
+from cocoa.anchors.diagnostics import MEASURES, diagnose, nearest_distances, random_policy_states
 from cocoa.anchors.variants import Random, Zero
-from cocoa.diagnostics import MEASURES, diagnose, nearest_distances, random_policy_states
 
 GROUPS = ["data", "perturbed-0.1", "perturbed-0.3", "perturbed-1.0"]
 PLANE = np.array([0, 0, 0, 1, 1], np.float32)  # data vary in the first three of five dimensions

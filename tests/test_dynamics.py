@@ -7,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.serialization import load_tree, save_tree
+from cocoa.storage.serialization import load_tree, save_tree
+from dynamics.accuracy import format_report, forward_report, reverse_report
 from dynamics.config import ENSEMBLES, EnsembleConfig
 from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
 from dynamics.fit import EnsembleFit, _keep_best, _program
 from dynamics.forward import ForwardModel, forward_data
-from dynamics.report import format_report, forward_report, reverse_report
 from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 
 SMALL = EnsembleConfig(

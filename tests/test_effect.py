@@ -4,9 +4,9 @@ import pytest
 
 from algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS
-from cocoa.compose import compose
-from cocoa.effect import idle_fields, idle_settings
-from cocoa.presets import load_presets
+from cocoa.config.compose import compose
+from cocoa.config.effect import idle_fields, idle_settings
+from cocoa.config.presets import load_presets
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 from gymnasium.spaces import Box
 from robots import LIMIT, Robot, registered
 
+from cocoa.anchors.diagnostics import random_policy_states
 from cocoa.data import Scaling
 from cocoa.data.spaces import spaces
-from cocoa.diagnostics import random_policy_states
 from cocoa.errors import DataError, RunError
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.faults import Fault, describe, tally

@@ -15,14 +15,14 @@ from pendulum import COCOA, ROOT, assert_same_run
 from robots import Robot, dataset, registered
 
 import cocoa
-from cocoa import experiment
 from cocoa.errors import DataError, RunError
-from cocoa.serialization import read_metadata
+from cocoa.runs import experiment
+from cocoa.runs.folder import checkpoint_path
+from cocoa.runs.metrics import MetricsFile, read_metrics
+from cocoa.runs.summary import read_summary
+from cocoa.storage.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
-from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.runs import checkpoint_path
-from cocoa.training.summary import read_summary
 
 FIELDS = {
     "seeds": (3, 7),
@@ -277,8 +277,8 @@ def test_a_run_with_deprecated_environments_is_silent(tmp_path):
 
 def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
     script = (
-        "import sys\nimport cocoa\nfrom cocoa import launch\n"
-        "from cocoa.config import Config, DistributedConfig\n"
+        "import sys\nimport cocoa\nfrom cocoa.runs import launch\n"
+        "from cocoa.config.schema import Config, DistributedConfig\n"
         "from robots import Robot, dataset, registered\nfrom test_evaluated_runs import failing_after\n"
         "rank, address = int(sys.argv[1]), sys.argv[2]\n"
         "steps = 10 if rank else 1000\n"

@@ -23,18 +23,19 @@ from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 
 import cocoa
 from algos.mopo import MOPO
-from cocoa import experiment, launch, policy, preparation, record
-from cocoa.compilation import numerics
+from cocoa import preparation
+from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
-from cocoa.decomposition import Observe
 from cocoa.errors import ConfigError, DataError, RunError
-from cocoa.serialization import read_metadata
+from cocoa.runs import experiment, launch, policy, record
+from cocoa.runs.metrics import read_metrics
+from cocoa.runs.progress import Speedometer
+from cocoa.runs.summary import read_summary
+from cocoa.storage.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
-from cocoa.training.metrics import read_metrics
-from cocoa.training.progress import Speedometer
-from cocoa.training.summary import read_summary
+from dynamics.xla.numerics import numerics
 
 
 def test_a_run_leaves_what_it_should(finished, recording):

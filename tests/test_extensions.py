@@ -11,13 +11,13 @@ import pytest
 
 import cocoa
 from algos.base import REGISTRY, register
-from cocoa import launch
-from cocoa.config import Config, from_dict, to_dict
+from cocoa.config.presets import preset_notes, with_presets
+from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.presets import preset_notes, with_presets
-from cocoa.training.metrics import read_metrics
-from cocoa.training.runs import read_config, write_config
-from cocoa.training.summary import read_summary
+from cocoa.runs import launch
+from cocoa.runs.folder import read_config, write_config
+from cocoa.runs.metrics import read_metrics
+from cocoa.runs.summary import read_summary
 
 
 class Doubled(cocoa.BC):

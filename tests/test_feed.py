@@ -11,7 +11,7 @@ import pytest
 from algos.base import Batch
 from algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Resident, Streamed, feed_of_one, too_large

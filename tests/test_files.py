@@ -10,13 +10,13 @@ import time
 import pytest
 
 from cocoa.errors import RunError
-from cocoa.files import atomic_write, read_regular, reason, write_error
+from cocoa.storage.files import atomic_write, read_regular, reason, write_error
 
 FILL = """
 import resource, signal, sys
 from pathlib import Path
 from cocoa.errors import RunError
-from cocoa.files import atomic_write
+from cocoa.storage.files import atomic_write
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -28,7 +28,7 @@ except RunError:
 WRITE_FOREVER = """
 import itertools, sys
 from pathlib import Path
-from cocoa.files import atomic_write
+from cocoa.storage.files import atomic_write
 for number in itertools.count():
     atomic_write(Path(sys.argv[1]), bytes([65 + number % 26]) * 3_000_000)
 """

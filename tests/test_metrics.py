@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cocoa.errors import RunError
-from cocoa.training.metrics import HEADER, MetricsFile, read_metrics
+from cocoa.runs.metrics import HEADER, MetricsFile, read_metrics
 
 SEEDS = (3, 7)
 
@@ -80,7 +80,7 @@ def test_starting_anew_drops_what_was_there(tmp_path):
 def test_what_was_positioned_survives_a_kill(tmp_path):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from cocoa.training.metrics import MetricsFile\n"
+        "from cocoa.runs.metrics import MetricsFile\n"
         "file = MetricsFile(Path(sys.argv[1]))\nfile.write(1, {'a': 2.5}, None)\n"
         "print(file.position(), flush=True)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -224,7 +224,7 @@ def test_a_disk_that_is_full_is_told_and_what_was_saved_goes_on(tmp_path):
     """Also by close, which tries once more; then the file is cut back to what was saved."""
     script = (
         "import resource, signal, sys\nfrom pathlib import Path\n"
-        "from cocoa.errors import RunError\nfrom cocoa.training.metrics import MetricsFile\n"
+        "from cocoa.errors import RunError\nfrom cocoa.runs.metrics import MetricsFile\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "file = MetricsFile(Path(sys.argv[1]))\n"
         "file.write(0, {'kept': 1.0}, None)\nprint(file.position(), flush=True)\n"

@@ -25,7 +25,7 @@ from algos.mobile import MOBILE, ImaginedBatch, ImaginedRollouts
 from algos.mopo import MOPO
 from algos.rollouts import Buffer, MixedBatch, Rollouts
 from algos.sac import SAC
-from cocoa.decomposition import Observe
+from cocoa.anchors.decomposition import Observe
 
 SIZE, REAL, SAMPLES, MEMBERS = 48, 18, 3, 4
 IMAGINED = SIZE - REAL

@@ -10,11 +10,11 @@ import pytest
 from pendulum import ENV, assert_same_run, interrupt
 
 import cocoa
-from cocoa import launch
 from cocoa.cli import main
 from cocoa.errors import DataError, RunError
-from cocoa.training.runs import read_config
-from cocoa.training.summary import read_summary
+from cocoa.runs import launch
+from cocoa.runs.folder import read_config
+from cocoa.runs.summary import read_summary
 
 
 @pytest.fixture(scope="module")

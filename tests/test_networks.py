@@ -7,9 +7,17 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from algos import normalization
-from algos.networks import Adam, Concatenate, Critics, GaussianPolicy, Model, drawn_on_host, orthogonal
-from algos.normalization import LayerNorm, normalize
+from algos.networks import (
+    Adam,
+    Concatenate,
+    Critics,
+    GaussianPolicy,
+    Model,
+    drawn_on_host,
+    normalization,
+    orthogonal,
+)
+from algos.networks.normalization import LayerNorm, normalize
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (17, 4), (4, 17), (6, 1), (1, 6)])

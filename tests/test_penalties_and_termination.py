@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from algos.mopo import MOPO
-from cocoa.artefacts import Store
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
 from cocoa.data.spaces import make_environment
 from cocoa.errors import ConfigError
-from cocoa.preparation import Preparation
+from cocoa.preparation.cache import Store
+from cocoa.preparation.models import Preparation
 from dynamics.config import EnsembleConfig
 from dynamics.penalties import PENALTIES
 from dynamics.termination import RULES, LearnedTermination, Termination, never

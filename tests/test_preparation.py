@@ -10,12 +10,12 @@ import pytest
 from algos.iql import IQL
 from cocoa import preparation
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
-from cocoa.artefacts import Store
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.errors import DataError
-from cocoa.preparation import Preparation
-from cocoa.prepared import prepare_run
+from cocoa.preparation.cache import Store
+from cocoa.preparation.inputs import prepare_run
+from cocoa.preparation.models import Preparation
 from dynamics.config import EnsembleConfig
 
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]

@@ -3,8 +3,8 @@
 import pytest
 
 from algos import REGISTRY
-from cocoa.config import Config
-from cocoa.presets import find_presets, preset_notes, with_presets
+from cocoa.config.presets import find_presets, preset_notes, with_presets
+from cocoa.config.schema import Config
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
 FULL = "full-replay"

@@ -9,7 +9,7 @@ import time
 import pytest
 from pendulum import ENV, TRAIN, assert_same_run, interrupt
 
-from cocoa import launch
+from cocoa.runs import launch
 
 
 def command(config, cache, *more):

@@ -15,19 +15,19 @@ from matplotlib.figure import Figure
 
 from algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
-from cocoa.config import Config, to_dict
+from cocoa.anchors.diagnostics import Diagnostics
+from cocoa.config.schema import Config, to_dict
 from cocoa.data import Dataset
-from cocoa.diagnostics import Diagnostics
 from cocoa.errors import RunError
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
-from cocoa.report.plots import anchor_plot, draw_curve, finish_curve, learning_curve, save
 from cocoa.report.runs import Run
 from cocoa.report.statistics import bootstrap_interval, iqm
-from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.runs import create_run, read_config, write_config
-from cocoa.training.summary import read_summary, summarize, write_summary
-from cocoa.training.values import read_values, to_yaml
+from cocoa.runs.folder import create_run, read_config, write_config
+from cocoa.runs.metrics import MetricsFile, read_metrics
+from cocoa.runs.plots import anchor_plot, draw_curve, finish_curve, learning_curve, save
+from cocoa.runs.summary import read_summary, summarize, write_summary
+from cocoa.runs.yaml import read_values, to_yaml
 from dynamics.config import ENSEMBLES
 
 SHA = 64 * "0"

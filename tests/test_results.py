@@ -8,8 +8,8 @@ import pytest
 
 from benchmarks import results
 from benchmarks.pages import write_part
-from cocoa.compose import compose
-from cocoa.training.places import method
+from cocoa.config.compose import compose
+from cocoa.runs.places import method
 
 
 def test_every_cell_of_the_plan_can_be_composed():

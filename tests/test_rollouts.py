@@ -13,7 +13,7 @@ from flax import struct
 from algos import REGISTRY, Batch, rollouts
 from algos.base import World
 from algos.rollouts import Buffer, MixedBatch, Rollouts
-from cocoa.decomposition import Observe
+from cocoa.anchors.decomposition import Observe
 
 ROWS, LENGTH, STARTS = 10, 3, 32
 MEAN, STD = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 4.0])

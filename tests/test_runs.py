@@ -17,13 +17,10 @@ import pytest
 from algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import ConfigError, RunError
-from cocoa.launch import resume
-from cocoa.training.metrics import read_metrics
-from cocoa.training.places import method, run_parent
-from cocoa.training.runs import (
+from cocoa.runs.folder import (
     Console,
     begun,
     checkpoint_path,
@@ -33,8 +30,11 @@ from cocoa.training.runs import (
     resume_command,
     write_config,
 )
-from cocoa.training.summary import read_summary, write_summary
-from cocoa.training.values import read_values
+from cocoa.runs.launch import resume
+from cocoa.runs.metrics import read_metrics
+from cocoa.runs.places import method, run_parent
+from cocoa.runs.summary import read_summary, write_summary
+from cocoa.runs.yaml import read_values
 from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
@@ -131,8 +131,8 @@ def test_a_run_appears_together_with_its_configuration(config):
 
 KILLED = """
 import os, signal, sys
-from cocoa.config import from_dict
-from cocoa.training import runs
+from cocoa.config.schema import from_dict
+from cocoa.runs import folder as runs
 
 def create(runs_dir, moment):
     calls = 0
@@ -411,7 +411,7 @@ def test_the_console_prints_and_logs(tmp_path, capsys):
 
 
 SAY = (
-    "import sys\nfrom pathlib import Path\nfrom cocoa.training.runs import Console\n"
+    "import sys\nfrom pathlib import Path\nfrom cocoa.runs.folder import Console\n"
     "console = Console(Path(sys.argv[1]))\n"
     "console.say('first Δ')\n"
     "sys.stdin.readline()\n"

@@ -13,12 +13,12 @@ import scipy.stats
 
 from algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.errors import RunError
-from cocoa.training import summary as module
-from cocoa.training.metrics import MetricsFile, read_metrics
-from cocoa.training.summary import (
+from cocoa.runs import summary as module
+from cocoa.runs.metrics import MetricsFile, read_metrics
+from cocoa.runs.summary import (
     block,
     interval,
     provenance,

@@ -14,17 +14,17 @@ import pytest
 from pendulum import ROOT, TRAIN, assert_same_run
 
 import cocoa
-from cocoa import launch
-from cocoa.config import to_dict
+from cocoa.config.schema import to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.files import cache_folder, expanded
+from cocoa.runs import launch
+from cocoa.storage.files import cache_folder, expanded
 
 STATES = np.random.default_rng(0).normal(size=(5, 4))
 STRANGER = ["unshare", "--user", "--map-user=12345"]  # may not write where permissions forbid it, unlike root
 RUN = """
 import json, sys
-from cocoa import launch
-from cocoa.config import from_dict
+from cocoa.runs import launch
+from cocoa.config.schema import from_dict
 from cocoa.errors import UserError
 for line in sys.stdin:
     try:

@@ -14,7 +14,7 @@ SHORT += ["eval_episodes=0"]
 
 PRINTS = """
 import os, sys
-from cocoa.terminal import printing_error, protect_streams
+from cocoa.runs.terminal import printing_error, protect_streams
 for descriptor in map(int, sys.argv[2:]):
     os.close(descriptor)
 protect_streams()
@@ -44,7 +44,7 @@ def printed(subprocess_env, *closed, read=True, **streams):
 
 PRINTS_IN_A_HANDLER = """
 import signal
-from cocoa.terminal import protect_streams
+from cocoa.runs.terminal import protect_streams
 protect_streams()
 signal.signal(signal.SIGALRM, lambda *_: print("stopping", flush=True))
 signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)

@@ -19,10 +19,10 @@ from wandb_server import accepting_server
 
 from algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
-from cocoa.config import Config
-from cocoa.training.runs import write_config
-from cocoa.training.wandb_environment import choose_mode, has_key, settings
-from cocoa.training.wandb_logger import WandbLogger
+from cocoa.config.schema import Config
+from cocoa.runs.folder import write_config
+from cocoa.runs.wandb_environment import choose_mode, has_key, settings
+from cocoa.runs.wandb_logger import WandbLogger
 
 CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
 
@@ -93,8 +93,9 @@ def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(
 
 def test_off_does_not_import_wandb(tmp_path):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\nfrom cocoa.config import Config\n"
-        "from cocoa.training.wandb_logger import WandbLogger\n"
+        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\n"
+        "from cocoa.config.schema import Config\n"
+        "from cocoa.runs.wandb_logger import WandbLogger\n"
         "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
         "logger.log(1, {'a': 1.0})\nlogger.image('curve', Path('curve.png'))\n"
         "logger.finish({'status': 'finished'})\n"
@@ -218,9 +219,10 @@ def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason
 )
 def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, configured, files):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\nfrom cocoa.config import Config\n"
-        "from cocoa.training.runs import write_config\n"
-        "from cocoa.training.wandb_logger import WandbLogger\n"
+        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\n"
+        "from cocoa.config.schema import Config\n"
+        "from cocoa.runs.folder import write_config\n"
+        "from cocoa.runs.wandb_logger import WandbLogger\n"
         "folder = Path(sys.argv[1])\nconfig = Config(IQL(), wandb=sys.argv[2])\n"
         "write_config(folder, config)\nlogger = WandbLogger(config, folder, print)\n"
         "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from cocoa.decomposition import in_chunks
+from cocoa.anchors.decomposition import in_chunks
 from dynamics.config import EnsembleConfig
 from dynamics.ensemble import Ensemble
 

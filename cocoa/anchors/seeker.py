@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from algos.networks import MLP, Adam, Model
 from cocoa.anchors.config import SeekerConfig
 from cocoa.errors import RunError
-from dynamics.compiler import compiled
+from dynamics.xla.compiler import compiled
 
 _STD_FLOOR = 1e-6  # below it a dimension counts as constant
 

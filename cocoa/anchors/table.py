@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.anchors.decomposition import Observe, in_chunks
 from cocoa.anchors.variants import Anchors
-from cocoa.decomposition import Observe, in_chunks
 
 PIECE = 2**18
 """Rows of the data that are expressed at a time, at most."""

@@ -31,7 +31,7 @@ from cocoa.data.validation import (
     warn_of_integers,
 )
 from cocoa.errors import DataError, shown
-from cocoa.serialization import digest
+from cocoa.storage.serialization import digest
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from cocoa.data.contents import check_regular
 from cocoa.data.reference import D4RL
 from cocoa.errors import DataError, shown
-from cocoa.files import expanded
+from cocoa.storage.files import expanded
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL keeps its files."""

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 
 from cocoa.errors import RunError, UserError, escaped
 from cocoa.report.groups import Group, grouped
-from cocoa.report.plots import draw_curve, finish_curve, save
 from cocoa.report.runs import find_finished
 from cocoa.report.statistics import bootstrap_interval, iqm
-from cocoa.terminal import protect_streams
+from cocoa.runs.plots import draw_curve, finish_curve, save
+from cocoa.runs.terminal import protect_streams
 
 _LINES = [line for line in ("-", "--", ":", "-.") for _ in range(10)]
 """Line styles of the figure, each for all colours."""

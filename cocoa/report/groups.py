@@ -11,7 +11,7 @@ import numpy as np
 
 from cocoa.errors import shown
 from cocoa.report.runs import Run
-from cocoa.training.runs import begun
+from cocoa.runs.folder import begun
 
 _LAST = 10
 """How many of the last evaluations are averaged."""

@@ -12,15 +12,15 @@ from typing import Any
 from algos import REGISTRY
 from algos.bc import BC
 from cocoa.anchors.config import CocoaConfig
-from cocoa.config import Config, cocoa_variant, to_dict
-from cocoa.effect import idle_fields
+from cocoa.config.effect import idle_fields
+from cocoa.config.schema import Config, cocoa_variant, to_dict
+from cocoa.config.typed import leaves, literal
 from cocoa.errors import RunError, UserError, shown
-from cocoa.training.metrics import read_metrics
-from cocoa.training.places import method_name
-from cocoa.training.runs import STAGED
-from cocoa.training.summary import read_summary
-from cocoa.training.values import read_values
-from cocoa.typed import leaves, literal
+from cocoa.runs.folder import STAGED
+from cocoa.runs.metrics import read_metrics
+from cocoa.runs.places import method_name
+from cocoa.runs.summary import read_summary
+from cocoa.runs.yaml import read_values
 
 _NOT_THE_EXPERIMENT = {
     *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),

@@ -13,14 +13,14 @@ import numpy as np
 from jax.sharding import Mesh
 
 from algos.base import Algorithm
-from cocoa.compilation import Lean
+from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.data.spaces import Spaces, described, spaces
-from cocoa.decomposition import Observe
 from cocoa.errors import ConfigError, RunError
 from cocoa.training.devices import by_seed, copies, split
 from cocoa.training.environments import Environments, scalar
 from cocoa.training.faults import Fault
+from dynamics.xla.pruning import PrunedFunction
 
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
@@ -40,7 +40,7 @@ class Actor:
         self.mesh = mesh
         self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
         self.algorithm = algorithm
-        self._programs: dict[Any, Lean] = {}
+        self._programs: dict[Any, PrunedFunction] = {}
 
     def policies(self, learner: Any) -> list[Policy]:
         """Return the policy of each seed, whose actions may still be under way when a call returns.
@@ -55,7 +55,7 @@ class Actor:
         program = self._program(given[0])
         return [partial(program, program.leaves(one)) for one in given]
 
-    def _program(self, given: tuple[Any, Observe]) -> Lean:
+    def _program(self, given: tuple[Any, Observe]) -> PrunedFunction:
         """Return the compiled policy of a learner and its `observe`."""
 
         def act(given: tuple[Any, Observe], states: Any) -> Any:
@@ -65,7 +65,7 @@ class Actor:
         structure = jax.tree.structure(given)
         if structure not in self._programs:
             state = jax.ShapeDtypeStruct((1, *given[1].mean.shape), np.float32)
-            self._programs[structure] = Lean(act, given, state)
+            self._programs[structure] = PrunedFunction(act, given, state)
         return self._programs[structure]
 
 

@@ -15,7 +15,7 @@ from flax import struct
 from jax.sharding import Mesh
 
 from algos.base import Array, Batch
-from cocoa.config import Config
+from cocoa.config.schema import Config
 from cocoa.training.devices import copied, host_device, split
 
 _BLOCK_BYTES = 16 * 2**20  # of a seed

@@ -16,7 +16,7 @@ from algos.base import Algorithm, Array, Batch, Metrics, World
 from algos.networks import Networks
 from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
 from cocoa.training.feed import Resident, Streamed, data_of_one, feed_of_one
-from dynamics.compiler import compiler_options
+from dynamics.xla.compiler import compiler_options
 
 
 def over_seeds(function: Any, mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from cocoa.config import DistributedConfig
+from cocoa.config.schema import DistributedConfig
 from cocoa.errors import ConfigError, RunError, UserError
-from cocoa.serialization import key_bits
+from cocoa.storage.serialization import key_bits
 
 T = TypeVar("T")
 

@@ -1,0 +1,64 @@
+"""Networks with their parameters, and how they are moved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import flax.linen as nn
+import jax
+import optax
+from flax import struct
+
+from algos.base import Array, Metrics
+
+
+@dataclass(frozen=True)
+class Adam:
+    """Adam (Kingma, Ba; ICLR 2015) as a value: two with equal settings are equal.
+
+    optax's own transformations are not, and compiled programs for one would not be found for the other.
+    """
+
+    learning_rate: float
+    decay_updates: int | None = None
+    """Let the step size fall to zero along half a cosine over so many updates."""
+
+    @property
+    def transformation(self) -> optax.GradientTransformation:
+        """The optimizer."""
+        if self.decay_updates is None:
+            return optax.adam(self.learning_rate)
+        return optax.adam(optax.cosine_decay_schedule(self.learning_rate, self.decay_updates))
+
+
+@struct.dataclass
+class Model:
+    """A network with its parameters and its optimizer's state."""
+
+    params: Any
+    opt_state: Any
+    module: nn.Module = struct.field(pytree_node=False)
+    optimizer: Adam = struct.field(pytree_node=False)
+
+    @classmethod
+    def create(cls, module: nn.Module, optimizer: Adam, key: Array, *inputs: Any) -> Model:
+        """Initialise `module` for `inputs`, of which only shapes matter."""
+        params = module.lazy_init(key, *jax.eval_shape(lambda: inputs))["params"]
+        return cls(params, optimizer.transformation.init(params), module, optimizer)
+
+    def __call__(self, *inputs: Any, params: Any = None) -> Any:
+        """Apply the network, with `params` in place of its own if given."""
+        return self.module.apply({"params": self.params if params is None else params}, *inputs)
+
+    def minimize(self, loss: Callable[..., tuple[Array, Metrics]], *args: Any) -> tuple[Model, Metrics]:
+        """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""
+        gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
+        updates, opt_state = self.optimizer.transformation.update(gradient, self.opt_state, self.params)
+        return replace(self, params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
+
+
+def polyak(target: Any, online: Any, rate: float) -> Any:
+    """Return (1 - rate) target + rate online, leaf by leaf."""
+    return optax.incremental_update(online, target, rate)

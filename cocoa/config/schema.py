@@ -1,0 +1,235 @@
+"""Every hyperparameter of a run, typed and with its default; YAML and command line hold differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from algos.base import Algorithm
+from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
+from cocoa.config.extensions import algorithm_reference, find_algorithm
+from cocoa.config.typed import build, check_choice, literal
+from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
+from cocoa.errors import ConfigError
+from dynamics.config import EnsembleConfig
+from dynamics.settings import Settings
+
+MATMUL_PRECISIONS = ("default", "high", "highest")
+_MOST_SEEDS = 10_000
+WANDB_MODES = ("auto", "online", "offline", "off")
+
+
+@dataclass(frozen=True)
+class DistributedConfig(Settings):
+    """One run in several processes, each of which trains its own share of the seeds."""
+
+    coordinator: str | None = None
+    """host:port at which the first process listens, the same in all; auto: SLURM, Open MPI or the TPU pod
+    tells all three; None: this process trains alone."""
+    processes: int | None = None
+    """How many processes there are; the number of seeds must be a multiple of it."""
+    process: int | None = None
+    """Which of them this is, from 0; the first writes the run's folder."""
+
+
+def cocoa_variant(name: str) -> CocoaConfig:
+    """Return what `+cocoa=<name>` stands for. Raises ConfigError for an unknown variant."""
+    check_choice("cocoa", name, ANCHOR_VARIANTS)
+    return CocoaConfig(variant=name, horizon=5) if name == "settle" else CocoaConfig(variant=name)
+
+
+@dataclass(frozen=True)
+class Config(Settings):
+    """A whole run. `cocoa.fit` takes these fields as keyword arguments, the command line as `field=value`."""
+
+    algo: Algorithm
+    """The algorithm with its hyperparameters."""
+    cocoa: CocoaConfig | None = None
+    """Compositional conservatism; None trains the plain algorithm."""
+    dataset: str = "hopper-demo"
+    """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
+    env: str | None = None
+    """Gymnasium id for evaluation; None takes the dataset's own, where it is known."""
+    seeds: tuple[int, ...] = (0,)
+    """One independent training per seed, all in one program. On the command line seeds=4 means [0,1,2,3]."""
+    updates: int = 1_000_000
+    """Gradient updates per seed."""
+    batch_size: int = 256
+    """Transitions per update."""
+    log_every: int = 1000
+    """Updates per chunk on the device; losses are logged as means over a chunk."""
+    eval_every: int = 5000
+    """Updates between evaluations; a checkpoint precedes each."""
+    eval_episodes: int = 10
+    """Episodes per seed and evaluation; 0 evaluates nothing."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """Transformation of the dataset."""
+    dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
+    """Forward and reverse models: dynamics=quick, the default, fits each in about 20,000 updates, at most 100
+    epochs; dynamics=published fits much as COCOA's authors do, until no member improves."""
+    devices: int | None = None
+    """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
+    as that allows of the accelerators or, on a CPU, of the cores."""
+    stream: bool | None = None
+    """Train on data in the host's memory, of which devices get what the next updates draw. None: only if the
+    data would fill more than half of a device's memory. Models are fitted on a device all the same."""
+    distributed: DistributedConfig = field(default_factory=DistributedConfig)
+    """The other processes of the run, if it has several."""
+    matmul_precision: str = "highest"
+    """Precision of matrix products, where the hardware offers several: highest (float32, as on a CPU and in
+    PyTorch), high, default (JAX's own: TF32 on recent GPUs, bfloat16 on TPUs)."""
+    wandb: str = "auto"
+    """auto, online, offline, off. auto obeys W&B's own settings ($WANDB_MODE, `wandb offline`), and without
+    them is online where a key is set, else offline; the others overrule them."""
+    wandb_project: str | None = None
+    """Weights & Biases project; None takes $WANDB_PROJECT or cocoa."""
+    name: str | None = None
+    """Name of the run's folder; None takes the time."""
+    runs_dir: str = "runs"
+    """Where run folders are made."""
+    cache_dir: str | None = None
+    """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
+    resume: str | None = None
+    """A run folder to go on with, whose configuration sets all fields but `devices`, `distributed`, `dataset`
+    (where its file has moved) and `updates` (to train further)."""
+
+    @property
+    def variant(self) -> str | None:
+        """Where anchors come from; None in a plain run."""
+        return self.cocoa.variant if self.cocoa else None
+
+
+def defaults_of(config: Config) -> Config:
+    """Return a configuration of the same algorithm and variant of anchors, all else at its defaults."""
+    return Config(type(config.algo)(), cocoa_variant(config.variant) if config.variant else None)
+
+
+def seeds_of(value: Any) -> tuple[Any, ...]:
+    """Return the seeds that a number of seeds, or a sequence of them, stands for. Raises ConfigError."""
+    value = value.tolist() if hasattr(value, "tolist") else value  # NumPy's
+    if type(value) is int and 1 <= value <= _MOST_SEEDS:
+        return tuple(range(value))
+    if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+        return tuple(value)
+    raise ConfigError(
+        f"seeds={literal(value)} is not possible: seeds must be a number of seeds, 1 to {_MOST_SEEDS:,}, or "
+        "a list of different ones: seeds=4, seeds=[3,7]. A sweep over single ones is -m seeds=[3],[7]."
+    )
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return the configuration as nested dicts of plain values; `algo.name` says what the algorithm is.
+
+    Raises ConfigError if the algorithm's class could not be found again.
+    """
+    values = asdict(config)
+    values["algo"] = {"name": algorithm_reference(type(config.algo)), **values["algo"]}
+    return values
+
+
+def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
+    """Return the configuration of which `to_dict` made `values`; a missing field takes its default.
+
+    Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses;
+    RunError for an algorithm whose module is not imported yet, unless `trust` allows that.
+    """
+    hyperparameters = dict(values.get("algo") or {})
+    algorithm = build(find_algorithm(hyperparameters.pop("name", None), trust), hyperparameters, "algo.")
+    config = build(Config, {**values, "algo": algorithm})
+    validate(config)
+    return config
+
+
+_MAY_BE_ZERO = ("eval_episodes", "distributed.process")
+
+
+def validate(config: Config) -> None:
+    """Raise ConfigError for a value that is out of range, whatever the algorithm.
+
+    What an algorithm asks of its own fields, it checks in `__post_init__`, with a ValueError.
+    """
+    check_choice("wandb", config.wandb, WANDB_MODES)
+    check_choice("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
+    check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
+    if config.cocoa:
+        check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)
+    seeds = config.seeds  # JAX makes keys of 32 bits
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
+        raise ConfigError(
+            f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds or a list of different "
+            "ones from 0 to 2^32 - 1: seeds=4, seeds=[3,7]."
+        )
+    rate = getattr(config.algo, "target_rate", 1)
+    for name, share in (("data.top_episodes", config.data.top_episodes), ("algo.target_rate", rate)):
+        if not 0 < share <= 1:
+            raise ConfigError(f"{name}={share} is not possible: it must be above 0 and at most 1.")
+    if not 0 <= config.algo.discount <= 1:
+        raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
+    if config.cocoa and not config.cocoa.encoder_hidden:
+        raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
+    for name in ("dataset", "env", "resume", "runs_dir"):
+        if getattr(config, name) == "":
+            raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
+    for item in fields(config.algo):
+        value = getattr(config.algo, item.name)
+        if item.name.endswith("learning_rate") and not value > 0:
+            raise ConfigError(f"algo.{item.name}={value} is not possible: it must be above 0.")
+    for name, number in _numbers(config):
+        least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
+        if number < least:
+            raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
+    _validate_ensemble(config.dynamics, max(1, config.algo.members))
+    _validate_distributed(config.distributed)
+
+
+def _validate_distributed(config: DistributedConfig) -> None:
+    numbers = config.processes, config.process
+    if config.coordinator in (None, "auto"):
+        if numbers != (None, None):
+            raise ConfigError(
+                "distributed.processes and distributed.process need distributed.coordinator=host:port, the "
+                "address of the first process."
+            )
+    elif config.processes is None or config.process is None or config.process >= config.processes:
+        raise ConfigError(
+            f"distributed.coordinator={config.coordinator} needs distributed.processes, how many there are, "
+            "and distributed.process, which of them this is, from 0."
+        )
+    elif not config.coordinator.rpartition(":")[2].isdigit():
+        raise ConfigError(
+            f"distributed.coordinator={config.coordinator} must be host:port, as in node1:1234."
+        )
+
+
+def _validate_ensemble(config: EnsembleConfig, least_elites: int) -> None:
+    if config.elites < least_elites:
+        raise ConfigError(
+            f"dynamics.elites={config.elites} is not possible: at least {least_elites} are needed, to be "
+            "compared with each other."
+        )
+    if config.elites > config.members:
+        raise ConfigError(
+            f"dynamics.elites={config.elites} is not possible: there are {config.members} members "
+            "(dynamics.members)."
+        )
+    if len(config.weight_decay) != len(config.hidden) + 1:
+        raise ConfigError(
+            f"dynamics.weight_decay has {len(config.weight_decay)} entries, but must have one for each of "
+            f"the {len(config.hidden)} layers of dynamics.hidden and one for the output."
+        )
+    if not config.holdout_fraction < 1:
+        raise ConfigError(f"dynamics.holdout_fraction={config.holdout_fraction} leaves nothing to train on.")
+
+
+def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, int | float]]:
+    """Yield the numbers of a configuration with their names; of the algorithm only `hidden`."""
+    for item in fields(node):
+        value, name = getattr(node, item.name), path + item.name
+        if isinstance(value, Algorithm):
+            value, name = value.hidden, "algo.hidden"
+        if is_dataclass(value):
+            yield from _numbers(value, name + ".")
+        for number in value if isinstance(value, tuple) and name != "seeds" else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                yield name, number

@@ -1,0 +1,280 @@
+"""Starts a run or goes on with one: its folder, lock, processes and devices, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from cocoa.config.effect import idle_settings
+from cocoa.config.extensions import import_trusted
+from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
+from cocoa.data import Dataset, load
+from cocoa.data.sources import from_anywhere, locate
+from cocoa.errors import ConfigError, DataError, RunError, UserError
+from cocoa.runs.checkpoint import read_position
+from cocoa.runs.experiment import Experiment
+from cocoa.runs.folder import (
+    Console,
+    checkpoint_path,
+    create_run,
+    find_run,
+    how_to_resume,
+    read_config,
+    write_config,
+)
+from cocoa.runs.policy import senses_are_whole
+from cocoa.runs.progress import Interrupted, Stopper
+from cocoa.runs.record import NoRecord, Record, redraw
+from cocoa.runs.summary import read_summary
+from cocoa.storage.files import cache_folder, write_error
+from cocoa.training import processes
+from cocoa.training.devices import offer_cores, start_backend
+from dynamics.xla.numerics import numerics
+
+
+def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
+    """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
+
+    `notes` are printed and logged at the start. With `config.distributed` every process of the run calls
+    this, and gets the same folder.
+
+    Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
+    saved.
+    """
+    _place(config)
+    warned: list[str] = []
+    if dataset is None:
+        dataset, warned = _load(config)
+        config = replace(config, dataset=from_anywhere(config.dataset))
+    dataset = _in_environment(dataset, config.env)
+    config = replace(config, env=dataset.env)
+    _check_evaluation(config)
+    begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
+    folder = Path(processes.by_first(lambda: str(begin())))
+    _execute(config, dataset, folder)
+    return folder
+
+
+def resume(
+    folder: str | Path,
+    dataset: Dataset | str | os.PathLike[str] | None = None,
+    devices: int | None = None,
+    distributed: DistributedConfig | None = None,
+    updates: int | None = None,
+    trust: bool = False,
+) -> Path:
+    """Go on with the run in `folder` from where it was saved last, and return the folder.
+
+    The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
+    `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
+    path under which it is found now, and from here on. With `updates` the run ends after so many updates in
+    all instead of its configuration's; step sizes that change over a training then follow the new length.
+    `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
+    no run, or its dataset has changed.
+    """
+    folder = find_run(folder)
+    config = read_config(folder, trust)
+    import_trusted(config.env or "", trust)
+    config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
+    longer = updates is not None and updates != config.updates
+    if longer:
+        config = from_dict(to_dict(config) | {"updates": updates}, trust)
+        _check_length(folder, config)
+    _place(config)
+    if not longer and _finished(folder) and _policy_is_whole(folder, config):
+        if processes.leads():
+            redraw(folder)
+            Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
+        return folder
+    if isinstance(dataset, Dataset):
+        _execute(config, _in_environment(dataset, config.env), folder)
+    elif dataset is None:
+        _execute(config, _in_environment(_load_again(config, folder), config.env), folder)
+    else:
+        data, _ = _load(replace(config, dataset=os.fspath(dataset)))
+        moved = replace(config, dataset=from_anywhere(os.fspath(dataset)))
+        _execute(moved, _in_environment(data, config.env), folder, moved=True)
+    return folder
+
+
+def _load_again(config: Config, folder: Path) -> Dataset:
+    """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
+    if not _loadable(config.dataset):
+        raise RunError(
+            f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
+            "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
+        )
+    try:
+        return _load(config)[0]
+    except DataError as error:
+        if os.path.exists(locate(config.dataset)):
+            raise
+        raise DataError(
+            f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
+            "cocoa.resume(folder, path)."
+        ) from error
+
+
+def _load(config: Config) -> tuple[Dataset, list[str]]:
+    """Return the dataset that the configuration names, and the warnings that were printed."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        try:
+            dataset = load(config.dataset, config.env)
+        finally:  # an error may follow from what the warnings are about
+            told = [f"Warning: {warning.message}" for warning in caught]
+            print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
+    return dataset, told
+
+
+def _loadable(dataset: str) -> bool:
+    """Tell whether a run's dataset is a known name or a path, as it is unless it was given as an object."""
+    return from_anywhere(dataset) == dataset
+
+
+def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
+    """Return the dataset as one of the environment that the configuration names, if it names one."""
+    return dataset if env in (None, dataset.env) else dataset.of_environment(env)
+
+
+def _place(config: Config) -> None:
+    """Find the run's cache and processes, and this one's devices, before anything is computed."""
+    cache_folder(config.cache_dir)
+    each = processes.shared_evenly(len(config.seeds), config.distributed.processes or 1)
+    processes.join(config.distributed)
+    offer_cores(config.devices, each)
+    start_backend()
+    processes.share(len(config.seeds))  # of a number of processes that others may have told
+
+
+def _begin(config: Config, sha256: str, notes: Sequence[str], told: Sequence[str]) -> Path:
+    """Make and return the folder of a run; its log gets the notes, and what was printed before."""
+    folder = create_run(config, sha256)
+    for note in (*notes, *idle_settings(config)):
+        Console(folder).say(note)
+    for text in told:
+        Console(folder).log(text)
+    return folder
+
+
+def _finished(folder: Path) -> bool:
+    try:
+        return read_summary(folder)["status"] == "finished"
+    except (RunError, KeyError):  # a damaged summary is written again
+        return False
+
+
+def _policy_is_whole(folder: Path, config: Config) -> bool:
+    """Tell whether the files of the last update's policy are there, as they were written."""
+    try:
+        done = read_position(checkpoint_path(folder), config).step
+        return done == config.updates and senses_are_whole(folder, config)
+    except RunError:
+        return False
+
+
+def _check_evaluation(config: Config) -> None:
+    if config.env is None and config.eval_episodes:
+        raise ConfigError(
+            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it "
+            "with env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
+        )
+
+
+def _check_episodes(config: Config, dataset: Dataset, folder: Path) -> None:
+    """Raise RunError if the bytes of the run's dataset are read as other episodes than before.
+
+    That may be so where the time limit is known by the dataset's name.
+    """
+    before: dict[str, Any] = {}
+    with contextlib.suppress(RunError):
+        before = read_summary(folder)
+    same_bytes = before.get("dataset_sha256") == dataset.sha256
+    if same_bytes and before.get("behaviour_return") not in (None, dataset.behaviour_return):
+        raise RunError(
+            f"{config.dataset} has the same bytes as the dataset of {folder}, but under this name it is read "
+            f"as other episodes. Name it as before: dataset={read_config(folder).dataset}."
+        )
+
+
+def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False) -> None:
+    lock = filelock.FileLock(folder / ".lock")
+    processes.by_first(lambda: _acquire(lock, folder))
+    say = Console(folder).say if processes.leads() else lambda text: None
+    with _released(lock), numerics(config.matmul_precision), Stopper(say) as stopper:
+        if moved:
+            _check_episodes(config, dataset, folder)
+        record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
+        try:
+            if moved and processes.leads():
+                write_config(folder, replace(read_config(folder), dataset=config.dataset))
+            _keep_length(config, record)
+            Experiment(config, dataset, record, stopper).train()
+            processes.meet()
+        except Interrupted:
+            record.close("interrupted")
+            command = how_to_resume(folder, config.dataset)
+            say(f"Stopped; everything is saved. Go on with: {command}")
+            raise KeyboardInterrupt from None
+        except BaseException as error:
+            with contextlib.suppress(UserError):  # the first error is the one to report
+                record.close("failed")
+            if isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                raise RunError(
+                    f"There is too little memory ({' '.join(str(error).split())[:200]}). Start a new run "
+                    "with smaller batches, fewer seeds or smaller networks and models, or on an accelerator "
+                    "with stream=true, which keeps the data on the host while policies are trained."
+                ) from error
+            raise
+
+
+def _check_length(folder: Path, config: Config) -> None:
+    """Raise ConfigError if the run in `folder` has done more updates than `config` wants in all."""
+    done = read_position(checkpoint_path(folder), config).step
+    if config.updates < done:
+        raise ConfigError(
+            f"updates={config.updates} is not possible: {folder} has done {done:,} updates already, and "
+            "updates= is the number of all."
+        )
+
+
+def _keep_length(config: Config, record: Record) -> None:
+    """Store in the run's configuration how many updates it makes, if that has changed."""
+    stored = read_config(record.folder)
+    if stored.updates == config.updates:
+        return
+    record.summarize("running")  # first: a run that is killed in between is not finished
+    if processes.leads():
+        write_config(record.folder, replace(stored, updates=config.updates))
+    record.say(
+        f"The run ends after {config.updates:,} updates instead of {stored.updates:,}. Step sizes that "
+        "change over a training follow the new length from here on."
+    )
+
+
+def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RunError(f"{folder} is being trained by another process.") from error
+    except OSError as error:
+        raise write_error(folder / ".lock", error) from error
+    return ""
+
+
+@contextlib.contextmanager
+def _released(lock: filelock.BaseFileLock) -> Iterator[None]:
+    """Release a lock at the end, if it is held."""
+    try:
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,175 @@
+"""The record of a run: one tidy CSV file, every number with its step and seed."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cocoa.errors import RunError
+from cocoa.storage.files import read_regular, reason, write_error
+
+HEADER = "step,seed,metric,value\n"
+_NO_NUMBERS = "OSUcmM"
+"""Kinds of NumPy's types: objects, bytes, text, complex numbers, times."""
+
+
+class MetricsFile:
+    """Appends rows `step,seed,metric,value`; the seed is empty for what belongs to the run as a whole.
+
+    It holds nothing that depends on the clock, so that a resumed run's file equals an uninterrupted one's.
+    """
+
+    def __init__(self, path: Path, position: int = 0, crc32: int | None = None):
+        """Open `path` and drop everything behind `position` bytes; 0 starts again.
+
+        Raises RunError if the file is shorter than that, does not have the checksum `crc32` up to there, or
+        cannot be written.
+        """
+        self.path = path
+        try:
+            kept = read_regular(path)[:position] if os.path.lexists(path) else b""
+            self.crc32 = zlib.crc32(kept)
+            """Checksum of all rows."""
+            if len(kept) < position:
+                raise _changed(
+                    path, "is shorter than when its run was saved" if kept else "is missing or empty"
+                )
+            if crc32 not in (None, self.crc32):
+                raise _changed(path, "is not as it was when its run was saved")
+            path.touch()
+            os.truncate(path, position)
+            self._file = path.open("a", encoding="utf-8", newline="")
+        except OSError as error:
+            raise write_error(path, error) from error
+        if position == 0:
+            self._append(HEADER)
+
+    def write(self, step: int, metrics: Mapping[str, Any], seeds: Sequence[int] | None) -> None:
+        """Append numbers, and for each array (seeds,) a row per seed; true counts as 1.
+
+        Raises ValueError for anything that could not be read back: another shape, no number, a name with a
+        comma or an end of line.
+        """
+        rows = []
+        for name, value in metrics.items():
+            array = np.asarray(value)
+            if array.dtype == bool:
+                array = array.astype(int)
+            if array.dtype.kind in _NO_NUMBERS:
+                raise ValueError(f"metric {name} is {value!r:.80}: give a number, or one per seed")
+            if any(mark in name for mark in ",\r\n"):
+                raise ValueError(f"metric {name!r} has a comma or an end of line in its name")
+            if array.ndim == 0:
+                rows.append(f"{step},,{name},{_text(array)}\n")
+            elif seeds is not None and array.shape == (len(seeds),):
+                rows += [f"{step},{seed},{name},{_text(x)}\n" for seed, x in zip(seeds, array, strict=True)]
+            else:
+                raise ValueError(f"metric {name} has shape {array.shape}: give a number, or one per seed")
+        self._append("".join(rows))
+
+    def position(self) -> int:
+        """Return how many bytes are safely on the disk: all that were written."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        return self.path.stat().st_size
+
+    def close(self) -> None:
+        """Close the file. Raises RunError if what was written last does not fit on the disk."""
+        try:
+            self._file.close()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+
+    def _append(self, text: str) -> None:
+        try:
+            self._file.write(text)
+            self._file.flush()
+        except OSError as error:
+            raise write_error(self.path, error) from error
+        self.crc32 = zlib.crc32(text.encode(), self.crc32)
+
+
+def _changed(path: Path, change: str) -> RunError:
+    """Return the error for a metrics file that is not as the run left it."""
+    return RunError(
+        f"{path} {change}, and cannot be made again. Put it back, or start a new run; the policy that was "
+        "saved can be loaded all the same, by cocoa.load_policy."
+    )
+
+
+def _text(number: Any) -> str:
+    """Return the shortest decimal number that reads back as the same float."""
+    return str(np.asarray(number)[()])
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a metrics file holds: {(metric, seed): [(step, value), ...]}, seed None for the run as a whole."""
+
+    series: dict[tuple[str, int | None], list[tuple[int, float]]]
+
+    def seeds(self, metric: str) -> list[int]:
+        """Return the seeds that have this metric, in order of appearance."""
+        return [seed for name, seed in self.series if name == metric and seed is not None]
+
+    def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none.
+
+        Steps at which a seed has no value are left out: a run may have been killed amid its rows.
+        """
+        runs = [dict(self.series[metric, seed]) for seed in self.seeds(metric)]
+        if not runs:
+            return np.empty(0, int), np.empty((0, 0))
+        steps = [step for step in runs[0] if all(step in run for run in runs)]
+        return np.array(steps, int), np.array([[run[step] for step in steps] for run in runs])
+
+
+def read_metrics(path: Path) -> Metrics:
+    """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing.
+
+    A last line without an end is left out: it is still being written, or its run was killed.
+    """
+    series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
+    try:
+        lines = read_regular(path).decode().split("\n")[:-1]
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({reason(error)}).") from error
+    if not lines or lines[0] + "\n" != HEADER:
+        raise RunError(f"{path} is damaged in line 1, which must be {HEADER.strip()!r}.")
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            step, seed, metric, value = line.split(",")
+            entry = int(step), float(value)
+            series.setdefault((metric, int(seed) if seed else None), []).append(entry)
+        except ValueError as error:
+            raise RunError(f"{path} is damaged in line {number}: {line[:80]!r}.") from error
+    return Metrics(series)
+
+
+def by_seed(reports: list[dict[str, float]], prefix: str) -> dict[str, Any]:
+    """Return numbers by name; arrays over seeds if there are several reports."""
+    if len(reports) == 1:
+        return {prefix + name: value for name, value in reports[0].items()}
+    return {prefix + name: np.array([report[name] for report in reports]) for name in reports[0]}
+
+
+def epochs_by_seed(histories: list[list[dict[str, float]]]) -> Iterator[dict[str, Any]]:
+    """Yield each epoch's metrics: numbers, or arrays over seeds, NaN where a seed had stopped before."""
+    if len(histories) == 1:
+        yield from histories[0]
+        return
+    for epoch in range(max(map(len, histories))):
+        names = next(history[epoch] for history in histories if epoch < len(history))
+        yield {
+            name: np.array([h[epoch][name] if epoch < len(h) else np.nan for h in histories])
+            for name in names
+        }

@@ -1,0 +1,245 @@
+"""A trained policy: a function from observations to actions, loaded from a run's folder alone."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from algos.base import Algorithm, Batch
+from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
+from cocoa.anchors.decomposition import Observe
+from cocoa.anchors.encoder import build_networks
+from cocoa.anchors.learned import NETWORK, Learned
+from cocoa.config.schema import Config
+from cocoa.data import Scaling
+from cocoa.errors import RunError
+from cocoa.runs.checkpoint import check_identity, load_state
+from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
+from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
+from cocoa.training.devices import start_backend
+from cocoa.training.loop import Training
+from dynamics.fit import EnsembleFit
+from dynamics.forward import ForwardModel
+from dynamics.xla.numerics import standard_numerics
+from dynamics.xla.pruning import PrunedFunction
+
+_DIMS = ("observation_dim", "action_dim")
+
+
+@struct.dataclass
+class Senses:
+    """What stands between the environment and the networks of a run; leaves as in `Prepared.observe`."""
+
+    observe: Observe
+    scaling: Scaling
+
+
+class Policy:
+    """`policy(observation) -> action`: the deterministic policy of one seed, in the environment's units.
+
+    It pickles as the run's folder and its seed: whoever unpickles it loads what the folder then holds.
+    """
+
+    def __init__(self, algorithm: Algorithm, state: Any, senses: Senses, folder: Path, seed: int):
+        """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
+        self.folder = folder
+        self.seed = seed
+        self._algorithm = type(algorithm)
+        self._shape = senses.scaling.observation_mean.shape
+        self._noise_key = jax.random.key(seed)
+        example = np.zeros((1, *self._shape), np.float32)
+
+        def to_environment(senses: Senses, action: jax.Array) -> jax.Array:
+            return senses.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
+
+        def act(given: tuple[Any, Senses], observation: jax.Array) -> jax.Array:
+            state, senses = given
+            return to_environment(senses, algorithm.act(state, senses.observe(observation)))
+
+        def sample(given: tuple[Any, Senses], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
+            (state, senses), (observation, key) = given, drawn
+            return to_environment(senses, algorithm.act(state, senses.observe(observation), key))
+
+        self._act = PrunedFunction(act, (state, senses), example)
+        self._leaves = self._act.leaves((state, senses))
+        self._sample = PrunedFunction(sample, (state, senses), (example, self._noise_key))
+        self._sample_leaves = self._sample.leaves((state, senses))
+
+    def __call__(self, observation: Any) -> np.ndarray:
+        """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
+        return np.asarray(self._act(self._leaves, self._checked(observation)))
+
+    def sample(self, observation: Any) -> np.ndarray:
+        """Return actions (..., A) drawn from the stochastic policy, other ones with each call.
+
+        A policy without noise, such as TD3+BC's, returns its action. Raises ValueError for observations that
+        are not (..., O).
+        """
+        self._noise_key, key = jax.random.split(self._noise_key)
+        return np.asarray(self._sample(self._sample_leaves, (self._checked(observation), key)))
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
+    ) -> tuple[np.ndarray, Any]:
+        """Return actions (..., A) and `state`, as the models of Stable-Baselines3 do.
+
+        The policy has no memory: `state` is returned as it is, and `episode_start` is not used.
+        """
+        return (self if deterministic else self.sample)(observation), state
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the call that loads this policy; the algorithm's class lets its module be imported."""
+        return _restore, (str(self.folder.absolute()), self.seed, self._algorithm)
+
+    def _checked(self, observation: Any) -> np.ndarray:
+        observation = np.asarray(observation, np.float32)
+        if observation.shape[-1:] != self._shape:
+            raise ValueError(
+                f"the policy takes observations of shape (..., {self._shape[0]}), not {observation.shape}"
+            )
+        return observation
+
+
+def _restore(folder: str, seed: int, algorithm: type[Algorithm]) -> Policy:
+    """Load a pickled policy, of whose algorithm the class has been imported by now."""
+    return load_policy(folder, seed)
+
+
+def senses_are_whole(folder: Path, config: Config) -> bool:
+    """Tell whether the file of `save_senses` is there, as it was written for the run with this `config`."""
+    path = _senses_path(folder)
+    try:
+        check_identity(path, found := read_metadata(path, verified=True), config)
+        return _has_dims(found)
+    except RunError:
+        return False
+
+
+def _has_dims(metadata: Mapping[str, str]) -> bool:
+    texts = [metadata.get(name, "") for name in _DIMS]
+    return all(text.isdecimal() and len(text) < 8 for text in texts)
+
+
+def save_senses(folder: Path, senses: Senses, run: Mapping[str, str]) -> None:
+    """Write what `load_policy` needs beside the training's state, with the `identity` of the run."""
+    dims = len(senses.scaling.observation_mean), len(senses.scaling.action_center)
+    sizes = {name: str(size) for name, size in zip(_DIMS, dims, strict=True)}
+    save_tree(_senses_path(folder), senses, {**run, **sizes})
+
+
+@standard_numerics
+def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: bool = False) -> Policy:
+    """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
+
+    A run of an algorithm from a module that is not imported yet is loaded only with `trust`, since importing
+    it runs its code; nothing else in a run's folder is ever executed. Raises RunError if the folder is no
+    run, has no checkpoint yet, or does not train this seed.
+    """
+    run = find_run(folder)
+    config = read_config(run, trust)
+    start_backend()
+    seed = config.seeds[0] if seed is None else seed
+    if seed not in config.seeds:
+        raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
+    if not checkpoint_path(run).exists():
+        raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
+    saved = read_metadata(checkpoint_path(run))
+    check_identity(checkpoint_path(run), saved, config)
+    try:
+        senses, dims, checked = _load_senses(run, config, saved)
+    except RunError as error:
+        raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
+    position = config.seeds.index(seed)
+    observe = senses.observe
+    if config.cocoa is not None and config.cocoa.per_seed:
+        observe = _pick(observe, position)
+    template = _training(config, observe, *dims).template(len(config.seeds))
+    state = load_state(checkpoint_path(run), template)
+    if not (checked and CHECKSUM in saved):
+        warnings.warn(
+            f"{run} was written by an earlier version, without checksums: whether its files are as they were "
+            "written is not known.",
+            stacklevel=3,
+        )
+    return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
+
+
+def _load_senses(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Senses, tuple[int, int], bool]:
+    """Return a run's senses, the sizes of its states and actions, and whether the file has a checksum.
+
+    Raises RunError if it does not fit the configuration, or the checkpoint's metadata `saved`.
+    """
+    path = _senses_path(run)
+    found = read_metadata(path)
+    check_identity(path, found, config)
+    if "dataset_sha256" in found and found["dataset_sha256"] != saved.get("dataset_sha256"):
+        raise RunError(f"{path} is of another run: it was made for another dataset.")
+    if not _has_dims(found):
+        raise RunError(f"{path} is incomplete: the sizes of states and actions are missing in its metadata.")
+    dims = int(found["observation_dim"]), int(found["action_dim"])
+    template, cocoa = _senses_template(config, *dims), config.cocoa
+    if cocoa is not None and cocoa.per_seed:
+        template = replace(template, observe=_repeated(template.observe, len(config.seeds)))
+    tables = cocoa is not None and not needs(cocoa.variant)  # as long as the data, or shorter
+    return load_tree(path, template, any_rows=tables), dims, CHECKSUM in found
+
+
+def _repeated(tree: Any, count: int) -> Any:
+    """Return the shapes and types of so many copies of the leaves of a tree."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), tree)
+
+
+def _senses_path(folder: Path) -> Path:
+    return folder / "checkpoints" / "senses.safetensors"
+
+
+def _pick(tree: Any, position: int) -> Any:
+    return jax.tree.map(lambda x: x[position], tree)
+
+
+def _training(config: Config, observe: Observe, observation_dim: int, action_dim: int) -> Training:
+    """Return a training on a single transition, which has states of the right structure."""
+    observation = observe(jnp.zeros((1, observation_dim)))
+    data = Batch(observation, jnp.zeros((1, action_dim)), jnp.zeros(1), jnp.zeros(1), observation)
+    networks = build_networks(config.algo, config.cocoa, action_dim)
+    return Training(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
+
+
+def _senses_template(config: Config, observation_dim: int, action_dim: int) -> Senses:
+    """Return senses of the right structure, made from random numbers."""
+    rng = np.random.default_rng(0)
+    rows = 4 + (config.cocoa.horizon if config.cocoa else 0)
+    states = rng.normal(size=(rows, observation_dim)).astype(np.float32)
+    actions = rng.uniform(-1, 1, (rows, action_dim)).astype(np.float32)
+    key = jax.random.key(0)
+    zeros = jnp.zeros(observation_dim)
+    anchors = None
+    if config.cocoa:
+        inputs, targets = np.concatenate([states, actions], 1), np.column_stack([states, states[:, 0]])
+        model = EnsembleFit(config.dynamics, inputs, targets, key)
+        network_fit = EnsembleFit(NETWORK, states, states, key)
+        network = jax.eval_shape(lambda: network_fit.result(network_fit.init()))
+        seeker = SeekerFit(config.cocoa.seeker, states, actions, key)
+        given = Ingredients(
+            states,
+            np.zeros(rows, np.int32),
+            np.ones(observation_dim, np.float32),
+            key,
+            forward=ForwardModel(jax.eval_shape(lambda: model.result(model.init()))),
+            seeker=jax.eval_shape(lambda: seeker.result(seeker.init())),
+            network=network,
+        )
+        anchors = build_anchors(config.cocoa, given)
+        if config.cocoa.amortised:
+            anchors = Learned(network)
+    scaling = Scaling(zeros, zeros, jnp.zeros(action_dim), jnp.zeros(action_dim))
+    return Senses(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]

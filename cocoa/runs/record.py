@@ -1,0 +1,245 @@
+"""What a run writes: metrics, summary, checkpoints, plots, and the same to Weights & Biases."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import Env
+
+from algos.base import World
+from cocoa.anchors.diagnostics import diagnose
+from cocoa.config.schema import Config
+from cocoa.data import Dataset
+from cocoa.errors import RunError
+from cocoa.preparation.inputs import Prepared
+from cocoa.runs.checkpoint import Position, identity, read_position
+from cocoa.runs.folder import checkpoint_path
+from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
+from cocoa.runs.policy import Senses, save_senses, senses_are_whole
+from cocoa.runs.progress import Speedometer
+from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
+from cocoa.runs.wandb_logger import WandbLogger
+from cocoa.storage.serialization import arrays_by_path, digest, save_tree
+from cocoa.training.loop import TrainState
+from dynamics.accuracy import format_report
+
+
+class Record:
+    """The files of one run, opened where its last checkpoint left them."""
+
+    def __init__(self, config: Config, dataset: Dataset, folder: Path, say: Callable[[str], None]):
+        """`say` tells the user; raises RunError if the checkpoint is damaged or of another dataset."""
+        self.config = config
+        self.dataset = dataset
+        self.folder = folder
+        self.say = say
+        self.checkpoint = checkpoint_path(folder)
+        saved = read_position(self.checkpoint, config)
+        self._check_dataset(saved)
+        self.step = saved.step
+        """Updates that are done."""
+        self._prepared_sha256 = saved.prepared_sha256
+        self.seconds = self._read_seconds(saved)
+        self.speed = Speedometer()
+        self._open(saved)
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time spent inside to the seconds of a stage."""
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
+
+    @contextlib.contextmanager
+    def preparation_stage(self, name: str) -> Iterator[None]:
+        """Note the time of a stage at once, so that a run that is killed later does not forget it."""
+        with self.stage(name):
+            yield
+        self.summarize("running")
+
+    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        """Write metrics of the seeds, or with None of all together."""
+        with self.stage("logging"):
+            self._metrics.write(step, metrics, seeds)
+            self.wandb.log(step, metrics)
+
+    def log_speed(self) -> None:
+        """Log how fast updates are."""
+        self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
+
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
+        """Log how the models were fitted, their errors, and whether the anchors do what they should."""
+        seeds = self.config.seeds if prepared.per_seed else None
+        for stage in prepared.histories[0] if prepared.histories else ():
+            epochs = epochs_by_seed([history[stage] for history in prepared.histories])
+            for epoch, values in enumerate(epochs, 1):
+                self._metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
+        if prepared.reports:
+            self.log(0, by_seed(prepared.reports, "dynamics/"), seeds)
+            self._tell_errors(prepared.reports[0])
+        if not prepared.anchors:
+            return
+        found = [diagnose(anchors, states, prepared.std, env) for anchors in prepared.anchors]
+        self.log(0, by_seed([one.summary() for one in found], ""), seeds)
+        self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
+        from cocoa.runs.plots import anchor_plot  # slow to import, and not needed for every start
+
+        anchor_plot(found[0], self.folder / "anchors.png")
+        self.wandb.image("anchors", self.folder / "anchors.png")
+
+    def save(self, saved: TrainState) -> None:
+        """Write the state of all seeds, and what else is needed to go on as if nothing had happened."""
+        position = Position(
+            self.step,
+            self._metrics.position(),
+            self._metrics.crc32,
+            self.dataset.sha256,
+            self._prepared_sha256,
+            self.seconds,
+        )
+        save_tree(self.checkpoint, saved, position.metadata(self.config))
+
+    def keep_senses(self, senses: Senses, world: World | None) -> None:
+        """Write what a policy needs beside its parameters.
+
+        Tells the user if that, or the `world` of a model-based algorithm, is not what the updates of the
+        checkpoint were made with.
+        """
+        before, self._prepared_sha256 = self._prepared_sha256, digest(arrays_by_path((senses, world)))
+        changed = before not in ("", self._prepared_sha256)
+        if changed:
+            self.say(
+                "Warning: the scaling, models, seeker or anchors are not those that this run was trained "
+                "with so far. They were probably fitted again, on another machine or by another version, as "
+                "the cache no longer had them. The results will not be those of a run without the break."
+            )
+        goes_on = self.step < self.config.updates  # else the policy is that of the old ones
+        if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder, self.config):
+            save_senses(self.folder, senses, identity(self.config, self.dataset.sha256))
+
+    def evaluated(self) -> bool:
+        """Tell whether the evaluation after the last update is in the metrics."""
+        steps, _ = read_metrics(self.folder / "metrics.csv").values("evaluation/return")
+        return self.step in steps
+
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Write and return the summary of what is known by now."""
+        shared = None if self.config.cocoa is None else not self.config.cocoa.per_seed
+        summary = summarize(
+            self.config,
+            self.dataset,
+            read_metrics(self.folder / "metrics.csv"),
+            status,
+            seconds={name: round(value, 2) for name, value in self.seconds.items()},
+            updates_per_second=self.speed.updates_per_second,
+            extra={"step": self.step, "models_shared_by_seeds": shared, **self._provenance},
+        )
+        write_summary(self.folder, summary)
+        return summary
+
+    def close(self, status: str) -> None:
+        """Write the summary and the plots, and close all files."""
+        self._metrics.close()
+        summary = self.summarize(status)
+        if summary["return"] is not None:
+            self.wandb.image("learning_curve", _draw(self.folder, summary))
+        self.wandb.finish(summary)
+        if status == "finished":
+            self.say(verdict(summary))
+
+    def _open(self, saved: Position) -> None:
+        """Open what is written to, as it was at the checkpoint."""
+        if not saved.checked:
+            self.say(
+                f"Warning: {self.checkpoint} was written by an earlier version, without a checksum. It fits, "
+                "but whether it is as it was written is not known."
+            )
+        self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
+        self.wandb = WandbLogger(self.config, self.folder, self.say)
+        self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
+
+    def _tell_errors(self, report: dict[str, float]) -> None:
+        if "forward/relative" in report:
+            self.say(format_report(report))
+        if "amortised/data" in report:
+            self.say(
+                f"Amortised anchors miss the exact by {report['amortised/data']:.0%} of the difference "
+                f"on the data, by {report['amortised/perturbed']:.0%} off it."
+            )
+
+    def _read_seconds(self, saved: Position) -> dict[str, float]:
+        """Return the time spent by stage so far: that of the last checkpoint, or else of the summary."""
+        if saved.seconds:
+            return dict(saved.seconds)
+        with contextlib.suppress(RunError, KeyError, TypeError, ValueError, AttributeError):
+            return {name: float(value) for name, value in read_summary(self.folder)["seconds"].items()}
+        return {}
+
+    def _check_dataset(self, saved: Position) -> None:
+        before = saved.dataset_sha256
+        if before is None:  # models may have been fitted to it already
+            with contextlib.suppress(RunError):
+                before = read_summary(self.folder).get("dataset_sha256")
+        if before not in (None, self.dataset.sha256):
+            raise RunError(
+                f"The dataset of {self.folder} has changed since: its SHA-256 is {self.dataset.sha256}, and "
+                f"was {before}. Put the old file back, or give cocoa.resume(folder, dataset) the same object "
+                "if it was given as one, or start a new run."
+            )
+
+
+class NoRecord(Record):
+    """The record in any process but the first: it knows where the run stands, and writes nothing."""
+
+    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        """Do nothing."""
+
+    def log_speed(self) -> None:
+        """Do nothing."""
+
+    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
+        """Do nothing."""
+
+    def save(self, saved: TrainState) -> None:
+        """Do nothing."""
+
+    def keep_senses(self, senses: Senses, world: World | None) -> None:
+        """Do nothing."""
+
+    def evaluated(self) -> bool:
+        """Leave it to the first process to tell."""
+        return True
+
+    def summarize(self, status: str) -> dict[str, Any]:
+        """Do nothing."""
+        return {}
+
+    def close(self, status: str) -> None:
+        """Do nothing."""
+
+    def _open(self, saved: Position) -> None: ...
+
+
+def redraw(folder: Path) -> None:
+    """Draw the learning curve of a finished run again, if it is lost."""
+    summary = read_summary(folder)
+    here, metrics = folder / "learning_curve.png", folder / "metrics.csv"
+    if summary.get("return") is not None and metrics.exists() and not here.exists():
+        _draw(folder, summary)
+
+
+def _draw(folder: Path, summary: Mapping[str, Any]) -> Path:
+    from cocoa.runs.plots import learning_curve  # slow to import, and not needed for a start
+
+    return learning_curve(folder, behaviour=_behaviour(summary))
+
+
+def _behaviour(summary: Mapping[str, Any]) -> float:
+    return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]

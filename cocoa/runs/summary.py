@@ -1,0 +1,217 @@
+"""The summary of a run: scores with intervals, and all that is needed to know where they are from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from cocoa.config.schema import Config
+from cocoa.data import Dataset, normalized_score
+from cocoa.errors import RunError
+from cocoa.runs.metrics import Metrics
+from cocoa.storage.files import atomic_write, read_regular, reason
+from cocoa.training.faults import FAULTS, episodes
+
+PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
+ROOT = Path(__file__).parents[2]
+_LIMIT = 2**25
+"""Bytes of a summary, at most: with 10,000 seeds it has a twentieth of it."""
+
+
+def interval(values: np.ndarray) -> list[float] | None:
+    """Return the 95 % Student-t interval of the mean of `values` (seeds,); None for a single seed."""
+    if len(values) < 2:
+        return None
+    from scipy.special import stdtrit  # slow to import, and not needed for a start
+
+    half = stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / math.sqrt(len(values))
+    return [float(values.mean() - half), float(values.mean() + half)]
+
+
+def block(values: np.ndarray) -> dict[str, Any]:
+    """Return mean, 95 % interval over seeds, and the values (seeds,) themselves."""
+    return {"mean": float(values.mean()), "ci95": interval(values), "per_seed": [float(x) for x in values]}
+
+
+def summarize(
+    config: Config,
+    dataset: Dataset,
+    metrics: Metrics,
+    status: str,
+    *,
+    seconds: Mapping[str, float],
+    updates_per_second: float | None,
+    extra: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
+
+    `score` and `return` are of the last evaluation, `score_last10` and `return_last10` the mean of the last
+    ten; `nonfinite_episodes` is there if the last evaluation had any; `extra` is added.
+    """
+    behaviour = dataset.behaviour_return
+    return {
+        "status": status,
+        "dataset": config.dataset,
+        "env": config.env,
+        "algo": config.algo.name,
+        "cocoa": config.variant,
+        "name": config.name,
+        "updates": config.updates,
+        "seeds": list(config.seeds),
+        "evaluations": len(metrics.values("evaluation/return")[0]),
+        **_evaluations(metrics, "score"),
+        **_evaluations(metrics, "return"),
+        **_nonfinite(metrics),
+        "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
+        "behaviour_return": behaviour,
+        "updates_per_second": updates_per_second,
+        "seconds": dict(seconds),
+        **extra,
+        "dataset_sha256": dataset.sha256,
+    }
+
+
+def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
+    _, values = metrics.values(f"evaluation/{name}")
+    if values.size == 0:
+        return {name: None, f"{name}_last10": None}
+    return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
+
+
+def _nonfinite(metrics: Metrics) -> dict[str, Any]:
+    """Return in how many episodes of the last evaluation rewards, observations or actions were not finite.
+
+    Empty if all were.
+    """
+    steps, _ = metrics.values("evaluation/return")
+    found = {}
+    for name in (f"{kind}s" for kind in FAULTS):
+        at, values = metrics.values(f"evaluation/nonfinite_{name}")
+        if len(at) and at[-1] == steps[-1]:
+            found[name] = int(values[:, -1].sum())
+    return {"nonfinite_episodes": found} if found else {}
+
+
+def provenance() -> dict[str, Any]:
+    """Return the versions, the commit of the project if it is a checkout, and the hardware."""
+    return {"versions": _versions(), "git_commit": _commit(), "hardware": _hardware()}
+
+
+def _versions() -> dict[str, str | None]:
+    versions: dict[str, str | None] = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _commit() -> str | None:
+    """Return the commit, marked if files differ from it; None without git or outside of a checkout."""
+    if not (ROOT / ".git").exists():
+        return None
+    try:
+        commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+        new = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")  # an algorithm of the user's
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return f"{commit}-dirty" if new and not commit.endswith("-dirty") else commit
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", "-C", str(ROOT), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+
+
+def _hardware() -> dict[str, Any]:
+    devices = jax.devices()
+    return {
+        "cpu": _cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "platform": platform.platform(),
+        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
+    }
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _memory_gb() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
+    except (AttributeError, ValueError, OSError):  # not every system tells
+        return None
+
+
+def verdict(summary: Mapping[str, Any]) -> str:
+    """Return how the policy fares against the data that it learned from, in a sentence."""
+    if summary["return"] is None:
+        return "Finished; nothing was evaluated."
+    unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
+    if block is None:
+        unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
+    mean = block["mean"]
+    odd = summary.get("nonfinite_episodes", {})
+    environment = {name: count for name, count in odd.items() if name != "actions"}
+    if "actions" in odd or not (np.isfinite(mean) or environment):
+        return f"Finished, but the policy's {unit} is {mean:.4g}: the training diverged."
+    if environment:
+        names, where = " and ".join(environment), episodes(sum(environment.values()))
+        return (
+            f"Finished, but the policy's {unit} of {mean:.4g} says little about it: {names} of the "
+            f"environment were not finite in {where} of the last evaluation, though all actions before were."
+        )
+    if block["ci95"] is None:
+        return (
+            f"Finished: the policy's {unit} is {mean:.1f}, of one seed; the data's mean is {behaviour:.1f}."
+        )
+    low, high = block["ci95"]
+    word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
+    return (
+        f"Finished: the policy's {unit} of {mean:.1f} (95 % interval {low:.1f} to {high:.1f}) {word} the "
+        f"data's mean {unit} of {behaviour:.1f}."
+    )
+
+
+def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
+    """Write summary.json; numbers that are not finite become null."""
+    atomic_write(folder / "summary.json", (json.dumps(_finite(summary), indent=2) + "\n").encode())
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """Return the summary of a run. Raises RunError if it is missing or damaged."""
+    path = folder / "summary.json"
+    try:
+        summary = json.loads(read_regular(path, _LIMIT).decode())
+        if not isinstance(summary, dict):
+            raise ValueError("it holds no summary")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read ({reason(error)}). It is written again when the run goes on."
+        ) from error
+    return summary
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

@@ -1,0 +1,1 @@
+"""Files that are written whole, and trees of arrays in them."""

@@ -1,0 +1,157 @@
+"""Pytrees of arrays as safetensors files: nothing is pickled, a file is either whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from cocoa.errors import RunError, shown
+from cocoa.storage.files import atomic_write, check_regular, reason
+
+Tree = TypeVar("Tree")
+CHECKSUM = "sha256"
+"""The entry of a file's metadata with the checksum of all else in it."""
+
+
+def is_key(leaf: Any) -> bool:
+    """Tell whether `leaf` is a typed PRNG key (or its shape)."""
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def key_bits(tree: Any) -> Any:
+    """Return the tree with the integers of typed PRNG keys in their place."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
+
+
+def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> None:
+    """Write the arrays of `tree` under their paths in it, with `metadata` and a checksum in the header.
+
+    The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
+    """
+    arrays, metadata = arrays_by_path(tree), dict(metadata or {})
+    metadata[CHECKSUM] = _checksum(sorted(arrays.items()), metadata)
+    atomic_write(path, safetensors.numpy.save(arrays, metadata))
+
+
+def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:
+    """Return the arrays of `tree` under their paths in it; of typed PRNG keys their integers."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(key_bits(tree))
+    return {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
+
+
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays with their names, types and shapes."""
+    return _hash(arrays.items()).hexdigest()
+
+
+def _hash(arrays: Iterable[tuple[str, np.ndarray]]) -> Any:
+    found = hashlib.sha256()
+    for name, array in arrays:
+        found.update(f"{name}{array.dtype}{array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found
+
+
+def _checksum(arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> str:
+    """Return the SHA-256 of all that a file holds but this; `arrays` are sorted by name."""
+    found = _hash(arrays)
+    rest = {name: text for name, text in metadata.items() if name != CHECKSUM}
+    found.update(json.dumps(rest, sort_keys=True).encode())
+    return found.hexdigest()
+
+
+def load_tree(path: Path, template: Tree, any_rows: bool = False) -> Tree:
+    """Return the tree saved at `path`; `template` gives its structure, types and shapes.
+
+    With `any_rows` the axis before the last may be of any size, where it depends on the data. Raises RunError
+    if the file is missing, not as it was written, or holds anything else than the template.
+    """
+    leaves, structure = jax.tree_util.tree_flatten_with_path(template)
+    expected = {jax.tree_util.keystr(key_path): leaf for key_path, leaf in leaves}
+    with _opened(path) as file:
+        _compare_names(path, set(file.keys()), set(expected))
+        for name, leaf in expected.items():  # before anything is read: a foreign file may be of any size
+            _compare_shapes(path, name, tuple(file.get_slice(name).get_shape()), _bits(leaf).shape, any_rows)
+        arrays = {name: file.get_tensor(name) for name in sorted(expected)}
+        metadata = dict(file.metadata() or {})
+    for name, leaf in expected.items():
+        if arrays[name].dtype != _bits(leaf).dtype:
+            raise _unfit(path, name, arrays[name].dtype, _bits(leaf).dtype)
+    _verify(path, arrays.items(), metadata)
+    restored = [_like(leaf, arrays[name]) for name, leaf in expected.items()]
+    return jax.tree_util.tree_unflatten(structure, restored)
+
+
+def _bits(leaf: Any) -> Any:
+    """Return a template's leaf; of a key the shape and type of its integers."""
+    return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
+
+
+def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
+    if different := sorted(found ^ expected):
+        raise RunError(
+            f"{path} was written by another version or configuration: it differs in {shown(different[0])} "
+            f"and {len(different) - 1} more arrays."
+        )
+
+
+def _compare_shapes(path: Path, name: str, found: tuple, expected: tuple, any_rows: bool) -> None:
+    wanted = expected
+    if any_rows and len(found) == len(expected) >= 2:
+        wanted = (*expected[:-2], found[-2], expected[-1])
+    if found != wanted:
+        raise _unfit(path, name, found, expected)
+
+
+def _unfit(path: Path, name: str, found: Any, expected: Any) -> RunError:
+    """Return the error for an array that has another shape or type than expected."""
+    return RunError(
+        f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}."
+    )
+
+
+def _verify(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> None:
+    """Raise RunError if the checksum of a file is not that of its content; earlier versions wrote none."""
+    if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(arrays, metadata):
+        raise RunError(f"{path} is damaged: it does not have the checksum that it was written with.")
+
+
+def _like(leaf: Any, array: np.ndarray) -> Any:
+    """Return an array as what `leaf` is: a key, a NumPy array, or an array on the device."""
+    if is_key(leaf):
+        return jax.random.wrap_key_data(jnp.asarray(array))
+    return array if isinstance(leaf, np.ndarray) else jnp.asarray(array)
+
+
+def read_metadata(path: Path, verified: bool = False) -> dict[str, str]:
+    """Return the header's metadata; `verified` compares the whole file with its checksum, if it has one.
+
+    Raises RunError if the file is missing or damaged.
+    """
+    with _opened(path) as file:
+        metadata = dict(file.metadata() or {})
+        if verified:
+            _verify(path, ((name, file.get_tensor(name)) for name in sorted(file.keys())), metadata)
+    return metadata
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open a file for what is read of it inside. Raises RunError if it is none, or is damaged."""
+    try:
+        check_regular(path)
+        with safetensors.safe_open(path, "numpy") as file:
+            yield file
+    except (OSError, safetensors.SafetensorError, TypeError, AttributeError, ValueError) as error:
+        # NumPy's errors are those of types and shapes that it does not have.
+        raise RunError(f"{path} cannot be read ({reason(error)}). It is missing or damaged.") from error
