@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cocoa.report.plots import save
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results_plan import Cell
 from cocoa.report.statistics import bootstrap_interval, iqm
+from cocoa.runs.plots import save
 
 PLAIN, COCOA = "#7f7f7f", "#dd6b20"
 
