@@ -3,9 +3,12 @@
 import importlib
 import pkgutil
 
-from algos.base import REGISTRY, Algorithm, Batch, register
+if __name__ != "cocoa.algos":
+    raise ImportError("this folder is imported as cocoa.algos")
+
+from cocoa.algos.base import REGISTRY, Algorithm, Batch, register
 
 for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"algos.{_module.name}")
+    importlib.import_module(f"{__name__}.{_module.name}")
 
 __all__ = ["REGISTRY", "Algorithm", "Batch", "register"]

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from dynamics.settings import Settings
+from cocoa.dynamics.settings import Settings
 
 Array = jax.Array
 Observation = Any
@@ -60,7 +60,7 @@ class World:
     """The environment as far as it was learned, for algorithms that imagine."""
 
     model: Any
-    """A `dynamics.forward.ForwardModel`."""
+    """A `cocoa.dynamics.forward.ForwardModel`."""
     observe: Any
     """Maps states (..., O), in the environment's units, to observations; its `state` is the inverse."""
     terminated: Any
@@ -162,8 +162,8 @@ class Algorithm(Settings, ABC):
     def init(self, key: Array, networks: Any, batch: Batch, updates: int) -> State:
         """Return the state before the first update.
 
-        `networks` is an `algos.networks.Networks`; `batch` is an example from which only shapes are taken;
-        `updates` is the length of the training, for schedules.
+        `networks` is a `cocoa.algos.networks.Networks`; `batch` is an example from which only shapes are
+        taken; `updates` is the length of the training, for schedules.
         """
 
     @abstractmethod

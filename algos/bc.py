@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from algos.networks import Adam, Model, Networks
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.networks import Adam, Model, Networks
 
 
 @register("bc")

@@ -7,9 +7,9 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from algos.base import Array, register
-from algos.cql import CQL
-from algos.rollouts import ModelBased
+from cocoa.algos.base import Array, register
+from cocoa.algos.cql import CQL
+from cocoa.algos.rollouts import ModelBased
 
 
 @register("combo")

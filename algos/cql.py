@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos import sac
-from algos.base import Array, Batch, Metrics, Observation, register
-from algos.networks import Adam, Model, Networks, Scalar, squashed_sample
-from dynamics.xla.blocks import count_blocks, mean_over_blocks
+from cocoa.algos import sac
+from cocoa.algos.base import Array, Batch, Metrics, Observation, register
+from cocoa.algos.networks import Adam, Model, Networks, Scalar, squashed_sample
+from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 _ROWS_AT_ONCE = 1024  # of the critics, forth and back: keeps their activations in a CPU's cache
 

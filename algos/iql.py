@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from algos.networks import Adam, Model, Networks, gaussian_log_prob, polyak
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.networks import Adam, Model, Networks, gaussian_log_prob, polyak
 
 
 @struct.dataclass

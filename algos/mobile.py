@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos import sac
-from algos.base import Array, Batch, Observation, World, register
-from algos.networks import squashed_sample
-from algos.rollouts import Buffer, MixedBatch, ModelBased, Rollouts
+from cocoa.algos import sac
+from cocoa.algos.base import Array, Batch, Observation, World, register
+from cocoa.algos.networks import squashed_sample
+from cocoa.algos.rollouts import Buffer, MixedBatch, ModelBased, Rollouts
 
 
 @struct.dataclass

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from algos.base import register
-from algos.rollouts import ModelBased, Rollouts
-from algos.sac import SAC
-from dynamics.penalties import PENALTIES
+from cocoa.algos.base import register
+from cocoa.algos.rollouts import ModelBased, Rollouts
+from cocoa.algos.sac import SAC
+from cocoa.dynamics.penalties import PENALTIES
 
 
 @register("mopo")

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from algos.base import Array, Batch, Metrics, register
-from algos.td3_bc import TD3BC, State
+from cocoa.algos.base import Array, Batch, Metrics, register
+from cocoa.algos.td3_bc import TD3BC, State
 
 
 @register("rebrac")

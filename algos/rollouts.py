@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos.base import Act, Array, Batch, Metrics, Observation, Source, World, concatenate
-from dynamics.penalties import PENALTIES
-from dynamics.xla.blocks import count_blocks
+from cocoa.algos.base import Act, Array, Batch, Metrics, Observation, Source, World, concatenate
+from cocoa.dynamics.penalties import PENALTIES
+from cocoa.dynamics.xla.blocks import count_blocks
 
 TERMINATIONS = ("auto", "known", "never", "learned")
 _ROWS_AT_ONCE = 5000  # keeps the activations of the members in a CPU's cache
@@ -42,7 +42,7 @@ class Rollouts(Source):
 
     A rollout goes on until a step is terminal or `length` steps are done; nothing is kept of what would come
     after a terminal. Each step is drawn from a random member of the model; its reward is lowered by `weight`
-    times the `penalty` (see `dynamics.penalties`). The last `rounds` rounds are kept.
+    times the `penalty` (see `cocoa.dynamics.penalties`). The last `rounds` rounds are kept.
     """
 
     length: int

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from algos.networks import Adam, Model, Networks, Scalar, polyak, squashed_sample
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak, squashed_sample
 
 
 @struct.dataclass

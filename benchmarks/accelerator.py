@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import jax
 
-from algos import REGISTRY
 from benchmarks.flops import Sizes, needed
 from benchmarks.setting import Line, make_training, peak_flops, rates, updates
 from benchmarks.updates import compile_update
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
 
 FORECAST = ("bc", "iql", "td3_bc", "cql", "sac")

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from algos.base import Algorithm
-from algos.networks import Model, polyak
 from benchmarks.flops import Product, Products
 from benchmarks.setting import ACTION, make_data, observe
+from cocoa.algos.base import Algorithm
+from cocoa.algos.networks import Model, polyak
 from cocoa.anchors.encoder import build_networks
-from dynamics.xla.compiler import compiler_options
+from cocoa.dynamics.xla.compiler import compiler_options
 
 Work = Callable[[], float]
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-from algos.iql import IQL
 from benchmarks.setting import Line, make_training, rates, updates
+from cocoa.algos.iql import IQL
 from cocoa.training.devices import offer_cores, seeds_mesh
 
 SEEDS, UPDATES = 2, 50

@@ -18,8 +18,8 @@ from pathlib import Path
 from benchmarks.setting import Line
 from cocoa.anchors.config import SeekerConfig
 from cocoa.data import load
+from cocoa.dynamics.config import ENSEMBLES
 from cocoa.runs.metrics import read_metrics
-from dynamics.config import ENSEMBLES
 
 ROOT = Path(__file__).parents[1]
 GOAL_ROWS = 200_000

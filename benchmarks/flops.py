@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 
-from algos.base import Algorithm
-from algos.combo import COMBO
-from algos.cql import CQL
-from algos.mobile import MOBILE
-from algos.rollouts import ModelBased
-from algos.sac import SAC
+from cocoa.algos.base import Algorithm
+from cocoa.algos.combo import COMBO
+from cocoa.algos.cql import CQL
+from cocoa.algos.mobile import MOBILE
+from cocoa.algos.rollouts import ModelBased
+from cocoa.algos.sac import SAC
 from cocoa.anchors.config import CocoaConfig
-from dynamics.config import EnsembleConfig
+from cocoa.dynamics.config import EnsembleConfig
 
 MANY = 1024
 """Rows that go through a network at once where there are more than a batch."""

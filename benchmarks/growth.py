@@ -18,11 +18,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from algos import REGISTRY
 from benchmarks.setting import STATE, Line, make_training, observe, rates, updates
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
-from dynamics.config import EnsembleConfig
-from dynamics.xla.compiler import compiler_options
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.xla.compiler import compiler_options
 
 _TURNS = 2
 """Each point is measured so often and the least time counts: other tenants can spoil a whole process."""

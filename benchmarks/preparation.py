@@ -13,8 +13,8 @@ from benchmarks.setting import ACTION, DYNAMICS, STATE, Line, ensemble, observe,
 from cocoa.anchors import SeekerFit
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.anchors.table import anchor_table
-from dynamics.fit import EnsembleFit
-from dynamics.reverse import ReverseModel, reverse_rollouts
+from cocoa.dynamics.fit import EnsembleFit
+from cocoa.dynamics.reverse import ReverseModel, reverse_rollouts
 
 ROWS, TABLE_ROWS = 50_000, 200_000
 

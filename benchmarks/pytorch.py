@@ -20,15 +20,15 @@ import torch  # type: ignore[import-not-found]  # an extra, which a type checker
 from torch import nn  # type: ignore[import-not-found]
 from torch.nn import functional  # type: ignore[import-not-found]
 
-from algos.cql import CQL
-from algos.iql import IQL
-from algos.networks import LOG_STD_BOUNDS
-from algos.td3_bc import TD3BC
+from cocoa.algos.cql import CQL
+from cocoa.algos.iql import IQL
+from cocoa.algos.networks import LOG_STD_BOUNDS
+from cocoa.algos.td3_bc import TD3BC
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Transitions, as in `algos.base.Batch`."""
+    """Transitions, as in `cocoa.algos.base.Batch`."""
 
     observation: Any
     action: Any
@@ -126,7 +126,7 @@ def polyak(target: Any, online: Any, rate: float) -> None:
 
 
 class IQLInPyTorch:
-    """`algos.iql`."""
+    """`cocoa.algos.iql`."""
 
     def __init__(self, algorithm: IQL, observation_dim: int, action_dim: int, updates: int):
         self.algorithm, hidden = algorithm, algorithm.hidden
@@ -202,7 +202,7 @@ class TD3BCInPyTorch:
 
 
 class CQLInPyTorch:
-    """`algos.cql`."""
+    """`cocoa.algos.cql`."""
 
     def __init__(self, algorithm: CQL, observation_dim: int, action_dim: int, updates: int):
         self.algorithm, hidden = algorithm, algorithm.hidden

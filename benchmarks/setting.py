@@ -13,17 +13,17 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from algos.base import Algorithm, Batch, World
+from cocoa.algos.base import Algorithm, Batch, World
 from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.decomposition import Observe, in_chunks
 from cocoa.anchors.encoder import build_networks
 from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.anchors.seeker import Seeker, SeekerNetwork
 from cocoa.anchors.variants import Seek
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.ensemble import Ensemble, init_params
+from cocoa.dynamics.forward import ForwardModel
 from cocoa.training.loop import Training
-from dynamics.config import EnsembleConfig
-from dynamics.ensemble import Ensemble, init_params
-from dynamics.forward import ForwardModel
 
 STATE, ACTION, ROWS = 17, 6, 100_000
 DYNAMICS = EnsembleConfig()

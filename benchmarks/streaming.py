@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from algos import REGISTRY
 from benchmarks.setting import Line, make_training, rates, updates
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
 
 ROWS, UPDATES = 1_000_000, 1000

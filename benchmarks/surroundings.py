@@ -21,8 +21,8 @@ import h5py
 import jax
 import numpy as np
 
-from algos.iql import IQL
 from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rates
+from cocoa.algos.iql import IQL
 from cocoa.data import Scaling, load, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
 from cocoa.data.spaces import spaces

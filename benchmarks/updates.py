@@ -9,14 +9,14 @@ from unittest import mock
 
 import jax
 
-from algos import REGISTRY, cql
-from algos.base import Algorithm
 from benchmarks.alone import optimizer_work, product_works, seconds
 from benchmarks.flops import Products, Sizes, needed
 from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
+from cocoa.algos import REGISTRY, cql
+from cocoa.algos.base import Algorithm
 from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.encoder import build_networks
-from dynamics.xla.compiler import compiler_options
+from cocoa.dynamics.xla.compiler import compiler_options
 
 FLOOR = {"bc": 500, "iql": 100, "td3_bc": 120, "cql": 5, "mopo": 1000}
 """Updates per turn; MOPO's hold one round of rollouts."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from algos import REGISTRY
 from benchmarks.setting import ACTION, ROWS, STATE, Line, make_training, rates, updates
+from cocoa.algos import REGISTRY
 from cocoa.config.schema import Config
 
 LENGTHS = {"iql": 100, "td3_bc": 100, "cql": 5}

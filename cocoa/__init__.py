@@ -14,16 +14,16 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from algos import REGISTRY, Algorithm, Batch, register
-    from algos.bc import BC
-    from algos.combo import COMBO
-    from algos.cql import CQL
-    from algos.iql import IQL
-    from algos.mobile import MOBILE
-    from algos.mopo import MOPO
-    from algos.rebrac import ReBRAC
-    from algos.sac import SAC
-    from algos.td3_bc import TD3BC
+    from cocoa.algos import REGISTRY, Algorithm, Batch, register
+    from cocoa.algos.bc import BC
+    from cocoa.algos.combo import COMBO
+    from cocoa.algos.cql import CQL
+    from cocoa.algos.iql import IQL
+    from cocoa.algos.mobile import MOBILE
+    from cocoa.algos.mopo import MOPO
+    from cocoa.algos.rebrac import ReBRAC
+    from cocoa.algos.sac import SAC
+    from cocoa.algos.td3_bc import TD3BC
     from cocoa.anchors.config import CocoaConfig
     from cocoa.api import fit, resume
     from cocoa.config.schema import Config
@@ -57,7 +57,14 @@ __all__ = [
     "resume",
 ]
 
-_MODULES = ("cocoa.errors", "cocoa.config.schema", "cocoa.data", "cocoa.runs.policy", "cocoa.api", "algos")
+_MODULES = (
+    "cocoa.errors",
+    "cocoa.config.schema",
+    "cocoa.data",
+    "cocoa.runs.policy",
+    "cocoa.api",
+    "cocoa.algos",
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -66,6 +73,6 @@ def __getattr__(name: str) -> Any:
         for module in _MODULES:
             if hasattr(found := importlib.import_module(module), name):
                 return getattr(found, name)
-        registry = importlib.import_module("algos").REGISTRY
+        registry = importlib.import_module("cocoa.algos").REGISTRY
         return next(algorithm for algorithm in registry.values() if algorithm.__name__ == name)
     raise AttributeError(f"module 'cocoa' has no attribute {name!r}")

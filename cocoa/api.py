@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from algos.base import Algorithm
+from cocoa.algos.base import Algorithm
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.config.extensions import check_algorithm
 from cocoa.config.presets import preset_notes, with_presets
@@ -15,10 +15,10 @@ from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, seeds_
 from cocoa.config.typed import check_choice, suggest
 from cocoa.data import Dataset
 from cocoa.data.preprocessing import DataConfig
+from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
 from cocoa.runs.policy import Policy, load_policy
-from dynamics.config import ENSEMBLES, EnsembleConfig
 
 
 def fit(

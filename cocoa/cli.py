@@ -299,4 +299,4 @@ def _hydra(flags: Sequence[str], overrides: Sequence[str]) -> None:
 
     store_defaults()
     sys.argv[1:] = [*flags, *map(rewrite, overrides)]
-    hydra.main(version_base="1.3", config_path="pkg://configs", config_name="config")(job)()
+    hydra.main(version_base="1.3", config_path="pkg://cocoa.configs", config_name="config")(job)()

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dynamics.forward import ForwardModel
-from dynamics.reverse import ReverseModel
+from cocoa.dynamics.forward import ForwardModel
+from cocoa.dynamics.reverse import ReverseModel
 
 
 def forward_report(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dynamics.settings import Settings
+from cocoa.dynamics.settings import Settings
 
 
 @dataclass(frozen=True)

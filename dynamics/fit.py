@@ -14,9 +14,9 @@ import optax
 from flax import struct
 from numpy.typing import ArrayLike
 
-from dynamics.config import EnsembleConfig
-from dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
-from dynamics.xla.compiler import ONE_CORE_OPTIONS, compiler_options
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
+from cocoa.dynamics.xla.compiler import ONE_CORE_OPTIONS, compiler_options
 
 Rows = tuple[Array, Array]
 """Inputs and targets, as they are fitted."""

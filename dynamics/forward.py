@@ -7,7 +7,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from dynamics.ensemble import Array, Ensemble
+from cocoa.dynamics.ensemble import Array, Ensemble
 
 
 def forward_data(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from dynamics.ensemble import Array
+from cocoa.dynamics.ensemble import Array
 
 
 def aleatoric(mean: Array, std: Array) -> Array:

@@ -8,8 +8,8 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from dynamics.ensemble import Array, Ensemble
-from dynamics.xla.compiler import compiled
+from cocoa.dynamics.ensemble import Array, Ensemble
+from cocoa.dynamics.xla.compiler import compiled
 
 _STARTS_AT_ONCE = 16384  # keeps the activations of all rows in flight within tens of MB
 

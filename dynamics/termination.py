@@ -9,7 +9,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from dynamics.ensemble import Array, Ensemble
+from cocoa.dynamics.ensemble import Array, Ensemble
 
 Rule = Callable[[Array, Array, Array], Array]
 """From states (..., O), actions (..., A) and next states (..., O), physical units, to bool (...)."""

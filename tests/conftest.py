@@ -16,9 +16,9 @@ from flax import struct
 from pendulum import COCOA, ENV, MODELS, ROOT
 
 import cocoa
-from algos import Batch
-from algos.base import NextActionBatch, World
-from algos.networks import Networks
+from cocoa.algos import Batch
+from cocoa.algos.base import NextActionBatch, World
+from cocoa.algos.networks import Networks
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import Transduction
 from cocoa.config.schema import Config

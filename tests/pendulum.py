@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.dynamics.config import EnsembleConfig
 from cocoa.runs.folder import checkpoint_path
 from cocoa.training.loop import Training
-from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, str(ROOT / "train.py")]

@@ -12,15 +12,15 @@ import scipy.special
 import scipy.stats
 from conftest import ACTION_DIM, make_batch, make_networks, scatter
 
-from algos import cql
-from algos.bc import BC
-from algos.combo import COMBO
-from algos.cql import CQL
-from algos.mopo import MOPO
-from algos.networks import squashed_sample
-from algos.sac import SAC
-from algos.td3_bc import TD3BC
-from dynamics.xla.blocks import count_blocks, mean_over_blocks
+from cocoa.algos import cql
+from cocoa.algos.bc import BC
+from cocoa.algos.combo import COMBO
+from cocoa.algos.cql import CQL
+from cocoa.algos.mopo import MOPO
+from cocoa.algos.networks import squashed_sample
+from cocoa.algos.sac import SAC
+from cocoa.algos.td3_bc import TD3BC
+from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 KEY = jax.random.key(5)
 

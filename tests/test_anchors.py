@@ -10,17 +10,17 @@ import scipy.stats
 from flax import struct
 from jax.tree_util import Partial
 
-from algos.iql import IQL
+from cocoa.algos.iql import IQL
 from cocoa.anchors import Ingredients, Seeker, SeekerFit, build_anchors, decomposition, moments, needs, table
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.anchors.decomposition import Decomposition, Observe, in_chunks
 from cocoa.anchors.encoder import build_networks
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.variants import VARIANTS, Nearest, Random, SelfNoise, bit_hash
+from cocoa.dynamics.fit import EnsembleFit
+from cocoa.dynamics.xla.compiler import compiled
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.storage.serialization import load_tree, save_tree
-from dynamics.fit import EnsembleFit
-from dynamics.xla.compiler import compiled
 
 OBSERVATION_DIM, ACTION_DIM = 5, 2
 SMALL = SeekerConfig(hidden=(32, 32), max_epochs=6)

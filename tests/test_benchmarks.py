@@ -2,11 +2,11 @@
 
 import pytest
 
-from algos import REGISTRY
 from benchmarks.alone import product_works, seconds
 from benchmarks.flops import Net, Sizes, needed
 from benchmarks.setting import rates
 from benchmarks.updates import compile_update
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
 
 

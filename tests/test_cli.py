@@ -15,17 +15,17 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from algos import REGISTRY, Algorithm, register
-from algos.bc import BC
-from algos.iql import IQL
+from cocoa.algos import REGISTRY, Algorithm, register
+from cocoa.algos.bc import BC
+from cocoa.algos.iql import IQL
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
 from cocoa.config.compose import compose, expand
 from cocoa.config.presets import load_presets, with_presets
 from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, from_dict, to_dict
 from cocoa.data.preprocessing import DataConfig
+from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import ConfigError
-from dynamics.config import ENSEMBLES, EnsembleConfig
 
 TRAIN = Path(__file__).parents[1] / "train.py"
 PLAIN = "dataset=recordings/own.hdf5"  # a dataset for which there is no preset

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dynamics.xla import compiler
-from dynamics.xla.compiler import compiled, compiler_options
-from dynamics.xla.numerics import numerics, standard_numerics
-from dynamics.xla.program_cache import keep_compilations
-from dynamics.xla.pruning import PrunedFunction
+from cocoa.dynamics.xla import compiler
+from cocoa.dynamics.xla.compiler import compiled, compiler_options
+from cocoa.dynamics.xla.numerics import numerics, standard_numerics
+from cocoa.dynamics.xla.program_cache import keep_compilations
+from cocoa.dynamics.xla.pruning import PrunedFunction
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ jax.config.update("jax_num_cpu_devices", 4)
 import jax.numpy as jnp
 import numpy as np
 from conftest import make_batch, make_networks, make_observe, make_world
-from algos.{module} import {algorithm}
+from cocoa.algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.evaluation import Actor
 from cocoa.training.loop import Training

@@ -7,13 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cocoa.dynamics.accuracy import format_report, forward_report, reverse_report
+from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
+from cocoa.dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
+from cocoa.dynamics.fit import EnsembleFit, _keep_best, _program
+from cocoa.dynamics.forward import ForwardModel, forward_data
+from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.storage.serialization import load_tree, save_tree
-from dynamics.accuracy import format_report, forward_report, reverse_report
-from dynamics.config import ENSEMBLES, EnsembleConfig
-from dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
-from dynamics.fit import EnsembleFit, _keep_best, _program
-from dynamics.forward import ForwardModel, forward_data
-from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 
 SMALL = EnsembleConfig(
     members=3,
@@ -482,7 +482,7 @@ def test_rollouts_walk_back_along_one_direction_each():
 
 
 def test_chunks_of_rollouts_do_not_lose_rows(monkeypatch):
-    monkeypatch.setattr("dynamics.reverse._STARTS_AT_ONCE", 16)
+    monkeypatch.setattr("cocoa.dynamics.reverse._STARTS_AT_ONCE", 16)
     model = ReverseModel(constant_ensemble([0.5]))
     starts = np.arange(80, dtype=np.float32).reshape(40, 2)
     states, actions = reverse_rollouts(model, starts, np.zeros((3, 1)), jax.random.key(0), 1, 1.0, 0.1)

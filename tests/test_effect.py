@@ -2,7 +2,7 @@
 
 import pytest
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS
 from cocoa.config.compose import compose
 from cocoa.config.effect import idle_fields, idle_settings

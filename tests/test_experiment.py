@@ -22,11 +22,12 @@ from gymnasium.envs.mujoco.inverted_pendulum_v4 import InvertedPendulumEnv
 from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
 
 import cocoa
-from algos.mopo import MOPO
 from cocoa import preparation
+from cocoa.algos.mopo import MOPO
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
+from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.runs import experiment, launch, policy, record
 from cocoa.runs.metrics import read_metrics
@@ -35,7 +36,6 @@ from cocoa.runs.summary import read_summary
 from cocoa.storage.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
-from dynamics.xla.numerics import numerics
 
 
 def test_a_run_leaves_what_it_should(finished, recording):
@@ -365,8 +365,8 @@ def test_an_algorithm_from_the_guide_trains_with_and_without_cocoa(config, subpr
     """Saved where the guide says, in a copy of the package."""
     guide = (ROOT / "docs" / "adding-an-algorithm.md").read_text()
     code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1]
-    shutil.copytree(ROOT / "algos", tmp_path / "algos", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "algos" / "cloning.py").write_text(code)
+    shutil.copytree(ROOT / "cocoa", tmp_path / "cocoa", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "cocoa" / "algos" / "cloning.py").write_text(code)
     short = ("updates=10", "eval_every=10", "eval_episodes=1", "batch_size=8", "wandb=off")
     run = ["algo=cloning", f"dataset={config.dataset}", f"env={ENV}", *short, f"runs_dir={tmp_path / 'runs'}"]
     script = (
@@ -391,7 +391,7 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
     )
     assert shortened.count("max_epochs=1") == 2
     script = (
-        "from dynamics.config import EnsembleConfig\nfrom cocoa.anchors.config import SeekerConfig\n"
+        "from cocoa.dynamics.config import EnsembleConfig\nfrom cocoa.anchors.config import SeekerConfig\n"
         + shortened
         + "import json\nprint(json.dumps([action.tolist(), again(observation).tolist(), again.seed]))\n"
         + "assert longer.folder == policy.folder\n"

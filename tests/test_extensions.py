@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cocoa
-from algos.base import REGISTRY, register
+from cocoa.algos.base import REGISTRY, register
 from cocoa.config.presets import preset_notes, with_presets
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError

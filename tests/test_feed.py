@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algos.base import Batch
-from algos.iql import IQL
+from cocoa.algos.base import Batch
+from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
 from cocoa.config.schema import Config
 from cocoa.training import feed

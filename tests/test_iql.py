@@ -8,9 +8,9 @@ import pytest
 import scipy.stats
 from conftest import make_batch, make_networks, scatter
 
-from algos import Batch
-from algos.iql import IQL
-from algos.networks import Networks
+from cocoa.algos import Batch
+from cocoa.algos.iql import IQL
+from cocoa.algos.networks import Networks
 
 
 @pytest.fixture

@@ -19,12 +19,12 @@ from conftest import (
 )
 from flax import struct
 
-from algos.base import Batch, World
-from algos.combo import COMBO
-from algos.mobile import MOBILE, ImaginedBatch, ImaginedRollouts
-from algos.mopo import MOPO
-from algos.rollouts import Buffer, MixedBatch, Rollouts
-from algos.sac import SAC
+from cocoa.algos.base import Batch, World
+from cocoa.algos.combo import COMBO
+from cocoa.algos.mobile import MOBILE, ImaginedBatch, ImaginedRollouts
+from cocoa.algos.mopo import MOPO
+from cocoa.algos.rollouts import Buffer, MixedBatch, Rollouts
+from cocoa.algos.sac import SAC
 from cocoa.anchors.decomposition import Observe
 
 SIZE, REAL, SAMPLES, MEMBERS = 48, 18, 3, 4

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from algos.networks import (
+from cocoa.algos.networks import (
     Adam,
     Concatenate,
     Critics,
@@ -17,7 +17,7 @@ from algos.networks import (
     normalization,
     orthogonal,
 )
-from algos.networks.normalization import LayerNorm, normalize
+from cocoa.algos.networks.normalization import LayerNorm, normalize
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (17, 4), (4, 17), (6, 1), (1, 6)])

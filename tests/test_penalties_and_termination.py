@@ -7,17 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from algos.mopo import MOPO
+from cocoa.algos.mopo import MOPO
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
 from cocoa.data.spaces import make_environment
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.penalties import PENALTIES
+from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
 from cocoa.errors import ConfigError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.models import Preparation
-from dynamics.config import EnsembleConfig
-from dynamics.penalties import PENALTIES
-from dynamics.termination import RULES, LearnedTermination, Termination, never
 
 MEMBERS, SHAPE, STATE_DIM = 4, (3, 5), 2
 ENV = "InvertedPendulum-v4"

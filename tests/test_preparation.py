@@ -7,16 +7,16 @@ import jax
 import numpy as np
 import pytest
 
-from algos.iql import IQL
 from cocoa import preparation
+from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
+from cocoa.dynamics.config import EnsembleConfig
 from cocoa.errors import DataError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import prepare_run
 from cocoa.preparation.models import Preparation
-from dynamics.config import EnsembleConfig
 
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
 

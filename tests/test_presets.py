@@ -2,7 +2,7 @@
 
 import pytest
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.config.presets import find_presets, preset_notes, with_presets
 from cocoa.config.schema import Config
 

@@ -6,8 +6,8 @@ import oracle
 import pytest
 from conftest import make_batch, make_networks, scatter, with_next_actions
 
-from algos.rebrac import ReBRAC
 from cocoa import data
+from cocoa.algos.rebrac import ReBRAC
 from cocoa.data import Dataset, best_episodes, prepare
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import DataError

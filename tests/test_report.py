@@ -13,11 +13,12 @@ import pytest
 import scipy.stats
 from matplotlib.figure import Figure
 
-from algos.iql import IQL
+from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.diagnostics import Diagnostics
 from cocoa.config.schema import Config, to_dict
 from cocoa.data import Dataset
+from cocoa.dynamics.config import ENSEMBLES
 from cocoa.errors import RunError
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
@@ -28,7 +29,6 @@ from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.plots import anchor_plot, draw_curve, finish_curve, learning_curve, save
 from cocoa.runs.summary import read_summary, summarize, write_summary
 from cocoa.runs.yaml import read_values, to_yaml
-from dynamics.config import ENSEMBLES
 
 SHA = 64 * "0"
 SCORES = {

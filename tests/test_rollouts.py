@@ -10,9 +10,9 @@ import scipy.stats
 from conftest import ACTION_DIM, OBSERVATION_DIM, Shift
 from flax import struct
 
-from algos import REGISTRY, Batch, rollouts
-from algos.base import World
-from algos.rollouts import Buffer, MixedBatch, Rollouts
+from cocoa.algos import REGISTRY, Batch, rollouts
+from cocoa.algos.base import World
+from cocoa.algos.rollouts import Buffer, MixedBatch, Rollouts
 from cocoa.anchors.decomposition import Observe
 
 ROWS, LENGTH, STARTS = 10, 3, 32

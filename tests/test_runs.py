@@ -14,11 +14,12 @@ from pathlib import Path
 import filelock
 import pytest
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
 from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
+from cocoa.dynamics.config import EnsembleConfig
 from cocoa.errors import ConfigError, RunError
 from cocoa.runs.folder import (
     Console,
@@ -35,7 +36,6 @@ from cocoa.runs.metrics import read_metrics
 from cocoa.runs.places import method, run_parent
 from cocoa.runs.summary import read_summary, write_summary
 from cocoa.runs.yaml import read_values
-from dynamics.config import EnsembleConfig
 
 ROOT = Path(__file__).parents[1]
 SHA = 64 * "0"

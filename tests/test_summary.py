@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import CocoaConfig
 from cocoa.config.schema import Config
 from cocoa.data import Dataset

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from wandb_server import accepting_server
 
-from algos.iql import IQL
+from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
 from cocoa.config.schema import Config
 from cocoa.runs.folder import write_config
@@ -93,7 +93,7 @@ def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(
 
 def test_off_does_not_import_wandb(tmp_path):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\n"
+        "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
         "from cocoa.runs.wandb_logger import WandbLogger\n"
         "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
@@ -219,7 +219,7 @@ def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason
 )
 def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, configured, files):
     script = (
-        "import sys\nfrom pathlib import Path\nfrom algos.iql import IQL\n"
+        "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
         "from cocoa.runs.folder import write_config\n"
         "from cocoa.runs.wandb_logger import WandbLogger\n"

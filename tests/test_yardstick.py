@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from conftest import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, scatter
 
-from algos.cql import CQL
-from algos.iql import IQL
-from algos.td3_bc import TD3BC
+from cocoa.algos.cql import CQL
+from cocoa.algos.iql import IQL
+from cocoa.algos.td3_bc import TD3BC
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[bench]'")
 from benchmarks import pytorch  # noqa: E402

@@ -1,7 +1,7 @@
 """Networks, distributions over actions, and the optimizer's state."""
 
-from algos.networks.distributions import gaussian_log_prob, squashed_sample
-from algos.networks.heads import (
+from cocoa.algos.networks.distributions import gaussian_log_prob, squashed_sample
+from cocoa.algos.networks.heads import (
     LOG_STD_BOUNDS,
     MLP,
     Concatenate,
@@ -14,9 +14,9 @@ from algos.networks.heads import (
     SquashedGaussianPolicy,
     Value,
 )
-from algos.networks.initializers import drawn_on_host, orthogonal
-from algos.networks.normalization import LayerNorm
-from algos.networks.optimization import Adam, Model, polyak
+from cocoa.algos.networks.initializers import drawn_on_host, orthogonal
+from cocoa.algos.networks.normalization import LayerNorm
+from cocoa.algos.networks.optimization import Adam, Model, polyak
 
 __all__ = [
     "LOG_STD_BOUNDS",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from algos.base import Array
+from cocoa.algos.base import Array
 
 
 def squashed_sample(

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 import flax.linen as nn
 import jax.numpy as jnp
 
-from algos.base import Array, Observation
-from algos.networks.initializers import orthogonal
-from algos.networks.normalization import LayerNorm
+from cocoa.algos.base import Array, Observation
+from cocoa.algos.networks.initializers import orthogonal
+from cocoa.algos.networks.normalization import LayerNorm
 
 LOG_STD_BOUNDS = (-5.0, 2.0)
 

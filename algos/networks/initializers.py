@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from algos.base import Array
-from dynamics.xla import blas
+from cocoa.algos.base import Array
+from cocoa.dynamics.xla import blas
 
 
 def drawn_on_host(draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]) -> Any:

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from algos.base import Array
+from cocoa.algos.base import Array
 
 _EPSILON = 1e-6
 

@@ -11,7 +11,7 @@ import jax
 import optax
 from flax import struct
 
-from algos.base import Array, Metrics
+from cocoa.algos.base import Array, Metrics
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from dynamics.settings import Settings
+from cocoa.dynamics.settings import Settings
 
 ANCHOR_VARIANTS = ("seek", "settle", "denoise", "nearest", "random", "self-noise", "zero")
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from flax import struct
 
-from dynamics.xla.compiler import compiled
+from cocoa.dynamics.xla.compiler import compiled
 
 CHUNK = 2**14
 """Rows that `in_chunks` puts on a device at a time."""

@@ -12,7 +12,7 @@ import numpy as np
 from cocoa.anchors.decomposition import in_chunks
 from cocoa.anchors.variants import Anchors
 from cocoa.data.spaces import close_environments, make_environment
-from dynamics.xla import blas
+from cocoa.dynamics.xla import blas
 
 MEASURES = {
     "nn_state": "NN(s)",

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.base import Algorithm
-from algos.networks import MLP, Networks, drawn_on_host, orthogonal
-from algos.networks.normalization import LayerNorm
+from cocoa.algos.base import Algorithm
+from cocoa.algos.networks import MLP, Networks, drawn_on_host, orthogonal
+from cocoa.algos.networks.normalization import LayerNorm
 from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.decomposition import Decomposition
 

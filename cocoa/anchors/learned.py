@@ -10,8 +10,8 @@ import numpy as np
 from flax import struct
 
 from cocoa.anchors.decomposition import in_chunks
-from dynamics.config import EnsembleConfig
-from dynamics.ensemble import Ensemble
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.ensemble import Ensemble
 
 NETWORK = EnsembleConfig(
     members=1,

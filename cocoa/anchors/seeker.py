@@ -11,10 +11,10 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from algos.networks import MLP, Adam, Model
+from cocoa.algos.networks import MLP, Adam, Model
 from cocoa.anchors.config import SeekerConfig
+from cocoa.dynamics.xla.compiler import compiled
 from cocoa.errors import RunError
-from dynamics.xla.compiler import compiled
 
 _STD_FLOOR = 1e-6  # below it a dimension counts as constant
 

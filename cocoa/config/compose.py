@@ -23,14 +23,14 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.config.presets import Preset, find_presets
 from cocoa.config.schema import Config, cocoa_variant, from_dict, seeds_of
 from cocoa.config.typed import check_choice, suggest
+from cocoa.dynamics.config import ENSEMBLES
 from cocoa.errors import ConfigError
 from cocoa.storage.files import expanded
-from dynamics.config import ENSEMBLES
 
 _MOST_JOBS = 10_000
 GROUPS = ("algo", "cocoa", "dynamics")
@@ -99,7 +99,7 @@ def expand(arguments: Sequence[str]) -> list[list[str]]:
     Settings of Hydra itself are left out. Raises ConfigError for a sweep without values, or with too many.
     """
     store_defaults()
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_module("cocoa.configs", version_base="1.3"):
         loader = GlobalHydra.instance().config_loader()
         overrides = [override for override in parse(arguments) if not override.is_hydra_override()]
         alternatives = [_alternatives(replace(override, config_loader=loader)) for override in overrides]
@@ -177,7 +177,7 @@ def store_defaults() -> None:
 def _hydra(arguments: Sequence[str], choices: Iterable[Override] = ()) -> dict[str, Any]:
     """Compose configs/config.yaml with `arguments`, after looking whether the `choices` exist."""
     store_defaults()
-    with initialize_config_module("configs", version_base="1.3"):
+    with initialize_config_module("cocoa.configs", version_base="1.3"):
         for choice in choices:
             if choice.key_or_group in GROUPS and not choice.is_delete():
                 options = GlobalHydra.instance().config_loader().get_group_options(choice.key_or_group)

@@ -7,8 +7,7 @@ import sys
 from dataclasses import fields
 from typing import Any
 
-import algos
-from algos.base import REGISTRY, Algorithm
+from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.config.typed import check_choice
 from cocoa.errors import ConfigError, RunError, shown
 
@@ -21,7 +20,7 @@ def algorithm_reference(cls: type[Algorithm]) -> str:
     cannot be found again.
     """
     registered = REGISTRY.get(cls.name) is cls
-    if registered and cls.__module__.startswith(f"{algos.__name__}."):
+    if registered and cls.__module__.startswith("cocoa.algos."):
         return cls.name
     if _attribute(cls.__module__, cls.__qualname__) is cls:
         return f"{cls.__module__}:{cls.__qualname__}"

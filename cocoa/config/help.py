@@ -8,14 +8,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from algos import REGISTRY
+from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.config.compose import choose, parse
 from cocoa.config.presets import load_presets
 from cocoa.config.schema import Config
 from cocoa.config.typed import document, literal
 from cocoa.data.sources import SHIPPED
-from dynamics.config import ENSEMBLES
+from cocoa.dynamics.config import ENSEMBLES
 
 USAGE = """\
 Offline reinforcement learning with compositional conservatism.

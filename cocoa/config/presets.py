@@ -13,12 +13,12 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
-from algos.base import REGISTRY, Algorithm
+from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.config.effect import idle_fields
 from cocoa.config.extensions import algorithm_reference
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.config.typed import leaves, literal
-from dynamics.settings import passed_fields
+from cocoa.dynamics.settings import passed_fields
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _match(names: Sequence[str], patterns: Sequence[str]) -> bool:
 def load_presets() -> tuple[Preset, ...]:
     """Return all presets, in the order in which they are applied: those for one algorithm come last."""
     presets = []
-    for file in sorted((resources.files("configs") / "presets").iterdir(), key=lambda file: file.name):
+    for file in sorted((resources.files("cocoa.configs") / "presets").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".yaml"):
             for entry in cast(
                 list[dict[str, Any]], OmegaConf.to_container(OmegaConf.create(file.read_text()))

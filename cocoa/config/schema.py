@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
-from algos.base import Algorithm
+from cocoa.algos.base import Algorithm
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.config.extensions import algorithm_reference, find_algorithm
 from cocoa.config.typed import build, check_choice, literal
 from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.settings import Settings
 from cocoa.errors import ConfigError
-from dynamics.config import EnsembleConfig
-from dynamics.settings import Settings
 
 MATMUL_PRECISIONS = ("default", "high", "highest")
 _MOST_SEEDS = 10_000

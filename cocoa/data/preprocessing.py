@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from flax import struct
 
-from algos.base import Batch, NextActionBatch
+from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
 from cocoa.data.transitions import follow
+from cocoa.dynamics.settings import Settings
 from cocoa.errors import ConfigError, DataError
-from dynamics.settings import Settings
 
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
 _STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.base import Algorithm, Batch, World
+from cocoa.algos.base import Algorithm, Batch, World
 from cocoa.anchors import Anchors
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.table import AnchorTable, express_all

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from algos.base import Batch, World
+from cocoa.algos.base import Batch, World
 from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
 from cocoa.anchors.config import CocoaConfig
 from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
@@ -20,15 +20,15 @@ from cocoa.anchors.table import AnchorTable, anchor_table
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, reward_map
 from cocoa.data.spaces import spaces
+from cocoa.dynamics.accuracy import forward_report, reverse_report
+from cocoa.dynamics.ensemble import Ensemble
+from cocoa.dynamics.fit import EnsembleFit
+from cocoa.dynamics.forward import ForwardModel, forward_data
+from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
+from cocoa.dynamics.termination import termination_data
 from cocoa.errors import DataError
 from cocoa.preparation.cache import History, Store, fingerprint
 from cocoa.preparation.termination import find_termination
-from dynamics.accuracy import forward_report, reverse_report
-from dynamics.ensemble import Ensemble
-from dynamics.fit import EnsembleFit
-from dynamics.forward import ForwardModel, forward_data
-from dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
-from dynamics.termination import termination_data
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from cocoa.data import Dataset
 from cocoa.data.reference import family_of
+from cocoa.dynamics.ensemble import Ensemble
+from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
 from cocoa.errors import ConfigError
-from dynamics.ensemble import Ensemble
-from dynamics.termination import RULES, LearnedTermination, Termination, never
 
 
 def find_termination(
@@ -32,7 +32,7 @@ def find_termination(
         f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would go "
         "on beyond it."
     )
-    add = "add a rule with dynamics.termination.rule"
+    add = "add a rule with cocoa.dynamics.termination.rule"
     if shown:
         advice = f"Set algo.termination=learned to learn it from the data, or {add}."
     elif dataset.terminals.any():

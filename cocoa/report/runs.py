@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from algos import REGISTRY
-from algos.bc import BC
+from cocoa.algos import REGISTRY
+from cocoa.algos.bc import BC
 from cocoa.anchors.config import CocoaConfig
 from cocoa.config.effect import idle_fields
 from cocoa.config.schema import Config, cocoa_variant, to_dict

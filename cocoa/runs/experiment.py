@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from algos.base import Batch
+from cocoa.algos.base import Batch
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
 from cocoa.data import (
@@ -23,6 +23,7 @@ from cocoa.data import (
     unnormalized_batch,
     with_next_actions,
 )
+from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.errors import RunError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import Prepared, prepare_run
@@ -36,7 +37,6 @@ from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
 from cocoa.training.loop import Training, TrainState
-from dynamics.xla.program_cache import keep_compilations
 
 
 class Experiment:

@@ -19,6 +19,7 @@ from cocoa.config.extensions import import_trusted
 from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset, load
 from cocoa.data.sources import from_anywhere, locate
+from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.experiment import Experiment
@@ -38,7 +39,6 @@ from cocoa.runs.summary import read_summary
 from cocoa.storage.files import cache_folder, write_error
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores, start_backend
-from dynamics.xla.numerics import numerics
 
 
 def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:

@@ -14,23 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from algos.base import Algorithm, Batch
+from cocoa.algos.base import Algorithm, Batch
 from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.config.schema import Config
 from cocoa.data import Scaling
+from cocoa.dynamics.fit import EnsembleFit
+from cocoa.dynamics.forward import ForwardModel
+from cocoa.dynamics.xla.numerics import standard_numerics
+from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
 from cocoa.runs.checkpoint import check_identity, load_state
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
 from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 from cocoa.training.devices import start_backend
 from cocoa.training.loop import Training
-from dynamics.fit import EnsembleFit
-from dynamics.forward import ForwardModel
-from dynamics.xla.numerics import standard_numerics
-from dynamics.xla.pruning import PrunedFunction
 
 _DIMS = ("observation_dim", "action_dim")
 

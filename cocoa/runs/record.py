@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from gymnasium import Env
 
-from algos.base import World
+from cocoa.algos.base import World
 from cocoa.anchors.diagnostics import diagnose
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
+from cocoa.dynamics.accuracy import format_report
 from cocoa.errors import RunError
 from cocoa.preparation.inputs import Prepared
 from cocoa.runs.checkpoint import Position, identity, read_position
@@ -26,7 +27,6 @@ from cocoa.runs.summary import provenance, read_summary, summarize, verdict, wri
 from cocoa.runs.wandb_logger import WandbLogger
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
 from cocoa.training.loop import TrainState
-from dynamics.accuracy import format_report
 
 
 class Record:

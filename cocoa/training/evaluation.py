@@ -12,15 +12,15 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from algos.base import Algorithm
+from cocoa.algos.base import Algorithm
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.data.spaces import Spaces, described, spaces
+from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import ConfigError, RunError
 from cocoa.training.devices import by_seed, copies, split
 from cocoa.training.environments import Environments, scalar
 from cocoa.training.faults import Fault
-from dynamics.xla.pruning import PrunedFunction
 
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""

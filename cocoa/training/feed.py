@@ -14,7 +14,7 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh
 
-from algos.base import Array, Batch
+from cocoa.algos.base import Array, Batch
 from cocoa.config.schema import Config
 from cocoa.training.devices import copied, host_device, split
 

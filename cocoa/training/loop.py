@@ -12,11 +12,11 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
-from algos.base import Algorithm, Array, Batch, Metrics, World
-from algos.networks import Networks
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, World
+from cocoa.algos.networks import Networks
+from cocoa.dynamics.xla.compiler import compiler_options
 from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
 from cocoa.training.feed import Resident, Streamed, data_of_one, feed_of_one
-from dynamics.xla.compiler import compiler_options
 
 
 def over_seeds(function: Any, mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
