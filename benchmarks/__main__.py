@@ -1,13 +1,14 @@
-"""Measure everything: `python -m benchmarks` prints each number beside what it is to be.
+"""Measure everything: `python -m benchmarks` prints each value beside its goal.
 
-`--only floor cocoa` runs some of the parts, `--write` puts the numbers into docs/performance.md. They
-mean something on a quiet machine alone.
+`--only floor cocoa` runs some of the parts, and `--write` writes their tables into benchmarks/README.md.
+Measure on an idle machine.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from benchmarks import (
     accelerator,
@@ -20,8 +21,10 @@ from benchmarks import (
     updates,
     yardstick,
 )
-from benchmarks.pages import DOCS, write_part
+from benchmarks.pages import write_part
 from benchmarks.setting import Line
+
+PAGE = Path(__file__).with_name("README.md")
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "floor": updates.floor,
@@ -41,10 +44,10 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Print the lines."""
+    """Measure the chosen parts, print their lines, and write their tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="run these parts")
-    parser.add_argument("--write", action="store_true", help="put the numbers into docs/performance.md")
+    parser.add_argument("--write", action="store_true", help="write the tables into benchmarks/README.md")
     options = parser.parse_args(arguments)
     for part in options.only:
         print(f"\n# {part}: {(PARTS[part].__doc__ or '').splitlines()[0]}", flush=True)
@@ -53,8 +56,12 @@ def main(arguments: list[str] | None = None) -> None:
             print(line, flush=True)
             lines.append(line)
         if options.write and lines:
-            rows = ["| | measured | goal | |", "|---|---|---|---|", *(line.row for line in lines)]
-            write_part(DOCS / "performance.md", part, "\n".join(rows))
+            rows = [
+                "| measure | value | goal | goal met |",
+                "|---|---|---|---|",
+                *(line.row for line in lines),
+            ]
+            write_part(PAGE, part, "\n".join(rows))
 
 
 if __name__ == "__main__":

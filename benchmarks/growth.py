@@ -26,7 +26,7 @@ from cocoa.dynamics.xla.compiler import compiler_options
 
 _TURNS = 2
 """Each point is measured so often and the least time counts: other tenants can spoil a whole process."""
-FIGURE = Path(__file__).parents[1] / "docs" / "growth.png"
+FIGURE = Path(__file__).with_name("growth.png")
 
 
 def _update(*, rows: int = 10_000, seeds: int = 1, batch_size: int = 256) -> float:
@@ -68,7 +68,7 @@ AXES = (
 
 
 def growth() -> Iterator[Line]:
-    """Time and peak memory against sizes, each point in a process of its own; docs/growth.png."""
+    """Time and peak memory against sizes, each point in a process of its own; benchmarks/growth.png."""
     found: dict[str, list[tuple[float, float]]] = {}
     for axis in AXES:
         turns = [[_measured(axis.name, size) for size in axis.sizes] for _ in range(_TURNS)]

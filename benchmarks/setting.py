@@ -31,7 +31,7 @@ DYNAMICS = EnsembleConfig()
 
 @dataclass(frozen=True)
 class Line:
-    """A measured number, beside what it is to be."""
+    """A measured value, and its goal if it has one."""
 
     name: str
     value: float
@@ -42,7 +42,7 @@ class Line:
 
     @property
     def reached(self) -> bool:
-        """Whether the goal, if there is one, is kept."""
+        """Whether the goal, if there is one, is met."""
         return self.goal is None or (self.value <= self.goal if self.below else self.value >= self.goal)
 
     def __str__(self) -> str:
@@ -56,8 +56,8 @@ class Line:
         """A row of a Markdown table."""
         sign = "≤" if self.below else "≥"
         goal = "" if self.goal is None else f"{sign} {self.goal:g}"
-        missed = "" if self.reached else "missed"
-        return f"| {self.name} | {_short(self.value)} {self.unit} | {goal} | {missed} |"
+        met = "" if self.goal is None else "yes" if self.reached else "no"
+        return f"| {self.name} | {f'{_short(self.value)} {self.unit}'.strip()} | {goal} | {met} |"
 
 
 def _short(value: float) -> str:

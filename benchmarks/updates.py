@@ -28,7 +28,7 @@ AUTHORS = {
     "cql+cocoa, full": (0.116, 2.5),
 }
 """Updates/s of the authors' PyTorch code with COCOA, and how many times that is the goal. They are of the
-machine of docs/performance.md, the better of one thread and two, without rounds of model rollouts, which ours
+machine of benchmarks/README.md, the better of one thread and two, without rounds of model rollouts, which ours
 have. On another machine theirs would be others."""
 
 
