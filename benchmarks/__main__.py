@@ -25,6 +25,7 @@ from benchmarks.pages import write_part
 from benchmarks.setting import Line
 
 PAGE = Path(__file__).with_name("README.md")
+HEADER = "| measure | value | goal | goal met |"
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "floor": updates.floor,

@@ -27,9 +27,11 @@ AUTHORS = {
     "cql+cocoa, small": (2.51, 10),
     "cql+cocoa, full": (0.116, 2.5),
 }
-"""Updates/s of the authors' PyTorch code with COCOA, and how many times that is the goal. They are of the
-machine of benchmarks/README.md, the better of one thread and two, without rounds of model rollouts, which ours
-have. On another machine theirs would be others."""
+"""Updates/s of the authors' PyTorch code with COCOA, and the goal as a multiple of it.
+
+The rates are of the machine of benchmarks/README.md: the better of one thread and two, without rounds of
+model rollouts, which ours have.
+"""
 
 
 def floor() -> Iterator[Line]:
