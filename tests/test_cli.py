@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
+from support.paths import ROOT
 
 from cocoa.algos import REGISTRY, Algorithm, register
 from cocoa.algos.bc import BC
@@ -27,7 +28,7 @@ from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import ConfigError
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+TRAIN = ROOT / "train.py"
 PLAIN = "dataset=recordings/own.hdf5"  # a dataset for which there is no preset
 
 

@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
 import scipy.special
 import scipy.stats
-from conftest import (
+from flax import struct
+from support import oracle
+from support.ingredients import (
     ACTION_DIM,
     OBSERVATION_DIM,
     Always,
@@ -17,7 +18,6 @@ from conftest import (
     make_observe,
     scatter,
 )
-from flax import struct
 
 from cocoa.algos.base import Batch, World
 from cocoa.algos.combo import COMBO

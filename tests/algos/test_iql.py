@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
 import scipy.stats
-from conftest import make_batch, make_networks, scatter
+from support import oracle
+from support.ingredients import make_batch, make_networks, scatter
 
 from cocoa.algos import Batch
 from cocoa.algos.iql import IQL

@@ -6,12 +6,12 @@ import re
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 from matplotlib.figure import Figure
+from support.paths import ROOT
 
 from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
@@ -361,7 +361,7 @@ def test_nothing_that_a_run_names_is_imported_and_its_figure_stays_here(runs, tm
     copied(folder, "hostile", {"algo": algo, "dataset": "x/..$\\frac{|\x1b[2J"}, {"dataset_sha256": "c"})
     copied(folder, "unknown", {"algo": algo | {"name": "unheard"}}, {"algo": "unheard"})
     command = [sys.executable, "-m", "cocoa.report", str(runs), "--out", str(tmp_path / "out")]
-    environment = {"PYTHONPATH": f"{tmp_path}:{Path(__file__).parents[1]}", "PYTHONIOENCODING": "ascii"}
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert len(re.findall(r"^\| .*\| (iql|iql\+cocoa|unheard) \|", done.stdout, re.MULTILINE)) == 4
     assert "\x1b" not in done.stdout
@@ -371,7 +371,7 @@ def test_nothing_that_a_run_names_is_imported_and_its_figure_stays_here(runs, tm
 
 def test_a_reader_that_leaves_is_no_error():
     command = f"{sys.executable} -m cocoa.report --help | head -1"
-    root = Path(__file__).parents[1]
+    root = ROOT
     done = subprocess.run(command, shell=True, cwd=root, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("usage")
     assert done.stderr == ""

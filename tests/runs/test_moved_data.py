@@ -7,7 +7,7 @@ from pathlib import Path
 
 import h5py
 import pytest
-from pendulum import ENV, assert_same_run, interrupt
+from support.pendulum import ENV, assert_same_run, interrupt
 
 import cocoa
 from cocoa.cli import main

@@ -7,12 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from pendulum import COCOA, ROOT, assert_same_run
-from robots import Robot, dataset, registered
+from support.paths import ROOT, TESTS
+from support.pendulum import COCOA, assert_same_run
+from support.robots import Robot, dataset, failing_after, registered
 
 import cocoa
 from cocoa.errors import DataError, RunError
@@ -57,19 +57,6 @@ def whole(runs):
 def beside(request, monkeypatch):
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: request.param)
     return request.param
-
-
-def failing_after(steps, error):
-    """A step that fails for good after so many steps of all instances."""
-    taken = []
-
-    def step(self, action):
-        taken.append(1)
-        if len(taken) > steps:
-            raise error
-        return Robot.step(self, action)
-
-    return step
 
 
 def log_of(folder):
@@ -255,7 +242,7 @@ def test_a_diverged_policy_is_not_put_down_to_the_environment(runs):
 def test_a_run_with_deprecated_environments_is_silent(tmp_path):
     """And one that prints and warns when it is made does not disturb it."""
     script = (
-        "import warnings\nimport cocoa\nfrom robots import Robot, dataset, registered\n"
+        "import warnings\nimport cocoa\nfrom support.robots import Robot, dataset, registered\n"
         "def init(self):\n"
         "    warnings.warn('old', DeprecationWarning)\n    warnings.warn('odd')\n    Robot.__init__(self)\n"
         "with registered('Robot-v1'), registered('Robot-v0', __init__=init):\n"
@@ -266,7 +253,7 @@ def test_a_run_with_deprecated_environments_is_silent(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", script],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])},
         capture_output=True,
         text=True,
     )
@@ -279,7 +266,7 @@ def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
     script = (
         "import sys\nimport cocoa\nfrom cocoa.runs import launch\n"
         "from cocoa.config.schema import Config, DistributedConfig\n"
-        "from robots import Robot, dataset, registered\nfrom test_evaluated_runs import failing_after\n"
+        "from support.robots import dataset, failing_after, registered\n"
         "rank, address = int(sys.argv[1]), sys.argv[2]\n"
         "steps = 10 if rank else 1000\n"
         "with registered(step=failing_after(steps, RuntimeError('connection lost'))):\n"
@@ -296,7 +283,7 @@ def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parent)])}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)])}
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", script, str(rank), address],

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import warnings
-from pathlib import Path
 
 import gymnasium
 import h5py
@@ -12,11 +11,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.paths import ROOT
 
 from cocoa.data import Dataset, load
 from cocoa.errors import DataError
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = ROOT.parent / "shared" / "data"
 TIME_LIMIT = 3
 
 

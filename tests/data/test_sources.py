@@ -8,11 +8,11 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 from cocoa.data import load, sources
 from cocoa.data.reference import D4RL
@@ -241,7 +241,7 @@ print("ready", flush=True)
 sources.download(sys.argv[1], Path(sys.argv[2]))
 """
     command = [sys.executable, "-c", code, server.url + FILE, str(tmp_path / "cache")]
-    folder = Path(__file__).parents[1]
+    folder = ROOT
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from gymnasium.envs.mujoco.inverted_pendulum_v4 import InvertedPendulumEnv
-from pendulum import COCOA, ENV, ROOT, arrays_in, assert_same_run, interrupt
+from support.paths import ROOT
+from support.pendulum import COCOA, ENV, arrays_in, assert_same_run, interrupt
 
 import cocoa
 from cocoa import preparation

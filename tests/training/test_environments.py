@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.spaces import Box
-from robots import LIMIT, Robot, registered
+from support.robots import LIMIT, Robot, registered
 
 from cocoa.anchors.diagnostics import random_policy_states
 from cocoa.data import Scaling

@@ -2,9 +2,9 @@
 
 import jax
 import numpy as np
-import oracle
 import pytest
-from conftest import make_batch, make_networks, scatter, with_next_actions
+from support import oracle
+from support.ingredients import make_batch, make_networks, scatter, with_next_actions
 
 from cocoa import data
 from cocoa.algos.rebrac import ReBRAC

@@ -57,3 +57,16 @@ def dataset(env="Robot-v0"):
         timeouts=np.arange(1, 501) % LIMIT == 0,
         env=env,
     )
+
+
+def failing_after(steps, error):
+    """A step that fails for good after so many steps of all instances."""
+    taken = []
+
+    def step(self, action):
+        taken.append(1)
+        if len(taken) > steps:
+            raise error
+        return Robot.step(self, action)
+
+    return step

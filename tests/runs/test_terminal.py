@@ -4,11 +4,11 @@ import errno
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from support.paths import ROOT
 
-TRAIN = Path(__file__).parents[1] / "train.py"
+TRAIN = ROOT / "train.py"
 SHORT = ["algo=bc", "algo.hidden=[8]", "updates=4", "log_every=2", "eval_every=2", "wandb=off"]
 SHORT += ["eval_episodes=0"]
 

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from conftest import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, scatter
+from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, scatter
 
 from cocoa.algos.cql import CQL
 from cocoa.algos.iql import IQL

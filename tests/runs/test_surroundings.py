@@ -11,7 +11,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from pendulum import ROOT, TRAIN, assert_same_run
+from support.paths import ROOT
+from support.pendulum import TRAIN, assert_same_run
 
 import cocoa
 from cocoa.config.schema import to_dict

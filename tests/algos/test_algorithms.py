@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import (
+from support.ingredients import (
     ACTION_DIM,
     OBSERVATION_DIM,
     bandit_reward,
@@ -21,6 +21,7 @@ from conftest import (
     make_world,
     with_next_actions,
 )
+from support.paths import ROOT
 
 from cocoa.algos import REGISTRY, Algorithm, Batch
 from cocoa.algos.bc import BC
@@ -31,8 +32,6 @@ from cocoa.training.devices import split
 from cocoa.training.evaluation import Actor
 from cocoa.training.feed import Resident
 from cocoa.training.loop import Training
-
-ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(params=sorted(REGISTRY))

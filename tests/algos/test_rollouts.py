@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.stats
-from conftest import ACTION_DIM, OBSERVATION_DIM, Shift
 from flax import struct
+from support.ingredients import ACTION_DIM, OBSERVATION_DIM, Shift
 
 from cocoa.algos import REGISTRY, Batch, rollouts
 from cocoa.algos.base import World

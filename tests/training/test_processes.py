@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import pytest
-from pendulum import ENV, TRAIN, assert_same_run, interrupt
+from support.pendulum import ENV, TRAIN, assert_same_run, interrupt
 
 from cocoa.runs import launch
 

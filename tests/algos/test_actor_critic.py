@@ -5,12 +5,12 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
-import oracle
 import pytest
 import scipy.integrate
 import scipy.special
 import scipy.stats
-from conftest import ACTION_DIM, make_batch, make_networks, scatter
+from support import oracle
+from support.ingredients import ACTION_DIM, make_batch, make_networks, scatter
 
 from cocoa.algos import cql
 from cocoa.algos.bc import BC

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from support.paths import ROOT
 
 from cocoa.errors import RunError
 from cocoa.preparation.cache import Store, fingerprint
@@ -264,7 +265,7 @@ def test_a_full_disk_leaves_the_old_file_and_a_clear_error(tmp_path):
         "try:\n    atomic_write(Path(sys.argv[1]), b'new' * 1000)\n"
         "except RunError as error:\n    print(error)\n"
     )
-    root = Path(__file__).parents[1]
+    root = ROOT
     done = subprocess.run(
         [sys.executable, "-c", script, str(path)], cwd=root, capture_output=True, text=True, check=True
     )

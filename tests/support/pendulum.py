@@ -3,14 +3,14 @@
 import os
 import signal
 import sys
-from pathlib import Path
+
+from support.paths import ROOT
 
 from cocoa.anchors.config import CocoaConfig, SeekerConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.runs.folder import checkpoint_path
 from cocoa.training.loop import Training
 
-ROOT = Path(__file__).parents[1]
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 ENV = "InvertedPendulum-v4"
 MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)

@@ -10,12 +10,12 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from urllib.parse import urlparse
 
 import numpy as np
 import pytest
-from wandb_server import accepting_server
+from support.paths import ROOT
+from support.wandb_server import accepting_server
 
 from cocoa.algos.iql import IQL
 from cocoa.anchors.config import CocoaConfig
@@ -101,7 +101,7 @@ def test_off_does_not_import_wandb(tmp_path):
         "logger.finish({'status': 'finished'})\n"
         "assert 'wandb' not in sys.modules"
     )
-    root = Path(__file__).parents[1]
+    root = ROOT
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], cwd=root, check=True)
     assert not list(tmp_path.iterdir())
 
@@ -232,7 +232,7 @@ def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, config
     with accepting_server() as (url, requests):
         variables = os.environ | {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": url} | environment
         command = [sys.executable, "-c", script, str(folder), configured]
-        root = Path(__file__).parents[1]
+        root = ROOT
         done = subprocess.run(
             command, cwd=root, env=variables, capture_output=True, text=True, check=True, timeout=60
         )

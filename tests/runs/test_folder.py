@@ -13,6 +13,7 @@ from pathlib import Path
 
 import filelock
 import pytest
+from support.paths import ROOT
 
 from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
@@ -37,7 +38,6 @@ from cocoa.runs.places import method, run_parent
 from cocoa.runs.summary import read_summary, write_summary
 from cocoa.runs.yaml import read_values
 
-ROOT = Path(__file__).parents[1]
 SHA = 64 * "0"
 
 

@@ -2,15 +2,14 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import pytest
+from support.paths import ROOT
 
 from cocoa.errors import ConfigError
 from cocoa.training.devices import even, seeds_mesh
 
-ROOT = Path(__file__).parents[1]
 PROGRAM = """
 import sys
 import jax
@@ -18,7 +17,7 @@ sys.path.append("tests")
 jax.config.update("jax_num_cpu_devices", 4)
 import jax.numpy as jnp
 import numpy as np
-from conftest import make_batch, make_networks, make_observe, make_world
+from support.ingredients import make_batch, make_networks, make_observe, make_world
 from cocoa.algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.evaluation import Actor

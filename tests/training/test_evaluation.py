@@ -4,19 +4,18 @@ import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.paths import ROOT
 
 from cocoa.data import Scaling
 from cocoa.errors import ConfigError, DataError, UserError
 from cocoa.training.evaluation import Evaluator
 
-ROOT = Path(__file__).parents[1]
 SIZES = {"Pendulum-v1": (3, 1), "InvertedPendulum-v4": (4, 1), "Hopper-v4": (11, 3)}
 
 
