@@ -1,0 +1,67 @@
+"""The rooms of the house, and which of them may import which: docs/architecture.md shows the same order."""
+
+import ast
+import re
+
+import pytest
+from support.paths import ROOT
+
+ROOMS = (
+    "cocoa.errors",
+    "cocoa.dynamics",
+    "cocoa.algos",
+    "cocoa.storage",
+    "cocoa.data",
+    "cocoa.anchors",
+    "cocoa.config",
+    "cocoa.preparation",
+    "cocoa.training",
+    "cocoa.runs",
+    "cocoa.report",
+    "cocoa.api",
+    "cocoa.cli",
+    "cocoa",
+)
+"""From the lowest to the highest: a room imports itself and those before it."""
+SOURCES = {
+    str(path.relative_to(ROOT).with_suffix("")).replace("/", ".").removesuffix(".__init__"): path
+    for folder in ("cocoa", "algos", "dynamics")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+}
+MOST_LINES = 300
+
+
+def room(module):
+    module = re.sub(r"^(algos|dynamics)\b", r"cocoa.\1", module)
+    return next(name for name in sorted(ROOMS, key=len, reverse=True) if f"{module}.".startswith(f"{name}."))
+
+
+def imports(path):
+    """Every module of the project that a file imports, wherever the import stands."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name for name in names if re.match(r"(cocoa|algos|dynamics)\b", name))
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_imports_go_from_higher_rooms_to_lower_ones(module):
+    allowed = ROOMS[: ROOMS.index(room(module)) + 1]
+    for imported in imports(SOURCES[module]):
+        assert imported.startswith("cocoa"), f"{imported} is imported under the name of its folder"
+        # `import cocoa` is for examples and users: below the top it would import everything.
+        assert room(imported) in allowed, imported
+
+
+@pytest.mark.parametrize("module", SOURCES)
+def test_no_file_is_too_long_to_be_read_at_once(module):
+    assert len(SOURCES[module].read_text().splitlines()) <= MOST_LINES
+
+
+def test_every_room_is_on_the_page_in_this_order():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.split("## The rooms")[1].split("##")[0]
+    listed = re.findall(r"^\| `([a-z_]+)[/.]", table, re.MULTILINE)
+    rooms = [name.removeprefix("cocoa.") for name in ROOMS if name != "cocoa"]
+    assert listed == rooms
