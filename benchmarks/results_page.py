@@ -67,7 +67,7 @@ def title(method: str) -> str:
 
 def _change(plain: Mapping[str, Any], cocoa: Mapping[str, Any]) -> str:
     before, after = (np.array(record["score_last10"]["per_seed"]) for record in (plain, cocoa))
-    return f"{score(before, above=after)} → {score(after, above=before)}"
+    return f"{score(before, above=after)}<br>→ {score(after, above=before)}"
 
 
 def score(values: np.ndarray, above: np.ndarray | None = None) -> str:

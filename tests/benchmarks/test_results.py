@@ -61,7 +61,7 @@ def test_the_finding_counts_what_the_table_shows():
     table = results_page.summary(read_plan(PLAN, Path("data")))
     raised, lowered, cells = (
         table.count("→ **"),
-        len(re.findall(r"\*\* \[[^]]*\] →", table)),
+        len(re.findall(r"\*\* \[[^]]*\]<br>→", table)),
         table.count("→"),
     )
     finding = " ".join((DOCS / "results.md").read_text().split())
@@ -81,10 +81,10 @@ def test_a_better_score_is_bold_only_where_intervals_do_not_overlap():
     def row(plain, cocoa):
         return results_page.summary([cell("td3_bc", record(*plain)), cell("td3_bc+cocoa", record(*cocoa))])
 
-    assert "| TD3+BC | 1.5 [1.0, 2.0] → **3.5** [3.0, 4.0] |" in row((1.0, 2.0), (3.0, 4.0))
-    assert "| TD3+BC | **3.5** [3.0, 4.0] → 1.5 [1.0, 2.0] |" in row((3.0, 4.0), (1.0, 2.0))
-    assert "| TD3+BC | 1.5 [1.0, 2.0] → 2.0 [1.5, 2.5] |" in row((1.0, 2.0), (1.5, 2.5))
-    assert "| TD3+BC | 1.0 → 2.0 |" in row((1.0,), (2.0,))
+    assert "| TD3+BC | 1.5 [1.0, 2.0]<br>→ **3.5** [3.0, 4.0] |" in row((1.0, 2.0), (3.0, 4.0))
+    assert "| TD3+BC | **3.5** [3.0, 4.0]<br>→ 1.5 [1.0, 2.0] |" in row((3.0, 4.0), (1.0, 2.0))
+    assert "| TD3+BC | 1.5 [1.0, 2.0]<br>→ 2.0 [1.5, 2.5] |" in row((1.0, 2.0), (1.5, 2.5))
+    assert "| TD3+BC | 1.0<br>→ 2.0 |" in row((1.0,), (2.0,))
 
 
 def test_a_page_keeps_what_stands_around_a_part(tmp_path):
