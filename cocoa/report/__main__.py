@@ -54,7 +54,7 @@ def report(folders: list[Path], out: Path) -> None:
         if note := _different_code(group):
             _note(f"Note: {note}")
         for run in group.runs:
-            used = sum(one is run for one, _ in group.seeds.values())
+            used = sum(source is run for source, _ in group.seeds.values())
             if repeats := len(run.seeds) - used:
                 _note(
                     f"Left out: {run.folder}: {repeats} of its seeds are in a later run of the same settings"

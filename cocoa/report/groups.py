@@ -75,12 +75,12 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 def _label(members: list[Run], others: list[list[Run]]) -> str:
     """Return the method with the settings that tell these runs from the others of dataset and method."""
     own, settings = members[0].settings, [group[0].settings for group in others]
-    telling = [
+    distinguishing = [
         shown(f"{name}={value}")
         for name, value in own.items()
         if any(other.get(name) != value for other in settings)
     ]
-    return " ".join([members[0].method, *telling])
+    return " ".join([members[0].method, *distinguishing])
 
 
 def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
@@ -90,7 +90,7 @@ def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
     the environment. Equal data have one name even if runs read them from different files.
     """
     names = {data: _name([run for run in runs if run.data == data]) for data in {run.data for run in runs}}
-    labels = {}
+    labels_by_data = {}
     for name in {path.stem for path in names.values()}:
         same = sorted(data for data, path in names.items() if path.stem == name)
         within = [f"{names[data].parent.name}/{name}" if names[data].parent.name else "" for data in same]
@@ -101,9 +101,9 @@ def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
             [f"{label} {env}" for label, (_, env, _) in zip(within, same, strict=True)],
             [f"{name} {' '.join(data)}" for data in same],
         )
-        chosen = next(one for one in candidates if len(set(one)) == len(same) and all(one))
-        labels |= {data: shown(label, 1000) for data, label in zip(same, chosen, strict=True)}
-    return labels
+        chosen = next(labels for labels in candidates if len(set(labels)) == len(same) and all(labels))
+        labels_by_data |= {data: shown(label, 1000) for data, label in zip(same, chosen, strict=True)}
+    return labels_by_data
 
 
 def _name(runs: Sequence[Run]) -> PurePath:

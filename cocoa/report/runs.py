@@ -94,9 +94,11 @@ class Run:
 def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
     """Return the finished runs at or below `folders`, and of the others the folder and why they are none."""
     runs, others = [], {}
-    found = {path.parent.resolve(): path.parent for one in folders for path in one.glob("**/config.yaml")}
-    for resolved, folder in sorted(found.items()):
-        if not found.keys().isdisjoint(resolved.parents):  # inside of a run: W&B has a config.yaml of its own
+    configs = [path for folder in folders for path in folder.glob("**/config.yaml")]
+    run_folders = {path.parent.resolve(): path.parent for path in configs}
+    for resolved, folder in sorted(run_folders.items()):
+        # Inside of a run: W&B has a config.yaml of its own.
+        if not run_folders.keys().isdisjoint(resolved.parents):
             continue
         if folder.name.startswith(STAGED):
             continue
@@ -202,7 +204,7 @@ def _finite(value: float | None) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    """Tell whether a value of JSON is a number, or the null that stands for one that is not finite."""
+    """Return whether a value of JSON is a number, or the null that stands for one that is not finite."""
     if isinstance(value, int) and not isinstance(value, bool):
         return abs(value) < _LAST_STEP
     return value is None or isinstance(value, float)

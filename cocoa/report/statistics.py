@@ -24,7 +24,7 @@ def bootstrap_interval(
     """
     if len(values) < 2:
         return None
-    found = scipy.stats.bootstrap(
+    result = scipy.stats.bootstrap(
         (values,), statistic, n_resamples=_RESAMPLES, method="percentile", rng=np.random.default_rng(0)
     )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -22,7 +22,7 @@ class Stopper:
     """
 
     def __init__(self, say: Callable[[str], None]):
-        """`say` tells the user that the request was heard."""
+        """`say` confirms the request to the user."""
         self.requested = False
         self._say = say
         self._before: dict[int, Any] = {}
@@ -52,7 +52,7 @@ class Stopper:
 
 
 class Progress:
-    """Tells of the stages before training, epoch by epoch, and checks for the wish to stop in between."""
+    """Reports the stages before training by epoch, and stops between two epochs if the user asks to."""
 
     def __init__(self, say: Callable[[str], None], stopper: Stopper):
         """`say` prints a line to the screen and the log."""
@@ -60,7 +60,7 @@ class Progress:
         self.check = stopper.check
 
     def epoch(self, stage: str, done: int, most: int, metrics: Mapping[str, float], seconds: float) -> None:
-        """Tell of an epoch."""
+        """Report an epoch."""
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
         left = (most - done) * seconds
         self.say(f"{stage}: epoch {done}, {numbers}, {seconds:.1f} s; at most {_duration(left)} left")

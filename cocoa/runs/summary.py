@@ -94,12 +94,12 @@ def _nonfinite(metrics: Metrics) -> dict[str, Any]:
     Empty if all were.
     """
     steps, _ = metrics.values("evaluation/return")
-    found = {}
+    counts = {}
     for name in (f"{kind}s" for kind in FAULTS):
         at, values = metrics.values(f"evaluation/nonfinite_{name}")
         if len(at) and at[-1] == steps[-1]:
-            found[name] = int(values[:, -1].sum())
-    return {"nonfinite_episodes": found} if found else {}
+            counts[name] = int(values[:, -1].sum())
+    return {"nonfinite_episodes": counts} if counts else {}
 
 
 def provenance() -> dict[str, Any]:

@@ -39,7 +39,7 @@ class LossyStream(io.RawIOBase):
         return len(content)
 
     def writable(self) -> bool:
-        """Tell that this can be written to."""
+        """Return that this can be written to."""
         return True
 
     def fileno(self) -> int:
@@ -47,7 +47,7 @@ class LossyStream(io.RawIOBase):
         return self._raw.fileno()
 
     def isatty(self) -> bool:
-        """Tell whether this is a terminal."""
+        """Return whether this is a terminal."""
         return self._raw.isatty()
 
 

@@ -35,7 +35,7 @@ _MODES: dict[str, Mode] = {
 
 
 def choose_mode(configured: str, say: Callable[[str], None]) -> Mode:
-    """Return the mode for one of auto, online, offline and off; `say` tells the user what was overruled.
+    """Return the mode for one of auto, online, offline and off; `say` reports what was overruled.
 
     `auto` obeys $WANDB_MODE, $WANDB_DISABLED and W&B's settings files, and else is online where a key is set.
     Every other value overrules them. Online becomes offline where there is no key or no network. wandb is
@@ -48,17 +48,17 @@ def choose_mode(configured: str, say: Callable[[str], None]) -> Mode:
         asked = configured
     if asked == "off":
         return "off"
-    found = settings()
-    if asked is None and "mode" in found.model_fields_set:
-        asked = _MODES[found.mode]
+    env_settings = settings()
+    if asked is None and "mode" in env_settings.model_fields_set:
+        asked = _MODES[env_settings.mode]
     if asked in ("off", "offline"):
         return "off" if asked == "off" else "offline"
-    if not has_key(found.base_url):
+    if not has_key(env_settings.base_url):
         if asked == "online":
             say("W&B has no key (wandb login, or WANDB_API_KEY), so this run is kept offline.")
         return "offline"
-    if not _reachable(found.base_url):
-        say(f"W&B at {found.base_url} cannot be reached, so this run is kept offline.")
+    if not _reachable(env_settings.base_url):
+        say(f"W&B at {env_settings.base_url} cannot be reached, so this run is kept offline.")
         return "offline"
     return "online"
 
@@ -74,14 +74,14 @@ def _mode_of_environment() -> tuple[str, Mode | None]:
     return f"WANDB_MODE={name}", _MODES.get(name)
 
 
-def project(config: Config, found: Any, say: Callable[[str], None]) -> str:
+def project(config: Config, env_settings: Any, say: Callable[[str], None]) -> str:
     """Return the project: that of the configuration, else of W&B's settings, else `cocoa`."""
-    if config.wandb_project and found.project not in (None, config.wandb_project):
+    if config.wandb_project and env_settings.project not in (None, config.wandb_project):
         say(
             f"W&B: the configuration's wandb_project={config.wandb_project} is used, not the project "
-            f"{shown(found.project)} of the environment."
+            f"{shown(env_settings.project)} of the environment."
         )
-    return config.wandb_project or found.project or _DEFAULT_PROJECT
+    return config.wandb_project or env_settings.project or _DEFAULT_PROJECT
 
 
 def settings() -> Any:
@@ -92,10 +92,10 @@ def settings() -> Any:
     import wandb
 
     home = os.environ.get("WANDB_CONFIG_DIR") or "~/.config/wandb"
-    found = wandb.Settings(settings_system=str(Path(home).expanduser() / "settings"), quiet=True)
-    found.update_from_system_settings()
-    found.update_from_env_vars({name: value for name, value in os.environ.items() if value})
-    return found
+    env_settings = wandb.Settings(settings_system=str(Path(home).expanduser() / "settings"), quiet=True)
+    env_settings.update_from_system_settings()
+    env_settings.update_from_env_vars({name: value for name, value in os.environ.items() if value})
+    return env_settings
 
 
 @contextlib.contextmanager
@@ -128,11 +128,13 @@ class NamedRun:
     entity: str | None = None
 
 
-def named_run(folder: Path, found: Any) -> NamedRun | None:
+def named_run(folder: Path, env_settings: Any) -> NamedRun | None:
     """Return the W&B run that $WANDB_RUN_ID names, or the one that the training in `folder` began with."""
     path = folder / "wandb" / "named_run.json"
-    if found.run_id:
-        named = NamedRun(found.run_id, found.sweep_id, found.project, found.entity)
+    if env_settings.run_id:
+        named = NamedRun(
+            env_settings.run_id, env_settings.sweep_id, env_settings.project, env_settings.entity
+        )
         path.parent.mkdir(exist_ok=True)
         atomic_write(path, json.dumps(asdict(named)).encode())
         return named
@@ -142,7 +144,7 @@ def named_run(folder: Path, found: Any) -> NamedRun | None:
 
 
 def has_key(base: str) -> bool:
-    """Tell whether a W&B key is set in the environment or for the server `base` in the user's netrc."""
+    """Return whether a W&B key is set in the environment or for the server `base` in the user's netrc."""
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
     import netrc
@@ -157,7 +159,7 @@ def has_key(base: str) -> bool:
 
 
 def _reachable(base: str) -> bool:
-    """Tell whether anything answers at `base`, through the user's proxy if there is one."""
+    """Return whether anything answers at `base`, through the user's proxy if there is one."""
     try:
         urlopen(base, timeout=_CONNECT_SECONDS).close()
         return True

@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per seed, grouped; never asked for, never in the way."""
+"""Weights & Biases: one run per seed, grouped; optional, and never the reason why a run stops."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class WandbLogger:
     """
 
     def __init__(self, config: Config, folder: Path, say: Callable[[str], None]):
-        """Open the W&B runs; `say` tells the user of failures."""
+        """Open the W&B runs; `say` reports failures to the user."""
         self._say = say
         self._runs: list[tuple[_Source, Any]] = []
         self._process = contextlib.ExitStack()
@@ -122,26 +122,26 @@ class WandbLogger:
         mode = choose_mode(config.wandb, self._say)
         if mode == "off":
             return
-        found = settings()
-        named = named_run(folder, found)
+        env_settings = settings()
+        named = named_run(folder, env_settings)
         method, dataset = places.method(config), Path(config.dataset).stem
-        tags = [dataset, config.algo.name, config.variant or "plain", *(found.run_tags or ())]
+        tags = [dataset, config.algo.name, config.variant or "plain", *(env_settings.run_tags or ())]
         common = {
-            "project": project(config, found, self._say),
-            "entity": found.entity,
-            "group": found.run_group or "/".join(folder.resolve().parts[-3:]),  # dataset, method, name
-            "job_type": found.run_job_type,
-            "notes": found.run_notes,
+            "project": project(config, env_settings, self._say),
+            "entity": env_settings.entity,
+            "group": env_settings.run_group or "/".join(folder.resolve().parts[-3:]),  # dataset, method, name
+            "job_type": env_settings.run_job_type,
+            "notes": env_settings.run_notes,
             "tags": list(dict.fromkeys(tag[:_LONGEST_TAG] for tag in tags)),
-            "dir": found.root_dir if "root_dir" in found.model_fields_set else str(folder),
+            "dir": env_settings.root_dir if "root_dir" in env_settings.model_fields_set else str(folder),
         }
         values = {**to_dict(config), "method": method}
         # While its process is offline, wandb sends no statistics of its own use either.
-        self._process.enter_context(process_settings(mode=mode, silent=True, base_url=found.base_url))
+        self._process.enter_context(process_settings(mode=mode, silent=True, base_url=env_settings.base_url))
         # The run that the environment names is last: from then on wandb keeps the sweep's parameters.
-        for source in _sources(config, folder, found.run_name or f"{method} {dataset}", named):
+        for source in _sources(config, folder, env_settings.run_name or f"{method} {dataset}", named):
             seed = {} if source.index is None else {"seed": config.seeds[source.index]}
-            init = partial(_init, source, found, **common, config={**values, **seed})
+            init = partial(_init, source, env_settings, **common, config={**values, **seed})
             try:
                 run = init(mode)
             except Exception as error:
@@ -153,12 +153,12 @@ class WandbLogger:
             run.define_metric("update")
             run.define_metric("*", step_metric="update")
             self._runs.append((source, run))
-        if mode == "offline" and not found.silent:
+        if mode == "offline" and not env_settings.silent:
             paths = [Path(run.dir).parent for _, run in self._runs]
             own = f"{shlex.quote(str(folder / 'wandb'))}/offline-*"
             inside = all(folder.resolve() in path.resolve().parents for path in paths)
-            told = own if inside else shlex.join(map(str, paths))
-            self._say(f"W&B is offline; upload this run with: wandb sync {told}")
+            folders = own if inside else shlex.join(map(str, paths))
+            self._say(f"W&B is offline; upload this run with: wandb sync {folders}")
 
     def _guard(self, action: Callable[[], None]) -> None:
         """Do something with wandb; if it fails, say so and be silent from then on."""
@@ -180,25 +180,25 @@ def _sources(config: Config, folder: Path, title: str, named: NamedRun | None) -
         yield _Source(None, named.run_id, f"{title} mean of {len(config.seeds)} seeds", named)
 
 
-def _init(source: _Source, found: Any, mode: str, suffix: str = "", **arguments: Any) -> Any:
+def _init(source: _Source, env_settings: Any, mode: str, suffix: str = "", **arguments: Any) -> Any:
     """Open a W&B run; `suffix` is added to its id."""
     import wandb
 
     named, run_id = source.named, source.run_id + suffix
     if named:
         shared = {"project": named.project or arguments["project"], "entity": named.entity, "run_id": run_id}
-        shared |= {"sweep_id": named.sweep_id, "sweep_param_path": found.sweep_param_path}
-        arguments |= {"project": None, "entity": None, "resume": found.resume or "allow"}
+        shared |= {"sweep_id": named.sweep_id, "sweep_param_path": env_settings.sweep_param_path}
+        arguments |= {"project": None, "entity": None, "resume": env_settings.resume or "allow"}
     else:
         shared = {"sweep_id": None, "sweep_param_path": None, "run_id": None, "launch": False}
-    ours = {key: value for key, value in _SETTINGS.items() if key not in found.model_fields_set}
+    ours = {key: value for key, value in _SETTINGS.items() if key not in env_settings.model_fields_set}
     with process_settings(**shared):
         return wandb.init(
             id=None if named else run_id,
             name=source.name,
             mode=mode,  # type: ignore[arg-type]
             reinit="create_new",
-            settings=wandb.Settings(base_url=found.base_url, silent=True, **ours),
+            settings=wandb.Settings(base_url=env_settings.base_url, silent=True, **ours),
             **{"resume": "allow", **arguments},
         )
 

@@ -53,11 +53,11 @@ def check_regular(path: Path) -> int:
 
     Raises OSError if it is missing or anything else: a FIFO waits for a writer, and a device may never end.
     """
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):
-        kind = next((name for name, test in _KINDS.items() if test(found.st_mode)), "something else")
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = next((name for name, test in _KINDS.items() if test(status.st_mode)), "something else")
         raise OSError(errno.EINVAL, f"it is {kind}, not a regular file")
-    return found.st_size
+    return status.st_size
 
 
 _KINDS = {

@@ -24,7 +24,7 @@ CHECKSUM = "sha256"
 
 
 def is_key(leaf: Any) -> bool:
-    """Tell whether `leaf` is a typed PRNG key (or its shape)."""
+    """Return whether `leaf` is a typed PRNG key (or its shape)."""
     return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
@@ -55,19 +55,19 @@ def digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _hash(arrays: Iterable[tuple[str, np.ndarray]]) -> Any:
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     for name, array in arrays:
-        found.update(f"{name}{array.dtype}{array.shape}".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found
+        sha256.update(f"{name}{array.dtype}{array.shape}".encode())
+        sha256.update(np.ascontiguousarray(array).data)
+    return sha256
 
 
 def _checksum(arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> str:
     """Return the SHA-256 of all that a file holds but this; `arrays` are sorted by name."""
-    found = _hash(arrays)
+    sha256 = _hash(arrays)
     rest = {name: text for name, text in metadata.items() if name != CHECKSUM}
-    found.update(json.dumps(rest, sort_keys=True).encode())
-    return found.hexdigest()
+    sha256.update(json.dumps(rest, sort_keys=True).encode())
+    return sha256.hexdigest()
 
 
 def load_tree(path: Path, template: Tree, any_rows: bool = False) -> Tree:
@@ -97,26 +97,26 @@ def _bits(leaf: Any) -> Any:
     return jax.eval_shape(jax.random.key_data, leaf) if is_key(leaf) else leaf
 
 
-def _compare_names(path: Path, found: set[str], expected: set[str]) -> None:
-    if different := sorted(found ^ expected):
+def _compare_names(path: Path, stored: set[str], expected: set[str]) -> None:
+    if different := sorted(stored ^ expected):
         raise RunError(
             f"{path} was written by another version or configuration: it differs in {shown(different[0])} "
             f"and {len(different) - 1} more arrays."
         )
 
 
-def _compare_shapes(path: Path, name: str, found: tuple, expected: tuple, any_rows: bool) -> None:
+def _compare_shapes(path: Path, name: str, stored: tuple, expected: tuple, any_rows: bool) -> None:
     wanted = expected
-    if any_rows and len(found) == len(expected) >= 2:
-        wanted = (*expected[:-2], found[-2], expected[-1])
-    if found != wanted:
-        raise _unfit(path, name, found, expected)
+    if any_rows and len(stored) == len(expected) >= 2:
+        wanted = (*expected[:-2], stored[-2], expected[-1])
+    if stored != wanted:
+        raise _unfit(path, name, stored, expected)
 
 
-def _unfit(path: Path, name: str, found: Any, expected: Any) -> RunError:
+def _unfit(path: Path, name: str, stored: Any, expected: Any) -> RunError:
     """Return the error for an array that has another shape or type than expected."""
     return RunError(
-        f"{path} does not fit the configuration: {name} has {found} there, and should have {expected}."
+        f"{path} does not fit the configuration: {name} has {stored} there, and should have {expected}."
     )
 
 

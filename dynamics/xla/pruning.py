@@ -29,8 +29,8 @@ class PrunedFunction:
         self._read = [index for index, var in enumerate(traced.invars[: len(leaves)]) if id(var) in read]
 
         def of_read(some: list[Any], x: Any) -> Any:
-            given = dict(zip(self._read, some, strict=True))
-            return of_leaves([given.get(index, shape) for index, shape in enumerate(shapes)], x)
+            leaf_by_index = dict(zip(self._read, some, strict=True))
+            return of_leaves([leaf_by_index.get(index, shape) for index, shape in enumerate(shapes)], x)
 
         self._call = jax.jit(of_read)
 
