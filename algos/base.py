@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 import jax
@@ -79,42 +79,56 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where batches come from: here uniformly from the data. Others keep a buffer beside the data.
+    """Where batches come from: here uniformly from the data. A `RefreshedSource` has a buffer, too.
 
-    A source does not see the data: it says which transitions it needs, and whoever holds the data takes them.
+    A source does not hold the data: it returns the indices of the transitions that it needs, and the training
+    loop takes them.
     """
 
-    every: int | None = None
-    """Updates between two calls of `refresh`; None: it is never called."""
-    rounds: int = 0
-    """How many calls of `refresh` the buffer depends on."""
+    every: ClassVar[int | None] = None
+    """Updates between two renewals of the buffer; None: there is no buffer."""
+    rounds: ClassVar[int] = 0
+    """Number of renewals that the buffer depends on."""
 
     def init(self, data: Batch) -> Any:
         """Return the buffer before the first update, given an example of the data, leaves (N, ...)."""
         return ()
 
-    def starts(self, key: Array, count: int) -> Array:
-        """Return which of `count` transitions `refresh` needs when it is given the same key."""
-        raise NotImplementedError
-
-    def refresh(self, buffer: Any, number: Array, act: Act, starts: Batch, world: World, key: Array) -> Any:
-        """Return the buffer after its `number`-th renewal, with the present policy `act`.
-
-        `starts` are the transitions of the method of that name.
-        """
-        raise NotImplementedError
-
     def rows(self, key: Array, size: int, count: int) -> Array:
-        """Return which of `count` transitions `draw` needs when it is given the same key and size."""
+        """Return indices below `count` of the transitions that a batch of `size` needs."""
         return jax.random.randint(key, (size,), 0, count)
 
     def draw(self, buffer: Any, taken: Batch, world: World | None, key: Array, size: int) -> Batch:
-        """Return a batch of `size` transitions, of which `taken` are those of `rows`."""
+        """Return a batch of `size` transitions; `taken` are the transitions at `rows`."""
         return taken
 
     def metrics(self, buffer: Any, number: Array) -> Metrics:
-        """Return what is to be logged of the buffer's `number`-th renewal."""
+        """Return scalars to log of the buffer's renewal `number`."""
         return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshedSource(Source, ABC):
+    """A source with a buffer that the policy of the moment renews before the updates 0, every, 2 every...
+
+    `field()` without a default makes both numbers required: a default would be taken from the base.
+    """
+
+    every: int = field()
+    """Updates between two renewals of the buffer."""
+    rounds: int = field()
+    """Number of renewals that the buffer depends on: a resumed run makes these again."""
+
+    @abstractmethod
+    def starts(self, key: Array, count: int) -> Array:
+        """Return indices below `count` of the transitions that a renewal needs, of any shape."""
+
+    @abstractmethod
+    def refresh(self, buffer: Any, number: Array, act: Act, starts: Batch, world: World, key: Array) -> Any:
+        """Return the buffer after the renewal `number` with the policy `act`.
+
+        `starts` are the transitions at the indices that the method of that name returned.
+        """
 
 
 def concatenate(*batches: Any) -> Any:

@@ -29,10 +29,6 @@ class ImaginedRollouts(Rollouts):
 
     samples: int = 10
 
-    def rows(self, key: Array, size: int, count: int) -> Array:
-        """Return which of `count` transitions a mixed batch has."""
-        return super().rows(jax.random.split(key)[0], size, count)
-
     def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> ImaginedBatch:
         """Return a mixed batch with draws from the model."""
         batch_key, noise_key = jax.random.split(key)

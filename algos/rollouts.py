@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Act, Array, Batch, Metrics, Observation, Source, World, concatenate
+from cocoa.algos.base import Act, Array, Batch, Metrics, Observation, RefreshedSource, World, concatenate
 from cocoa.dynamics.penalties import PENALTIES
 from cocoa.dynamics.xla.blocks import count_blocks
 
@@ -37,7 +37,7 @@ class Buffer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rollouts(Source):
+class Rollouts(RefreshedSource):
     """Model rollouts from states of the data under the policy, renewed every `every` updates.
 
     A rollout goes on until a step is terminal or `length` steps are done; nothing is kept of what would come
@@ -65,9 +65,9 @@ class Rollouts(Source):
         return Buffer(rows, jnp.zeros(self.rounds, jnp.int32), nothing)
 
     def starts(self, key: Array, count: int) -> Array:
-        """Return from which of `count` transitions rollouts start: (blocks, rows)."""
+        """Return indices of the transitions from which rollouts start: (blocks, rows)."""
         blocks = count_blocks(self.start_count, _ROWS_AT_ONCE)
-        return jax.random.randint(jax.random.split(key)[0], (blocks, self.start_count // blocks), 0, count)
+        return jax.random.randint(key, (blocks, self.start_count // blocks), 0, count)
 
     def refresh(
         self, buffer: Buffer, number: Array, act: Act, starts: Batch, world: World, key: Array
@@ -96,7 +96,7 @@ class Rollouts(Source):
             keys = jax.random.split(block_key, self.length)
             return jax.lax.scan(lambda carry, key: self._step(carry, act, world, key), carry, keys)[1]
 
-        keys = jax.random.split(jax.random.split(key)[1], len(jax.tree.leaves(starts)[0]))
+        keys = jax.random.split(key, len(jax.tree.leaves(starts)[0]))
         rows, present, penalty = jax.lax.map(block, (starts, keys))
         rows, present, penalty = jax.tree.map(
             lambda x: x.reshape(self.capacity, *x.shape[3:]), (rows, present, penalty)
@@ -131,14 +131,13 @@ class Rollouts(Source):
         return (next_state, next_observation, running & ~terminal), (step, running, penalty)
 
     def rows(self, key: Array, size: int, count: int) -> Array:
-        """Return which of `count` transitions make the share `real_ratio` of a batch of `size`."""
-        return jax.random.randint(jax.random.split(key)[0], (round(size * self.real_ratio),), 0, count)
+        """Return indices of the transitions that make the share `real_ratio` of a batch of `size`."""
+        return jax.random.randint(key, (round(size * self.real_ratio),), 0, count)
 
     def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> MixedBatch:
-        """Return what was taken of the data, and as many imagined transitions as make `size` in all."""
-        imagined_key, real = jax.random.split(key)[1], len(taken.reward)
-        ends = jnp.cumsum(buffer.counts)
-        places = jax.random.randint(imagined_key, (size - real,), 0, ends[-1])
+        """Return the transitions of the data, then as many imagined ones as make `size` in all."""
+        real, ends = len(taken.reward), jnp.cumsum(buffer.counts)
+        places = jax.random.randint(key, (size - real,), 0, ends[-1])
         rounds = jnp.searchsorted(ends, places, side="right")
         places = places - (ends - buffer.counts)[rounds]
         mixed = concatenate(taken, jax.tree.map(lambda x: x[rounds, places], buffer.rows))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, World
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, RefreshedSource, World
 from cocoa.algos.networks import Networks
 from cocoa.dynamics.xla.compiler import compiler_options
 from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
@@ -169,7 +169,7 @@ class Training:
 
     def _starts(self, key: Array, number: Array) -> Array:
         """Return which transitions a seed's renewal `number` of the buffer starts from."""
-        return self.source.starts(_renewal_key(key, number), self.count)
+        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], self.count)
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
@@ -212,7 +212,8 @@ class Training:
             starts = feed_of_one(mapped, shared).take(self._starts(key, number), number)
             world = (mapped | shared)["world"]
             act = partial(self.algorithm.act, learner)
-            return self.source.refresh(buffer, number, act, starts, world, _renewal_key(key, number))
+            source, refresh_key = cast(RefreshedSource, self.source), _renewal_keys(key, number)[1]
+            return source.refresh(buffer, number, act, starts, world, refresh_key)
 
         return over_seeds(one, (buffer, snapshots, keys, mapped), (shared, number))
 
@@ -246,7 +247,7 @@ class Training:
 
         @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
-            draw_key, update_key = _update_keys(key, step)
+            _, draw_key, update_key = _update_keys(key, step)
             taken = feed.take(self._rows(key, step), step)
             batch = self.source.draw(buffer, taken, world, draw_key, self.batch_size)
             return self.algorithm.update(learner, batch, update_key)
@@ -273,10 +274,10 @@ def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
 
 
 def _update_keys(key: Array, step: Array) -> Array:
-    """Return the keys with which a seed's update draws its batch, and does the rest."""
-    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), step))
+    """Return a seed's three keys for an update: the source's `rows`, its `draw`, and the update itself."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), step), 3)
 
 
-def _renewal_key(key: Array, number: Array) -> Array:
-    """Return the key of a seed's renewal `number` of the buffer."""
-    return jax.random.fold_in(jax.random.fold_in(key, 2), number)
+def _renewal_keys(key: Array, number: Array) -> Array:
+    """Return a seed's two keys for a renewal of the buffer: the source's `starts` and its `refresh`."""
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 2), number))

@@ -219,8 +219,9 @@ def drawn(with_cocoa, noise, real_ratio=0.375, size=SIZE, samples=SAMPLES):
     rows = make_batch(with_cocoa, 2 * 16, seed=7)
     rows = jax.tree.map(lambda x: x.reshape(2, 16, *x.shape[1:]), rows)
     buffer = Buffer(rows, jnp.array([5, 16]), {})
-    chosen = source.rows(KEY, size, len(data.reward))
-    batch = source.draw(buffer, jax.tree.map(lambda x: x[chosen], data), world, KEY, size)
+    rows_key, draw_key = jax.random.split(KEY)
+    chosen = source.rows(rows_key, size, len(data.reward))
+    batch = source.draw(buffer, jax.tree.map(lambda x: x[chosen], data), world, draw_key, size)
     state = np.asarray(world.state(batch.observation), np.float64)
     members = np.arange(1, MEMBERS + 1)[:, None, None]
     expected = members * (state + 10 * np.asarray(batch.action).sum(-1, keepdims=True))

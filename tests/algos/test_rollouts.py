@@ -84,8 +84,9 @@ def starts(source, data, key):
 
 
 def draw(source, buffer, data, world, size):
-    rows = source.rows(KEY, size, len(data.reward))
-    return source.draw(buffer, jax.tree.map(lambda x: x[rows], data), world, KEY, size)
+    rows_key, draw_key = jax.random.split(KEY)
+    rows = source.rows(rows_key, size, len(data.reward))
+    return source.draw(buffer, jax.tree.map(lambda x: x[rows], data), world, draw_key, size)
 
 
 def imagined(world, key=KEY, data=None, **options):
@@ -93,7 +94,8 @@ def imagined(world, key=KEY, data=None, **options):
     source = make_source(**options)
     run = jax.jit(partial(source.imagine, act))
     data = make_data(world) if data is None else data
-    rows, count, metrics = run(starts(source, data, key).observation, world, key)
+    starts_key, refresh_key = jax.random.split(key)
+    rows, count, metrics = run(starts(source, data, starts_key).observation, world, refresh_key)
     assert len(rows.reward) == source.capacity
     rows = jax.tree.map(lambda x: np.asarray(x)[: int(count)], rows)
     state, after = (np.asarray(world.state(x)) for x in (rows.observation, rows.next_observation))
@@ -226,7 +228,7 @@ def test_a_renewal_overwrites_the_oldest_round_only(with_cocoa):
     assert buffer.counts.tolist() == [0, 0, 0]
     for number in range(5):
         key = jax.random.fold_in(KEY, number)
-        begun = starts(source, data, key)
+        begun = starts(source, data, jax.random.fold_in(key, 0))
         after = refresh(buffer, number, begun, world, key)
         slot = number % 3
         others = np.arange(3) != slot
