@@ -67,7 +67,7 @@ def measured() -> Iterator[Line]:
 def _rates(
     name: str, cocoa: CocoaConfig | None, length: int, precision: str, counts: tuple[int, ...]
 ) -> dict[int, float]:
-    """Return the rate of so many seeds together, for each of the `counts`."""
+    """Return updates/s of one seed where `count` seeds train together, for each count in `counts`."""
     with jax.default_matmul_precision(precision):
         works = {
             str(count): updates(make_training(REGISTRY[name](), cocoa, seeds=count), length)

@@ -92,7 +92,7 @@ def optimizer_work(algorithm: Algorithm) -> Work:
 
 
 def _passed(state: Any, names: tuple[str, ...] = ()) -> Any:
-    """Return the state after a step of each model and average; of those called `names` alone, if given."""
+    """Return the state after a step of each model and average; only of those in `names`, if there are any."""
     if isinstance(state, Model):
         return _stepped(state)
     for name in names or [field.name for field in fields(state)]:

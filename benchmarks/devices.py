@@ -25,7 +25,7 @@ def devices() -> Iterator[Line]:
 
 
 def _measured(cores: int, count: int) -> float:
-    """Return the updates per second of each seed, in a process that has so many cores and devices."""
+    """Return updates/s of each seed in a process with `cores` cores and `count` devices."""
     command = [sys.executable, "-m", "benchmarks.devices", str(cores), str(count)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 

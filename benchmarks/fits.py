@@ -71,7 +71,7 @@ def _prepare(dataset: str, dynamics: str) -> Prepared:
     """Run a training of one update in a process of its own, with a cache of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.abspath(dataset) if os.path.exists(dataset) else dataset
-        # Presets leave alone what is given: hopper-demo's would shorten the fits.
+        # Set, because the preset of hopper-demo would shorten the fits.
         fields = f"dynamics={dynamics} cocoa.seeker.max_epochs={SeekerConfig.max_epochs}"
         places = [f"dataset={path}", f"runs_dir={folder}", f"cache_dir={folder}/cache", "name=run"]
         command = [sys.executable, "train.py", "algo=iql", "+cocoa", *fields.split(), *places]

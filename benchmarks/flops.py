@@ -43,23 +43,23 @@ class Product:
 
 @dataclass(frozen=True)
 class Products:
-    """How many there are of each product; a number times this has so many times as many."""
+    """Products with their counts; `factor * products` multiplies the counts."""
 
     counts: Mapping[Product, float]
 
     def __add__(self, other: Products) -> Products:
-        """Return both together."""
+        """Add the counts."""
         total = Counter(self.counts)
         total.update(other.counts)  # type: ignore[arg-type]  # counts need not be whole
         return Products(total)
 
     def __rmul__(self, factor: float) -> Products:
-        """Return `factor` times as many of each."""
+        """Multiply the counts by `factor`."""
         return Products({product: factor * count for product, count in self.counts.items()})
 
     @property
     def flops(self) -> float:
-        """Operations of all of them."""
+        """Operations of all products."""
         return sum(count * product.flops for product, count in self.counts.items())
 
 
@@ -69,7 +69,7 @@ def _one_each(products: list[Product]) -> Products:
 
 @dataclass(frozen=True)
 class Net:
-    """A network that so many rows go through: its first layers, which see data, and the layers behind them.
+    """A network with `rows` input rows: its first layers, which see data, and the layers behind them.
 
     A layer is (inputs, outputs).
     """
@@ -80,17 +80,17 @@ class Net:
 
     @property
     def forward(self) -> Products:
-        """The rows' way through it."""
+        """The forward pass."""
         return _one_each([Product((self.rows, d), (d, h), (1, 0)) for d, h in self.first + self.behind])
 
     @property
     def training(self) -> Products:
-        """The same with the gradient of the parameters, for which the data need no gradient."""
+        """The forward pass and the gradient of the parameters; the data need no gradient."""
         weights = [Product((self.rows, d), (self.rows, h), (0, 0)) for d, h in self.first + self.behind]
         return self.forward + _one_each(weights) + self._back(self.behind)
 
     def through(self, actions: int) -> Products:
-        """The same with the gradient of the last `actions` inputs alone, the parameters being fixed."""
+        """The forward pass and the gradient of the last `actions` inputs, with fixed parameters."""
         return self.forward + self._back(self.behind + [(actions, h) for _, h in self.first])
 
     def _back(self, layers: Layers) -> Products:
@@ -106,7 +106,7 @@ def chain(*widths: int) -> Layers:
 def net(
     algorithm: Algorithm, cocoa: CocoaConfig | None, rows: int, state: int, action: int, outputs: int
 ) -> Net:
-    """Return a network of an algorithm on a state and an action (0: none) with so many outputs."""
+    """Return a network of an algorithm on a state and an action (0: none) with `outputs` outputs."""
     if cocoa is None:
         first, *behind = chain(state + action, *algorithm.hidden, outputs)
         return Net([first], behind, rows)

@@ -68,7 +68,7 @@ AXES = (
 
 
 def growth() -> Iterator[Line]:
-    """Time and peak memory against sizes, each point in a process of its own; benchmarks/growth.png."""
+    """Time and peak memory against sizes, each point in its own process; draws benchmarks/growth.png."""
     found: dict[str, list[tuple[float, float]]] = {}
     for axis in AXES:
         turns = [[_measured(axis.name, size) for size in axis.sizes] for _ in range(_TURNS)]

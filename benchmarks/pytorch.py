@@ -37,7 +37,7 @@ class Batch:
     next_observation: Any
 
     def draw(self, size: int) -> Batch:
-        """Return so many of the transitions."""
+        """Return `size` random transitions."""
         rows = torch.randint(len(self.reward), (size,))
         return Batch(**{name: column[rows] for name, column in vars(self).items()})
 

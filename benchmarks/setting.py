@@ -1,4 +1,4 @@
-"""What the benchmarks run on: synthetic data and models of given sizes, and clocks."""
+"""Synthetic data and models for the benchmarks, and the measurement of rates."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ def _short(value: float) -> str:
 
 
 def rates(works: dict[str, Callable[[], float]], turns: int = 3, seconds: float = 4.0) -> dict[str, float]:
-    """Return the best rate of each work; they take turns, so that a busy moment hits all of them.
+    """Return the best rate of each function in `works`, in units per second.
 
-    A work does something and returns how much it did: its rate is that per second. Each has at least so many
-    turns, and goes on having them until it has had so many seconds: other tenants of the machine only ever
-    slow it down, and the shorter a turn, the likelier one of them is spared.
+    A work does something and returns how many units it did. The works take turns, so that a busy moment of
+    the machine hits all of them: at least `turns` turns each, and until each has run for `seconds`. The best
+    turn counts, because other programs on the machine only slow a work down.
     """
     best, spent = dict.fromkeys(works, 0.0), {name: [] for name in works}
     while waiting := [name for name in works if len(spent[name]) < turns or sum(spent[name]) < seconds]:
@@ -96,7 +96,7 @@ def peak_flops(rounds: int = 5) -> Callable[[], float]:
 
 
 def ensemble(inputs: int, targets: int, config: EnsembleConfig = DYNAMICS) -> Ensemble:
-    """Return an untrained ensemble of so many elites."""
+    """Return an untrained ensemble of `config.elites` members."""
     keys = jax.random.split(jax.random.key(1), config.elites)
     params = jax.vmap(lambda key: init_params(key, inputs, config.hidden, targets))(keys)
     moments = jnp.zeros(inputs), jnp.ones(inputs), jnp.zeros(targets), 0.1 * jnp.ones(targets)
@@ -117,7 +117,7 @@ def observe(cocoa: CocoaConfig | None, dynamics: EnsembleConfig = DYNAMICS) -> t
 
 
 def make_data(see: Observe, rows: int) -> Batch:
-    """Return so many normal transitions, observed."""
+    """Return `rows` transitions of normal random numbers, whose states went through `see`."""
     rng = np.random.default_rng(0)
 
     def normal(*shape: int) -> Any:
@@ -169,7 +169,7 @@ def _itself(states: jax.Array) -> jax.Array:
 
 
 def updates(training: Training, length: int) -> Callable[[], float]:
-    """Return a work that does so many updates, the first of which are done here for the compiler's sake."""
+    """Return a work that does `length` updates; two are done here, so that it is compiled."""
     state = training.init()
     done = 0
 

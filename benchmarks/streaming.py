@@ -1,4 +1,4 @@
-"""What it costs that batches come from the host's memory."""
+"""The cost of batches from the host's memory."""
 
 from __future__ import annotations
 

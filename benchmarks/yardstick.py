@@ -21,9 +21,9 @@ from cocoa.config.schema import Config
 LENGTHS = {"iql": 100, "td3_bc": 100, "cql": 5}
 """Updates per chunk of ours."""
 SECONDS = 1.0
-"""Of a turn."""
+"""Length of a turn."""
 GOAL = 1.7
-"""How many times as fast as the better PyTorch ours is to be."""
+"""Our rate over the rate of the better PyTorch, at least."""
 _CHUNK = 10  # updates of PyTorch between two looks at the clock
 
 
@@ -42,7 +42,7 @@ def yardstick() -> Iterator[Line]:
 
 
 def torch_updates(name: str, threads: int, seconds: float) -> Callable[[], float]:
-    """Return a work that does PyTorch's updates for so many seconds."""
+    """Return a work that does PyTorch's updates for `seconds` seconds."""
     torch = _need_torch()
     from benchmarks.pytorch import IN_PYTORCH
 
@@ -62,7 +62,7 @@ def torch_updates(name: str, threads: int, seconds: float) -> Callable[[], float
 
 
 def lasting(work: Callable[[], float], seconds: float) -> Callable[[], float]:
-    """Return a work that does another again and again for so many seconds."""
+    """Return a work that repeats `work` for `seconds` seconds."""
 
     def repeated() -> float:
         end, amount = time.perf_counter() + seconds, 0.0
