@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from cocoa.anchors.config import CocoaConfig
     from cocoa.api import fit, resume
     from cocoa.config.schema import Config
-    from cocoa.data import Dataset, load, normalized_score
-    from cocoa.errors import UserError
+    from cocoa.data import Dataset, DatasetSource, load, normalized_score, register_source
+    from cocoa.errors import DataError, UserError
     from cocoa.runs.policy import Policy, load_policy
 
 __all__ = [
@@ -45,7 +45,9 @@ __all__ = [
     "Batch",
     "CocoaConfig",
     "Config",
+    "DataError",
     "Dataset",
+    "DatasetSource",
     "Policy",
     "ReBRAC",
     "UserError",
@@ -54,6 +56,7 @@ __all__ = [
     "load_policy",
     "normalized_score",
     "register",
+    "register_source",
     "resume",
 ]
 

@@ -14,7 +14,7 @@ from cocoa.config.compose import choose, parse
 from cocoa.config.presets import load_presets
 from cocoa.config.schema import Config
 from cocoa.config.typed import document, literal
-from cocoa.data.sources import SHIPPED
+from cocoa.data.sources.shipped import SHIPPED
 from cocoa.dynamics.config import ENSEMBLES
 
 USAGE = """\

@@ -1,23 +1,26 @@
 """Offline datasets: found, validated, and turned into transitions for training."""
 
-from cocoa.data.dataset import Dataset, load
+from cocoa.data.dataset import Dataset
 from cocoa.data.preprocessing import (
     Scaling,
     best_episodes,
-    prepare,
+    normalized_batch,
     reward_map,
     unnormalized_batch,
     with_next_actions,
 )
-from cocoa.data.reference import normalized_score
+from cocoa.data.scores import normalized_score
+from cocoa.data.sources import DatasetSource, load, register_source
 
 __all__ = [
     "Dataset",
+    "DatasetSource",
     "Scaling",
     "best_episodes",
     "load",
+    "normalized_batch",
     "normalized_score",
-    "prepare",
+    "register_source",
     "reward_map",
     "unnormalized_batch",
     "with_next_actions",

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import InitVar, dataclass, field, replace
-from pathlib import Path
 
-import gymnasium
 import numpy as np
 from numpy.typing import ArrayLike
 
-from cocoa.data import hdf5
 from cocoa.data.flags import merge_flags
-from cocoa.data.reference import D4RL
-from cocoa.data.sources import SHIPPED, locate
 from cocoa.data.spaces import spaces
 from cocoa.data.transitions import transitions_of
 from cocoa.data.validation import (
@@ -30,7 +24,7 @@ from cocoa.data.validation import (
     warn,
     warn_of_integers,
 )
-from cocoa.errors import DataError, shown
+from cocoa.errors import DataError
 from cocoa.storage.serialization import digest
 
 
@@ -126,7 +120,48 @@ class Dataset:
         warn_of_integers(arrays["actions"], arrays["actions"].dtype, name)
         with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
-        return _build(merge_flags(columns, name), name, name, env)
+        return cls.from_columns(merge_flags(columns, name), name=name, env=env)
+
+    @classmethod
+    def from_columns(
+        cls,
+        columns: dict[str, np.ndarray],
+        *,
+        name: str,
+        origin: str | None = None,
+        env: str | None = None,
+        time_limit: int | None = None,
+        sha256: str | None = None,
+    ) -> Dataset:
+        """Make a dataset of columns without copying them: float32 vectors and rewards, flags of any type.
+
+        They have the keys, shapes and meaning of the arguments of `from_arrays`, and the dataset keeps them.
+        `origin` is what errors call them where it is not the name: a path, say. Where there are neither
+        timeouts nor next observations, episodes are cut after `time_limit` steps, or the environment's.
+        `sha256` is that of the file that holds the columns, if one does. Raises DataError if they cannot be
+        trusted.
+        """
+        origin = origin or name
+        columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
+        bounds = spaces(env) if env else None
+        if env and bounds:
+            check_spaces(columns, origin, env, bounds)
+        next_observed = fill_unknown(columns) if "next_observations" in columns else None
+        for key, column in columns.items():
+            (check_flags if key in FLAGS else check_finite)(column, origin, key)
+        check_actions(columns["actions"], origin, env, bounds)
+        if bounds and time_limit is None:
+            time_limit = bounds.time_limit
+        uncut = time_limit is None and not {"timeouts", "next_observations"} & columns.keys()
+        if uncut and env is None:
+            warn(
+                f"{origin} has neither timeouts nor next_observations, and its environment is not known: "
+                "only terminals end its episodes. If time limits cut them, too, store timeouts, or name the "
+                "environment with env=."
+            )
+        fields = transitions_of(columns, origin, time_limit, next_observed)
+        arrays = {name: _frozen(array) for name, array in fields.items()}
+        return cls(name=name, env=env, uncut=uncut, source_sha256=sha256, **arrays)
 
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
@@ -151,81 +186,6 @@ class Dataset:
     def counted_returns(self) -> np.ndarray:
         """Returns of the complete episodes, or of all if none is complete."""
         return self.episode_returns[self.complete] if self.complete.any() else self.episode_returns
-
-
-def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
-    """Load a dataset by its name (shipped or D4RL's) or the path of a D4RL-format HDF5 file.
-
-    The environment is `env`, else what the file's attributes name, else D4RL's; it bounds the actions
-    (without one, by -1 and 1) and checks the sizes of observations and actions.
-
-    - A stored `next_observations` is used in every row.
-    - Without it the next row's observation is taken. The last step of an episode then has none: it is kept if
-      it is terminal, since its target does not look at it, and dropped otherwise.
-    - An episode ends at `terminals`, at `timeouts`, at the end of the file, and where a stored next
-      observation is not, up to rounding, the next row's observation. Where both flags are set, the step is
-      terminal.
-    - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
-      as well, episodes are cut after the environment's time limit, as D4RL does, if it is known.
-
-    The flags may have other names in a file: `terminations`, `truncations`, `dones` and the like. A next
-    observation that is NaN or infinite in a terminal row is unknown, as if it were not stored.
-
-    Raises DataError, naming the file, the key and the row, if the data cannot be found or trusted.
-    """
-    name = os.fsdecode(dataset)
-    path = locate(name)
-    columns, recorded_env, sha256 = hdf5.read(path)
-    task = D4RL.get(name)
-    known = task is not None or name in SHIPPED
-    env = env or _known_to_gymnasium(recorded_env, path) or (task.env if task else None)
-    time_limit = task.time_limit if task else None
-    return _build(columns, name if known else path.stem or path.name, str(path), env, time_limit, sha256)
-
-
-def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
-    """Return the environment that a file names, or None, with a warning, if Gymnasium does not know it."""
-    if env is None or env in gymnasium.registry:
-        return env
-    warn(
-        f"{path} says that it was recorded in {shown(repr(env))}, which Gymnasium does not know; this is "
-        "ignored. Give env= to name an environment that it knows; env=module:Id-v0 imports the module first."
-    )
-    return None
-
-
-def _build(
-    columns: dict[str, np.ndarray],
-    name: str,
-    source: str,
-    env: str | None,
-    time_limit: int | None = None,
-    source_sha256: str | None = None,
-) -> Dataset:
-    """Validate columns whose layout has been checked, and make transitions of them.
-
-    The columns are used up, but for flags.
-    """
-    columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
-    bounds = spaces(env) if env else None
-    if env and bounds:
-        check_spaces(columns, source, env, bounds)
-    next_observed = fill_unknown(columns) if "next_observations" in columns else None
-    for key, column in columns.items():
-        (check_flags if key in FLAGS else check_finite)(column, source, key)
-    check_actions(columns["actions"], source, env, bounds)
-    if bounds and time_limit is None:
-        time_limit = bounds.time_limit
-    uncut = time_limit is None and not {"timeouts", "next_observations"} & columns.keys()
-    if uncut and env is None:
-        warn(
-            f"{source} has neither timeouts nor next_observations, and its environment is not known: only "
-            "terminals end its episodes. If time limits cut them, too, store timeouts, or name the "
-            "environment with env=."
-        )
-    fields = transitions_of(columns, source, time_limit, next_observed)
-    arrays = {name: _frozen(array) for name, array in fields.items()}
-    return Dataset(name=name, env=env, uncut=uncut, source_sha256=source_sha256, **arrays)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

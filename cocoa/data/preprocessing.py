@@ -58,7 +58,7 @@ class Scaling:
         return self.action_center + self.action_half_range * action
 
 
-def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
+def normalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
     """Return all transitions as one float32 batch (N, ...) of NumPy arrays to train on, and its scales.
 
     Observations are standardised (with 1e-3 added to the standard deviation, TD3+BC) if the configuration
@@ -78,9 +78,9 @@ def prepare(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
 
 
 def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
-    """Return what `prepare` does, with observations in environment units and not copied.
+    """Return what `normalized_batch` does, with observations in environment units and not copied.
 
-    For where `Scaling.normalize` is applied later, as networks see them. Raises what `prepare` does.
+    For where `Scaling.normalize` is applied later, as networks see them. Raises what `normalized_batch` does.
     """
     scaling = _scaling(dataset, config)
     scale, shift = reward_map(dataset, config.reward_normalization)
@@ -136,7 +136,7 @@ def reward_map(dataset: Dataset, normalization: str) -> tuple[float, float]:
 
 
 def with_next_actions(batch: Batch, dataset: Dataset) -> NextActionBatch:
-    """Return the transitions of `dataset`, as `prepare` gave them, with the actions that followed on them."""
+    """Return a batch of all transitions of `dataset`, in its order, with the actions that followed them."""
     follows = np.append(follow(dataset.next_observations, dataset.observations), False)
     follows[:-1] &= dataset.episodes[:-1] == dataset.episodes[1:]
     following = np.roll(np.asarray(batch.action), -1, axis=0)

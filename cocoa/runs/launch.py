@@ -18,7 +18,7 @@ from cocoa.config.effect import idle_settings
 from cocoa.config.extensions import import_trusted
 from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset, load
-from cocoa.data.sources import from_anywhere, locate
+from cocoa.data.sources import from_anywhere
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.runs.checkpoint import read_position
@@ -116,7 +116,7 @@ def _load_again(config: Config, folder: Path) -> Dataset:
     try:
         return _load(config)[0]
     except DataError as error:
-        if os.path.exists(locate(config.dataset)):
+        if not os.path.isabs(config.dataset) or os.path.exists(config.dataset):
             raise
         raise DataError(
             f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "

@@ -10,6 +10,7 @@ from pathlib import Path
 import filelock
 
 from cocoa.config.schema import Config
+from cocoa.data.sources import registered_source
 from cocoa.errors import RunError
 from cocoa.storage.files import atomic_write, expanded, read_regular, write_error
 
@@ -40,14 +41,16 @@ def run_parent(config: Config, sha256: str) -> Path:
 def _dataset_folder(config: Config, sha256: str) -> Path:
     """Return the folder that holds all runs on a dataset, and note there whose it is.
 
-    It is called after the file or, if runs on other data have that folder, after the file and the folder that
-    it is in, or else after the file and the hash of the data. Raises RunError if it cannot be made.
+    It is called after the dataset's name or file or, if runs on other data have that folder, after the file
+    and the folder that it is in, or else with the hash of the data. Raises RunError if it cannot be made.
     """
     path = Path(config.dataset)
-    within = [f"{path.parent.name}-{path.stem}"] if path.parent.name else []
+    named = registered_source(config.dataset) is not None
+    stem = config.dataset if named else path.stem
+    within = [f"{path.parent.name}-{stem}"] if path.parent.name and not named else []
     folders = [
         expanded(config.runs_dir, "runs_dir") / folder_name(name)
-        for name in (path.stem, *within, f"{path.stem}-{sha256[:12]}")
+        for name in (stem, *within, f"{stem}-{sha256[:12]}")
     ]
     for folder in folders:
         if _claimed(folder, {"dataset": config.dataset, "sha256": sha256}):

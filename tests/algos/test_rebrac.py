@@ -8,7 +8,7 @@ from support.ingredients import make_batch, make_networks, scatter, with_next_ac
 
 from cocoa import data
 from cocoa.algos.rebrac import ReBRAC
-from cocoa.data import Dataset, best_episodes, prepare
+from cocoa.data import Dataset, best_episodes, normalized_batch
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import DataError
 
@@ -124,7 +124,7 @@ def steps(stored, constant=False):
 )
 def test_next_actions_are_known_within_an_episode(stored, rows, known, constant):
     dataset = steps(stored, constant)
-    batch, _ = prepare(dataset, DataConfig())
+    batch, _ = normalized_batch(dataset, DataConfig())
     found = data.with_next_actions(batch, dataset)
     assert found.reward.tolist() == list(rows)
     assert found.next_action_known.tolist() == [float(row in known) for row in rows]
@@ -137,7 +137,7 @@ def test_next_actions_are_known_within_an_episode(stored, rows, known, constant)
 
 def test_next_actions_are_on_the_scale_of_the_networks():
     dataset = steps(True)
-    batch, _ = prepare(dataset, DataConfig())
+    batch, _ = normalized_batch(dataset, DataConfig())
     found = data.with_next_actions(batch.replace(action=-2 * batch.action), dataset)
     np.testing.assert_allclose(found.next_action[0], -0.4, rtol=1e-6)
 

@@ -5,10 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from cocoa.data import Dataset, normalized_score, prepare, unnormalized_batch
+from cocoa.data import Dataset, normalized_batch, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
-from cocoa.data.reference import D4RL, REFERENCE_RETURNS
-from cocoa.data.sources import SHIPPED
 from cocoa.errors import ConfigError, DataError
 
 ROWS = 6
@@ -43,7 +41,7 @@ def dataset(rewards=(1, 2, 3, 10, 20, 30), env=None, actions=None):
 
 def test_by_default_numbers_stay_as_they_are():
     data = dataset()
-    batch, scaling = prepare(data, DataConfig())
+    batch, scaling = normalized_batch(data, DataConfig())
     for found, wanted in [
         (batch.observation, data.observations),
         (batch.action, data.actions),
@@ -62,7 +60,7 @@ def test_observations_are_normalized_for_those_who_train_on_the_batch():
     data = dataset()
     config = DataConfig(observation_normalization=True)
     batch, scaling = unnormalized_batch(data, config)
-    trained, _ = prepare(data, config)
+    trained, _ = normalized_batch(data, config)
     np.testing.assert_array_equal(trained.observation, scaling.normalize(data.observations))
     np.testing.assert_array_equal(trained.next_observation, scaling.normalize(data.next_observations))
     assert np.shares_memory(batch.observation, data.observations)
@@ -78,7 +76,7 @@ def test_observations_are_normalized_for_those_who_train_on_the_batch():
 def test_a_constant_observation_stays_finite():
     columns = {"actions": np.zeros((3, 1)), "rewards": np.zeros(3), "terminals": [0, 0, 1]}
     data = Dataset.from_arrays(observations=np.full((3, 1), 5.0), **columns)
-    batch, _ = prepare(data, DataConfig(observation_normalization=True))
+    batch, _ = normalized_batch(data, DataConfig(observation_normalization=True))
     np.testing.assert_array_equal(batch.observation, 0)
 
 
@@ -87,7 +85,7 @@ def test_actions_go_from_the_environments_bounds_to_one_and_back():
     actions = rng.uniform([-1, 0, -1], [3, 0.5, 1], (ROWS, 3)).astype(np.float32)
     actions[0], actions[1] = [-1, 0, -1], [3, 0.5, 1]
     data = dataset(env="Lopsided-v0", actions=actions)
-    batch, scaling = prepare(data, DataConfig())
+    batch, scaling = normalized_batch(data, DataConfig())
     assert batch.action[0].tolist() == [-1, -1, -1]
     assert batch.action[1].tolist() == [1, 1, 1]
     np.testing.assert_allclose(scaling.to_environment(batch.action), actions, atol=1e-6)
@@ -107,64 +105,26 @@ def test_bounds_that_are_assumed_are_not_called_the_environments():
 
 def test_actions_beyond_a_bound_by_rounding_are_clipped():
     actions = np.full((ROWS, 1), 1 + 5e-6)
-    batch, _ = prepare(dataset(actions=actions), DataConfig())
+    batch, _ = normalized_batch(dataset(actions=actions), DataConfig())
     assert batch.action.max() == 1
 
 
 def test_return_range_spans_a_thousand_over_complete_episodes():
     # Complete episodes return 1 + 2 = 3 and 3 + 10 + 20 = 33; the tail's 30 does not count.
-    batch, _ = prepare(dataset(), DataConfig(reward_normalization="return_range"))
+    batch, _ = normalized_batch(dataset(), DataConfig(reward_normalization="return_range"))
     np.testing.assert_allclose(batch.reward, np.array([1, 2, 3, 10, 20, 30]) * 1000 / 30, rtol=1e-6)
 
 
 def test_return_range_of_equal_returns_is_refused():
     with pytest.raises(DataError, match=r"2 complete episodes return 3.*reward_normalization"):
-        prepare(dataset(rewards=(1, 2, 1, 1, 1, 5)), DataConfig(reward_normalization="return_range"))
+        normalized_batch(dataset(rewards=(1, 2, 1, 1, 1, 5)), DataConfig(reward_normalization="return_range"))
 
 
 def test_minus_one_subtracts_one():
-    batch, _ = prepare(dataset(), DataConfig(reward_normalization="minus_one"))
+    batch, _ = normalized_batch(dataset(), DataConfig(reward_normalization="minus_one"))
     assert batch.reward.tolist() == [0, 1, 2, 9, 19, 29]
 
 
 def test_an_unknown_reward_normalization_is_refused():
     with pytest.raises(ConfigError, match="return_range"):
-        prepare(dataset(), DataConfig(reward_normalization="range"))
-
-
-@pytest.mark.parametrize(
-    ("env", "random", "expert"),
-    [
-        ("Hopper-v4", -20.272305, 3234.3),
-        ("Hopper-v5", -20.272305, 3234.3),
-        ("hopper-medium-replay-v2", -20.272305, 3234.3),
-        ("hopper-demo", -20.272305, 3234.3),
-        ("HalfCheetah-v4", -280.178953, 12135.0),
-        ("Walker2d-v4", 1.629008, 4592.3),
-        ("ant-expert-v2", -325.6, 3879.7),
-        ("pen-human-v1", 96.262799, 3076.8331017826877),
-        ("antmaze-large-diverse-v2", 0.0, 1.0),
-        ("maze2d-umaze-v1", 23.85, 161.86),
-        ("maze2d-umaze-dense-v1", 68.537689, 193.66285642381482),
-        ("kitchen-mixed-v0", 0.0, 4.0),
-    ],
-)
-def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
-    assert normalized_score(env, random) == pytest.approx(0, abs=1e-9)
-    assert normalized_score(env, expert) == pytest.approx(100)
-    assert normalized_score(env, random + 0.3 * (expert - random)) == pytest.approx(30)
-
-
-@pytest.mark.parametrize("env", [None, "Pendulum-v1", "HopperHard-v0", "nothing"])
-def test_without_a_reference_there_is_no_score(env):
-    assert normalized_score(env, 1.0) is None
-
-
-def test_what_is_shipped_has_a_reference():
-    assert all(normalized_score(name, 1.0) is not None for name in SHIPPED)
-
-
-def test_every_task_has_a_reference_and_environments_that_exist():
-    for task in D4RL.values():
-        assert task.family in REFERENCE_RETURNS
-        assert task.env is None or task.env in gymnasium.registry
+        normalized_batch(dataset(), DataConfig(reward_normalization="range"))

@@ -1,4 +1,4 @@
-"""From what a user calls a dataset to a file on this machine: shipped, a path, or D4RL's, downloaded once."""
+"""Downloads that go on where they were cut, and whose files appear only when they are whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 import urllib.error
 import urllib.request
 from contextlib import suppress
-from difflib import get_close_matches
 from email.message import Message
 from pathlib import Path
 
@@ -16,64 +15,25 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from cocoa.data.contents import check_regular
-from cocoa.data.reference import D4RL
-from cocoa.errors import DataError, shown
-from cocoa.storage.files import expanded
+from cocoa.errors import DataError
 
-D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
-"""Where D4RL keeps its files."""
-SHIPPED = {"hopper-demo": Path(__file__).with_name("hopper-demo.hdf5")}
-"""Datasets that come with this package."""
 _TIMEOUT = 30.0  # seconds without a byte
 _BLOCK = 1 << 20
 
 
-def locate(dataset: str) -> Path:
-    """Return the file of a dataset, downloading it if it is D4RL's and not in D4RL's cache yet.
-
-    `dataset` is a shipped name, the name of a D4RL dataset, or a path. Raises DataError, with the nearest
-    names, for anything else, ConfigError for a path in a home folder that does not exist.
-    """
-    if dataset in SHIPPED:
-        return SHIPPED[dataset]
-    if dataset in D4RL:
-        return download(D4RL_URL + D4RL[dataset].path, d4rl_cache())
-    path = expanded(dataset, "dataset")
-    if os.path.isfile(path) or path.suffix in (".hdf5", ".h5") or len(path.parts) > 1:
-        return path
-    if os.path.lexists(path) and not path.is_dir():  # a pipe or a device, which reading refuses
-        return path
-    names = [*SHIPPED, *D4RL]
-    near = get_close_matches(dataset, names, n=4, cutoff=0.5) or list(SHIPPED)
-    raise DataError(
-        f"Dataset {shown(repr(dataset))} is neither a known name nor a file. The nearest names are "
-        f"{', '.join(near)}; a file is given by its path, ending in .hdf5 or .h5."
-    )
-
-
-def from_anywhere(dataset: str) -> str:
-    """Return what `locate` finds from any working directory: a known name, or a file's absolute path."""
-    known = dataset in SHIPPED or dataset in D4RL
-    return dataset if known else os.path.abspath(expanded(dataset, "dataset"))
-
-
-def d4rl_cache() -> Path:
-    """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
-    return expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets", "D4RL_DATASET_DIR")
-
-
-def download(url: str, folder: Path) -> Path:
-    """Return the file of `url` in `folder`, downloading it if it is not there.
+def download(url: str, folder: Path, advice: str = "") -> Path:
+    """Return the HDF5 file of `url` in `folder`, downloading it if it is not there.
 
     The file appears under its name only when it is whole: its length is what the server announced and it
     opens as HDF5. A download that was cut goes on where it stopped, in this call or the next; a second
-    process waits for the first. Raises DataError saying where to put the file by hand.
+    process waits for the first. Raises DataError saying where to put the file by hand; `advice` ends its
+    message.
     """
     path = folder / url.rsplit("/", 1)[1]
     part, lock = path.with_name(path.name + ".part"), path.with_name(path.name + ".lock")
-    for used in (path, part, lock):
-        if used.exists():
-            check_regular(used)
+    for file in (path, part, lock):
+        if file.exists():
+            check_regular(file)
     if path.exists():
         return path
     try:
@@ -86,8 +46,7 @@ def download(url: str, folder: Path) -> Path:
     except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"Downloading {url} failed: {error}. Run again to go on where the download stopped, or fetch the "
-            f"file by other means and put it at {path} (the environment variable D4RL_DATASET_DIR names "
-            "another folder)."
+            f"file by other means and put it at {path}.{advice}"
         ) from error
     return path
 

@@ -1,4 +1,4 @@
-"""Finding datasets: names, D4RL's cache, and downloads from a real server that misbehaves."""
+"""Downloads from a real server that misbehaves."""
 
 import http.server
 import os
@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from support.paths import ROOT
 
-from cocoa.data import load, sources
-from cocoa.data.reference import D4RL
-from cocoa.errors import ConfigError, DataError
+from cocoa.data import load
+from cocoa.data.sources import d4rl
+from cocoa.data.sources.d4rl import d4rl_file
+from cocoa.data.sources.download import download
+from cocoa.errors import DataError
 
 FILE = "hopper_medium-v2.hdf5"
 
@@ -96,7 +98,7 @@ def server(content, tmp_path, monkeypatch):
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     state.url = f"http://127.0.0.1:{httpd.server_port}/"
-    monkeypatch.setattr(sources, "D4RL_URL", state.url)
+    monkeypatch.setattr(d4rl, "D4RL_URL", state.url)
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "cache"))
     yield state
     httpd.shutdown()
@@ -133,14 +135,14 @@ def test_a_name_of_d4rl_is_downloaded_once_and_loaded(server, content, tmp_path)
 
 def test_a_cut_connection_is_resumed_where_it_stopped(server, content, tmp_path):
     server.cut_after = [100_000, 50_000]
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert server.requests == [None, "bytes=100000-", "bytes=150000-"]
     assert_whole(tmp_path, content)
 
 
 def test_a_later_call_resumes_what_an_earlier_one_left(server, content, tmp_path):
     leave_part(tmp_path, content[:70_000])
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert server.requests == ["bytes=70000-"]
     assert_whole(tmp_path, content)
 
@@ -148,29 +150,29 @@ def test_a_later_call_resumes_what_an_earlier_one_left(server, content, tmp_path
 def test_a_server_without_ranges_sends_everything_again(server, content, tmp_path):
     server.ranges = False
     leave_part(tmp_path, b"x" * 70_000)
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert_whole(tmp_path, content)
 
 
 def test_a_part_that_is_already_whole_is_kept(server, content, tmp_path):
     leave_part(tmp_path, content)
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert server.requests == [f"bytes={len(content)}-"]
     assert_whole(tmp_path, content)
 
 
 def test_a_part_longer_than_the_file_is_thrown_away(server, content, tmp_path):
     leave_part(tmp_path, content + b"x")
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert server.requests == [f"bytes={len(content) + 1}-", None]
     assert_whole(tmp_path, content)
 
 
 def assert_fails(tmp_path, *fragments):
     with pytest.raises(DataError) as error:
-        sources.locate("hopper-medium-v2")
+        d4rl_file("hopper-medium-v2")
     message = str(error.value)
-    assert sources.D4RL_URL + f"gym_mujoco_v2/{FILE}" in message
+    assert d4rl.D4RL_URL + f"gym_mujoco_v2/{FILE}" in message
     assert str(cached(tmp_path)) in message
     assert "\n" not in message
     for fragment in fragments:
@@ -190,7 +192,7 @@ def test_a_cut_without_an_announced_length_is_seen_in_the_file(server, content, 
     server.announced = 0
     server.cut_after = [100_000]
     assert_fails(tmp_path, "not a whole HDF5 file")
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert_whole(tmp_path, content)
 
 
@@ -214,7 +216,7 @@ def test_an_http_error_is_told(server, tmp_path, status):
 
 
 def test_without_a_network_the_message_says_where_to_put_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "D4RL_URL", "http://127.0.0.1:9/")  # nothing listens on port 9
+    monkeypatch.setattr(d4rl, "D4RL_URL", "http://127.0.0.1:9/")  # nothing listens on port 9
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "cache"))
     assert_fails(tmp_path, "D4RL_DATASET_DIR", "refused")
 
@@ -224,21 +226,13 @@ def test_a_cache_that_cannot_be_written_is_told(server, tmp_path):
     assert_fails(tmp_path)
 
 
-def test_the_cache_is_d4rls_own(tmp_path, monkeypatch):
-    monkeypatch.delenv("D4RL_DATASET_DIR", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert sources.d4rl_cache() == tmp_path / ".d4rl" / "datasets"
-    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path / "elsewhere"))
-    assert sources.d4rl_cache() == tmp_path / "elsewhere"
-
-
 def download_in_another_process(server, tmp_path):
     code = """
 import sys
 from pathlib import Path
-from cocoa.data import sources
+from cocoa.data.sources.download import download
 print("ready", flush=True)
-sources.download(sys.argv[1], Path(sys.argv[2]))
+download(sys.argv[1], Path(sys.argv[2]))
 """
     command = [sys.executable, "-c", code, server.url + FILE, str(tmp_path / "cache")]
     folder = ROOT
@@ -271,70 +265,9 @@ def test_a_download_that_was_killed_goes_on(server, content, tmp_path):
     server.stall.set()
     size = part(tmp_path).stat().st_size
     assert 0 < size < len(server.content)
-    sources.locate("hopper-medium-v2")
+    d4rl_file("hopper-medium-v2")
     assert server.requests == [None, f"bytes={size}-"]
     assert_whole(tmp_path, server.content)
-
-
-@pytest.mark.parametrize(
-    ("typed", "nearest"),
-    [
-        ("hoper-demo", "hopper-demo"),
-        ("hopper-medium-v3", "hopper-medium-v2"),
-        ("halfcheetah_medium_v2", "halfcheetah-medium-v2"),
-        ("zzz", "hopper-demo"),
-    ],
-)
-def test_an_unknown_name_is_told_the_nearest(typed, nearest):
-    with pytest.raises(DataError) as error:
-        load(typed)
-    assert repr(typed) in str(error.value)
-    assert nearest in str(error.value)
-    assert ".hdf5" in str(error.value)
-
-
-def test_tasks_are_d4rls():
-    # From D4RL's own table; irregular names included.
-    expected = {
-        "hopper-medium-v2": "gym_mujoco_v2/hopper_medium-v2.hdf5",
-        "walker2d-medium-expert-v2": "gym_mujoco_v2/walker2d_medium_expert-v2.hdf5",
-        "ant-full-replay-v2": "gym_mujoco_v2/ant_full_replay-v2.hdf5",
-        "walker2d-medium-replay-v0": "gym_mujoco/walker_mixed.hdf5",
-        "hopper-medium-replay-v0": "gym_mujoco/hopper_mixed.hdf5",
-        "halfcheetah-medium-expert-v0": "gym_mujoco/halfcheetah_medium_expert.hdf5",
-        "pen-human-v0": "hand_dapg/pen-v0_demos_clipped.hdf5",
-        "door-cloned-v0": "hand_dapg/door-demos-v0-bc-combined.hdf5",
-        "relocate-expert-v1": "hand_dapg_v1/relocate-expert-v1.hdf5",
-        "antmaze-umaze-v0": "ant_maze_new/Ant_maze_u-maze_noisy_multistart_False_multigoal_False_sparse.hdf5",
-        "antmaze-large-play-v2": (
-            "ant_maze_v2/Ant_maze_hardest-maze_noisy_multistart_True_multigoal_False_sparse_fixed.hdf5"
-        ),
-        "maze2d-umaze-v1": "maze2d/maze2d-umaze-sparse-v1.hdf5",
-        "maze2d-large-dense-v1": "maze2d/maze2d-large-dense-v1.hdf5",
-        "kitchen-complete-v0": "kitchen/mini_kitchen_microwave_kettle_light_slider-v0.hdf5",
-    }
-    assert {name: D4RL[name].path for name in expected} == expected
-    locomotion = 4 * (5 * 3 + 2)
-    assert len(D4RL) == locomotion + 4 * 3 * 2 + 6 * 2 + 6 + 3
-    assert len({task.path for task in D4RL.values()}) == len(D4RL)
-
-
-def test_a_folder_that_is_called_like_a_dataset_does_not_hide_it(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "hopper-demo").mkdir()
-    assert sources.from_anywhere("hopper-demo") == "hopper-demo"
-    assert sources.locate("hopper-demo").name == "hopper-demo.hdf5"
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(DataError, match="neither a known name nor a file"):
-        sources.locate("mine")
-    assert sources.from_anywhere("own.hdf5") == str(tmp_path / "own.hdf5")
-
-
-def test_without_a_home_directory_the_message_says_what_to_set(monkeypatch):
-    monkeypatch.setenv("D4RL_DATASET_DIR", "~no-such-user/datasets")
-    for name, dataset in (("D4RL_DATASET_DIR", "hopper-medium-v2"), ("dataset", "~no-such-user/own.hdf5")):
-        with pytest.raises(ConfigError, match=f"{name}=~no-such-user/.* no such home folder"):
-            sources.locate(dataset)
 
 
 def test_a_pipe_in_the_cache_is_refused(tmp_path):
@@ -343,4 +276,4 @@ def test_a_pipe_in_the_cache_is_refused(tmp_path):
         folder.mkdir()
         os.mkfifo(folder / name)
         with pytest.raises(DataError, match="it is a FIFO"):
-            sources.download(f"http://127.0.0.1:9/{FILE}", folder)
+            download(f"http://127.0.0.1:9/{FILE}", folder)

@@ -1,0 +1,141 @@
+"""D4RL's datasets by name, downloaded once into D4RL's own cache."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocoa.data.dataset import Dataset
+from cocoa.data.reference import REFERENCE_RETURNS
+from cocoa.data.sources.base import DatasetSource, register_source
+from cocoa.data.sources.download import download
+from cocoa.data.sources.files import read_file
+from cocoa.storage.files import expanded
+
+D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
+"""Where D4RL keeps its files."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dataset of D4RL: its file, and the environment it was recorded in."""
+
+    path: str
+    """Path of the file below `D4RL_URL`."""
+    family: str
+    """Key into `REFERENCE_RETURNS`."""
+    time_limit: int
+    """Steps after which D4RL cuts an episode."""
+    env: str | None = None
+    """Gymnasium id of the same environment, if there is one."""
+
+
+def _locomotion() -> dict[str, Task]:
+    # D4RL recorded Ant with 84 contact forces in the observation (111 numbers); Gymnasium's Ant-v4 has 27.
+    families = {
+        "halfcheetah": ("HalfCheetah", "HalfCheetah-v4"),
+        "hopper": ("Hopper", "Hopper-v4"),
+        "walker2d": ("Walker2d", "Walker2d-v4"),
+        "ant": ("Ant", None),
+    }
+    qualities = ("random", "medium", "expert", "medium-replay", "medium-expert", "full-replay")
+    tasks = {}
+    for agent, (family, env) in families.items():
+        for quality in qualities:
+            stem = f"{agent}_{quality.replace('-', '_')}"
+            for version in ("v1", "v2"):
+                path = f"gym_mujoco_{version}/{stem}-{version}.hdf5"
+                tasks[f"{agent}-{quality}-{version}"] = Task(path, family, 1000, env)
+            if quality != "full-replay":
+                stem = stem.replace("medium_replay", "mixed").replace("walker2d_mixed", "walker_mixed")
+                tasks[f"{agent}-{quality}-v0"] = Task(f"gym_mujoco/{stem}.hdf5", family, 1000, env)
+    return tasks
+
+
+def _adroit() -> dict[str, Task]:
+    files_v0 = {
+        "human": "{}-v0_demos_clipped",
+        "cloned": "{}-demos-v0-bc-combined",
+        "expert": "{}-v0_expert_clipped",
+    }
+    tasks = {}
+    for hand, time_limit in {"pen": 100, "hammer": 200, "door": 200, "relocate": 200}.items():
+        family = f"AdroitHand{hand.capitalize()}"
+        for source, file_v0 in files_v0.items():
+            tasks[f"{hand}-{source}-v0"] = Task(f"hand_dapg/{file_v0.format(hand)}.hdf5", family, time_limit)
+            tasks[f"{hand}-{source}-v1"] = Task(f"hand_dapg_v1/{hand}-{source}-v1.hdf5", family, time_limit)
+    return tasks
+
+
+def _antmaze() -> dict[str, Task]:
+    files = {
+        "umaze": "u-maze_noisy_multistart_False_multigoal_False",
+        "umaze-diverse": "u-maze_noisy_multistart_True_multigoal_True",
+        "medium-play": "big-maze_noisy_multistart_True_multigoal_False",
+        "medium-diverse": "big-maze_noisy_multistart_True_multigoal_True",
+        "large-play": "hardest-maze_noisy_multistart_True_multigoal_False",
+        "large-diverse": "hardest-maze_noisy_multistart_True_multigoal_True",
+    }
+    tasks = {}
+    for maze, file in files.items():
+        time_limit = 700 if maze.startswith("umaze") else 1000
+        for version, path in {"v0": "ant_maze_new/{}_sparse", "v2": "ant_maze_v2/{}_sparse_fixed"}.items():
+            full = path.format(f"Ant_maze_{file}") + ".hdf5"
+            tasks[f"antmaze-{maze}-{version}"] = Task(full, "antmaze", time_limit)
+    return tasks
+
+
+def _maze2d() -> dict[str, Task]:
+    tasks = {}
+    for maze, time_limit in {"umaze": 300, "medium": 600, "large": 800}.items():
+        for suffix, reward in {"": "-sparse", "-dense": "-dense"}.items():
+            path = f"maze2d/maze2d-{maze}{reward}-v1.hdf5"
+            tasks[f"maze2d-{maze}{suffix}-v1"] = Task(path, f"maze2d-{maze}{suffix}", time_limit)
+    return tasks
+
+
+def _kitchen() -> dict[str, Task]:
+    files = {
+        "complete": "mini_kitchen_microwave_kettle_light_slider",
+        "partial": "kitchen_microwave_kettle_light_slider",
+        "mixed": "kitchen_microwave_kettle_bottomburner_light",
+    }
+    return {
+        f"kitchen-{name}-v0": Task(f"kitchen/{file}-v0.hdf5", "kitchen", 280) for name, file in files.items()
+    }
+
+
+D4RL: dict[str, Task] = _locomotion() | _adroit() | _antmaze() | _maze2d() | _kitchen()
+"""Every dataset of D4RL that is found by name."""
+
+
+@register_source()
+class D4RLSource(DatasetSource):
+    """Reads D4RL's files, with D4RL's time limits."""
+
+    presets = True
+
+    def names(self) -> Collection[str]:
+        """Return the names of all datasets in `D4RL`."""
+        return D4RL
+
+    def read(self, name: str, env: str | None) -> Dataset:
+        """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded."""
+        return read_file(d4rl_file(name), name, env, D4RL[name].env, D4RL[name].time_limit)
+
+    def reference_returns(self, name: str) -> tuple[float, float]:
+        """Return D4RL's returns of the dataset's task."""
+        return REFERENCE_RETURNS[D4RL[name].family]
+
+
+def d4rl_file(name: str) -> Path:
+    """Return the file of a dataset, downloaded unless it is in D4RL's cache already. Raises DataError."""
+    advice = " The environment variable D4RL_DATASET_DIR names another folder."
+    return download(D4RL_URL + D4RL[name].path, d4rl_cache(), advice)
+
+
+def d4rl_cache() -> Path:
+    """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
+    return expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets", "D4RL_DATASET_DIR")

@@ -1,0 +1,67 @@
+"""Datasets in HDF5 files of a user's own, named by their path, in D4RL's format."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import gymnasium
+
+from cocoa.data import hdf5
+from cocoa.data.dataset import Dataset
+from cocoa.data.sources.base import DatasetSource
+from cocoa.data.validation import warn
+from cocoa.errors import shown
+from cocoa.storage.files import expanded
+
+SUFFIXES = (".hdf5", ".h5")
+
+
+class FileSource(DatasetSource):
+    """Reads the file of a path; it is asked last, since nearly any text can be a path."""
+
+    def answers(self, name: str) -> bool:
+        """Return whether there is such a file, or the name looks like the path of one."""
+        path = expanded(name, "dataset")
+        if os.path.isfile(path) or path.suffix in SUFFIXES or len(path.parts) > 1:
+            return True
+        return os.path.lexists(path) and not path.is_dir()  # a pipe or a device, which reading refuses
+
+    def from_anywhere(self, name: str) -> str:
+        """Return the absolute path."""
+        return os.path.abspath(expanded(name, "dataset"))
+
+    def read(self, name: str, env: str | None) -> Dataset:
+        """Return the dataset in the file, which is called by the stem of the file's name."""
+        path = expanded(name, "dataset")
+        return read_file(path, path.stem or path.name, env)
+
+
+def read_file(
+    path: Path,
+    name: str,
+    env: str | None,
+    default_env: str | None = None,
+    time_limit: int | None = None,
+) -> Dataset:
+    """Return the dataset in an HDF5 file in D4RL's format, called `name`.
+
+    The environment is `env`, else what the file's attributes name, else `default_env`. `time_limit` is as in
+    `Dataset.from_columns`. Raises DataError, naming the file, the key and the row, if it cannot be trusted.
+    """
+    columns, recorded, sha256 = hdf5.read(path)
+    env = env or _known_to_gymnasium(recorded, path) or default_env
+    return Dataset.from_columns(
+        columns, name=name, origin=str(path), env=env, time_limit=time_limit, sha256=sha256
+    )
+
+
+def _known_to_gymnasium(env: str | None, path: Path) -> str | None:
+    """Return the environment that a file names, or None, with a warning, if Gymnasium does not know it."""
+    if env is None or env in gymnasium.registry:
+        return env
+    warn(
+        f"{path} says that it was recorded in {shown(repr(env))}, which Gymnasium does not know; this is "
+        "ignored. Give env= to name an environment that it knows; env=module:Id-v0 imports the module first."
+    )
+    return None

@@ -1,0 +1,48 @@
+"""Normalized scores: D4RL's references, by environment and by dataset."""
+
+import gymnasium
+import pytest
+
+from cocoa.data import normalized_score
+from cocoa.data.reference import REFERENCE_RETURNS
+from cocoa.data.sources.d4rl import D4RL
+from cocoa.data.sources.shipped import SHIPPED
+
+
+@pytest.mark.parametrize(
+    ("env", "random", "expert"),
+    [
+        ("Hopper-v4", -20.272305, 3234.3),
+        ("Hopper-v5", -20.272305, 3234.3),
+        ("gymnasium_robotics:AdroitHandPen-v1", 96.262799, 3076.8331017826877),
+        ("hopper-medium-replay-v2", -20.272305, 3234.3),
+        ("hopper-demo", -20.272305, 3234.3),
+        ("HalfCheetah-v4", -280.178953, 12135.0),
+        ("Walker2d-v4", 1.629008, 4592.3),
+        ("ant-expert-v2", -325.6, 3879.7),
+        ("pen-human-v1", 96.262799, 3076.8331017826877),
+        ("antmaze-large-diverse-v2", 0.0, 1.0),
+        ("maze2d-umaze-v1", 23.85, 161.86),
+        ("maze2d-umaze-dense-v1", 68.537689, 193.66285642381482),
+        ("kitchen-mixed-v0", 0.0, 4.0),
+    ],
+)
+def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
+    assert normalized_score(env, random) == pytest.approx(0, abs=1e-9)
+    assert normalized_score(env, expert) == pytest.approx(100)
+    assert normalized_score(env, random + 0.3 * (expert - random)) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("env", [None, "Pendulum-v1", "HopperHard-v0", "nothing"])
+def test_without_a_reference_there_is_no_score(env):
+    assert normalized_score(env, 1.0) is None
+
+
+def test_what_is_shipped_has_a_reference():
+    assert all(normalized_score(name, 1.0) is not None for name in SHIPPED)
+
+
+def test_every_task_has_a_reference_and_environments_that_exist():
+    for task in D4RL.values():
+        assert task.family in REFERENCE_RETURNS
+        assert task.env is None or task.env in gymnasium.registry
