@@ -12,7 +12,7 @@ from flax import struct
 
 from cocoa.algos import sac
 from cocoa.algos.base import Array, Batch, Metrics, Observation, register
-from cocoa.algos.networks import Adam, Model, Networks, Scalar, squashed_sample
+from cocoa.algos.networks import Adam, Model, Networks, Scalar
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 _ROWS_AT_ONCE = 1024  # of the critics, forth and back: keeps their activations in a CPU's cache
@@ -79,7 +79,7 @@ class CQL(sac.SAC):
         """Return what the critics regress to, (...)."""
         if not self.max_q_backup:
             return super().target(state, batch, key)
-        actions, _ = squashed_sample(state.actor(batch.next_observation), key, self.samples)
+        actions = state.actor(batch.next_observation).sample(key, self.samples)
         next_q = self.values(state, batch.next_observation, actions, state.target_critics)
         best = next_q.max(axis=1).min(axis=0)
         return batch.reward + self.discount * (1 - batch.terminal) * best
@@ -100,8 +100,9 @@ class CQL(sac.SAC):
         shape = (self.samples, *batch.action.shape)
         uniform = jax.random.uniform(uniform_key, shape, minval=-1.0, maxval=1.0)
         uniform_log_prob = jnp.full(shape[:-1], -shape[-1] * math.log(2.0))
-        now, now_log_prob = squashed_sample(state.actor(batch.observation), now_key, self.samples)
-        then, then_log_prob = squashed_sample(state.actor(batch.next_observation), next_key, self.samples)
+        policy, next_policy = state.actor(batch.observation), state.actor(batch.next_observation)
+        now, now_log_prob = policy.sample_and_log_prob(now_key, self.samples)
+        then, then_log_prob = next_policy.sample_and_log_prob(next_key, self.samples)
         log_prob = jnp.concatenate([uniform_log_prob, now_log_prob, then_log_prob])
         return jnp.concatenate([uniform, now, then]), log_prob
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from cocoa.algos.networks import Adam, Model, Networks, gaussian_log_prob, polyak
+from cocoa.algos.networks import Adam, Model, Networks, polyak
 
 
 @struct.dataclass
@@ -81,10 +81,10 @@ class IQL(Algorithm):
         """L(π), with `target_q` = Q̄(s, a)."""
         advantage = target_q - state.value(batch.observation)
         weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.advantage_clip)
-        mean, log_std = state.actor(batch.observation, params=params)
-        loss = -jnp.mean(weight * gaussian_log_prob(mean, log_std, batch.action))
+        policy = state.actor(batch.observation, params=params)
+        loss = -jnp.mean(weight * policy.log_prob(batch.action))
         metrics = {"actor_loss": loss, "advantage": advantage.mean(), "weight": weight.mean()}
-        return loss, metrics | {"policy_std": jnp.exp(log_std).mean()}
+        return loss, metrics | {"policy_std": jnp.exp(policy.log_std).mean()}
 
     def critic_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
         """Σ_i L(Q_i)."""
@@ -107,8 +107,4 @@ class IQL(Algorithm):
 
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return the policy's mean, or with `key` a sample of it."""
-        mean, log_std = state.actor(observation)
-        if key is None:
-            return mean
-        noise = jnp.exp(log_std) * jax.random.normal(key, mean.shape)
-        return jnp.clip(mean + noise, -1.0, 1.0)
+        return state.actor(observation).act(key)

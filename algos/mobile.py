@@ -11,7 +11,6 @@ from flax import struct
 
 from cocoa.algos import sac
 from cocoa.algos.base import Array, Batch, Observation, World, register
-from cocoa.algos.networks import squashed_sample
 from cocoa.algos.rollouts import Buffer, MixedBatch, ModelBased, Rollouts
 
 
@@ -80,7 +79,7 @@ class MOBILE(ModelBased, sac.SAC):
 
     def inconsistency(self, state: sac.State, imagined: Observation, key: Array) -> Array:
         """Return U (B,) of next states with leaves (samples, members, B, ...)."""
-        actions, _ = squashed_sample(state.actor(imagined), key)
+        actions = state.actor(imagined).sample(key)
         values = state.critics(imagined, actions, params=state.target_critics).min(axis=0)
         return values.mean(axis=0).std(axis=0, ddof=1)
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak, squashed_sample
+from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak
 
 
 @struct.dataclass
@@ -79,7 +79,7 @@ class SAC(Algorithm):
 
     def target(self, state: State, batch: Batch, key: Array) -> Array:
         """Return what the critics regress to, (...)."""
-        next_action, log_prob = squashed_sample(state.actor(batch.next_observation), key)
+        next_action, log_prob = state.actor(batch.next_observation).sample_and_log_prob(key)
         next_q = state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
         if not self.deterministic_backup:
             next_q -= jnp.exp(state.log_alpha()) * log_prob
@@ -94,7 +94,7 @@ class SAC(Algorithm):
 
     def actor_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """L(π); the metrics hold the entropy, which L(α) needs."""
-        action, log_prob = squashed_sample(state.actor(batch.observation, params=params), key)
+        action, log_prob = state.actor(batch.observation, params=params).sample_and_log_prob(key)
         q = state.critics(batch.observation, action).min(axis=0)
         loss = jnp.mean(jnp.exp(state.log_alpha()) * log_prob - q)
         return loss, {"actor_loss": loss, "entropy": -log_prob.mean()}
@@ -124,5 +124,4 @@ class SAC(Algorithm):
 
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return the squashed mean, or with `key` a sample."""
-        distribution = state.actor(observation)
-        return jnp.tanh(distribution[0]) if key is None else squashed_sample(distribution, key)[0]
+        return state.actor(observation).act(key)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
-from cocoa.algos.networks import Adam, Model, Networks, polyak
+from cocoa.algos.networks import Adam, Gaussian, Model, Networks, polyak
 
 
 @struct.dataclass
@@ -121,8 +121,5 @@ class TD3BC(Algorithm):
         )
 
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
-        """Return the policy's action; with `key` with the target's noise."""
-        action = state.actor(observation)
-        if key is None:
-            return action
-        return jnp.clip(action + self.policy_noise * jax.random.normal(key, action.shape), -1.0, 1.0)
+        """Return the policy's action, or with `key` that with noise N(0, σ²)."""
+        return Gaussian(state.actor(observation), jnp.log(self.policy_noise)).act(key)

@@ -1,6 +1,6 @@
 """Networks, distributions over actions, and the optimizer's state."""
 
-from cocoa.algos.networks.distributions import gaussian_log_prob, squashed_sample
+from cocoa.algos.networks.distributions import Distribution, Gaussian, SquashedGaussian
 from cocoa.algos.networks.heads import (
     LOG_STD_BOUNDS,
     MLP,
@@ -25,17 +25,18 @@ __all__ = [
     "Concatenate",
     "Critics",
     "DeterministicPolicy",
+    "Distribution",
     "Encoder",
+    "Gaussian",
     "GaussianPolicy",
     "LayerNorm",
     "Model",
     "Networks",
     "Scalar",
+    "SquashedGaussian",
     "SquashedGaussianPolicy",
     "Value",
     "drawn_on_host",
-    "gaussian_log_prob",
     "orthogonal",
     "polyak",
-    "squashed_sample",
 ]

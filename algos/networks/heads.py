@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from cocoa.algos.base import Array, Observation
+from cocoa.algos.networks.distributions import Gaussian, SquashedGaussian
 from cocoa.algos.networks.initializers import orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
 
@@ -94,12 +95,12 @@ class GaussianPolicy(nn.Module):
     action_dim: int
 
     @nn.compact
-    def __call__(self, observation: Observation) -> tuple[Array, Array]:
-        """Return the mean (..., A) in (-1, 1) and the log standard deviation (A,)."""
+    def __call__(self, observation: Observation) -> Gaussian:
+        """Return the distribution, its mean (..., A) in (-1, 1) and its log standard deviation (A,)."""
         features = MLP(self.hidden)(self.encoder()(observation))
         mean = jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
         log_std = self.param("log_std", nn.initializers.zeros, (self.action_dim,))
-        return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
+        return Gaussian(mean, jnp.clip(log_std, *LOG_STD_BOUNDS))
 
 
 class DeterministicPolicy(nn.Module):
@@ -118,19 +119,19 @@ class DeterministicPolicy(nn.Module):
 
 
 class SquashedGaussianPolicy(nn.Module):
-    """Normal distribution N(m(s), σ(s)²) of what a tanh then squashes (SAC)."""
+    """tanh of a normal distribution N(m(s), σ(s)²) (SAC)."""
 
     encoder: Encoder
     hidden: tuple[int, ...]
     action_dim: int
 
     @nn.compact
-    def __call__(self, observation: Observation) -> tuple[Array, Array]:
-        """Return mean and log standard deviation (..., A) before the tanh."""
+    def __call__(self, observation: Observation) -> SquashedGaussian:
+        """Return the distribution, whose parameters are (..., A)."""
         features = MLP(self.hidden)(self.encoder()(observation))
         both = nn.Dense(2 * self.action_dim, kernel_init=orthogonal)(features)
         mean, log_std = jnp.split(both, 2, axis=-1)
-        return mean, jnp.clip(log_std, *LOG_STD_BOUNDS)
+        return SquashedGaussian(Gaussian(mean, jnp.clip(log_std, *LOG_STD_BOUNDS)))
 
 
 class Scalar(nn.Module):

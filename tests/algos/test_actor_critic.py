@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import scipy.integrate
 import scipy.special
 import scipy.stats
 from support import oracle
@@ -17,7 +16,6 @@ from cocoa.algos.bc import BC
 from cocoa.algos.combo import COMBO
 from cocoa.algos.cql import CQL
 from cocoa.algos.mopo import MOPO
-from cocoa.algos.networks import squashed_sample
 from cocoa.algos.sac import SAC
 from cocoa.algos.td3_bc import TD3BC
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
@@ -34,21 +32,6 @@ def setting(algorithm, with_cocoa, models, targets=()):
     values = state.critics(batch.next_observation, batch.action, params=state.target_critics)
     state = state.replace(target_critics=oracle.level(state.target_critics, values))
     return state, batch, oracle.to_numpy(state), oracle.to_numpy(batch)
-
-
-def test_squashed_density_integrates_to_one_and_belongs_to_the_draws():
-    mean, log_std = jnp.array([0.4]), jnp.array([-0.3])
-    total, _ = scipy.integrate.quad(lambda a: np.exp(oracle.log_density(np.array([a]), mean, log_std)), -1, 1)
-    assert total == pytest.approx(1, abs=1e-4)
-    draws, log_prob = squashed_sample((mean, log_std), KEY, 5000)
-    inside = np.abs(draws[:, 0]) < 0.99
-    np.testing.assert_allclose(
-        log_prob[inside], oracle.log_density(np.asarray(draws, np.float64)[inside], mean, log_std), atol=2e-3
-    )
-    expected, _ = scipy.integrate.quad(
-        lambda a: a * np.exp(oracle.log_density(np.array([a]), mean, log_std)), -1, 1
-    )
-    assert float(draws.mean()) == pytest.approx(expected, abs=0.03)
 
 
 def test_bc(with_cocoa):
@@ -210,7 +193,7 @@ def test_cqls_best_of_n_backup(with_cocoa):
     """Each target critic takes its own best action, then the lower of the two counts."""
     algorithm = CQL(discount=0.9, samples=6, max_q_backup=True)
     state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
-    actions, _ = squashed_sample(state.actor(batch.next_observation), KEY, 6)
+    actions = state.actor(batch.next_observation).sample(KEY, 6)
     values = np.stack([oracle.critics(s.target_critics, b.next_observation, a) for a in np.asarray(actions)])
     next_q = oracle.lowest(values.max(axis=0))
     assert (next_q != values.min(axis=1).max(axis=0)).any()

@@ -44,7 +44,7 @@ def setting(algorithm, with_cocoa):
     batch = ImaginedBatch(**vars(mixed(with_cocoa)), imagined=imagined)
     state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
     state = scatter(state, MODELS, TARGETS)
-    action = jnp.tanh(state.actor(batch.next_observation)[0])
+    action = state.actor(batch.next_observation).mode()
     values = state.critics(batch.next_observation, action, params=state.target_critics)
     state = state.replace(target_critics=oracle.level(state.target_critics, values))
     return state, batch, oracle.to_numpy(state), oracle.to_numpy(batch)

@@ -71,7 +71,8 @@ def test_deviations_of_a_policy_are_bounded():
     module, observation = GaussianPolicy(Concatenate, (8,), 3), jnp.ones((1, 2))
     params = module.init(jax.random.key(0), observation)["params"]
     params["log_std"] = jnp.array([-30.0, 0.5, 30.0])
-    np.testing.assert_array_equal(module.apply({"params": params}, observation)[1], [-5, 0.5, 2])
+    policy = module.apply({"params": params}, observation)
+    np.testing.assert_array_equal(policy.log_std, [-5, 0.5, 2])
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
