@@ -139,7 +139,7 @@ def evaluating() -> Iterator[Line]:
     evaluator = Evaluator(ENV, (0,), 10, scaling)
     algorithm = IQL()
     training = make_training(algorithm, None, rows=256)
-    policies = Actor(algorithm, observe(None)[0], False, training.mesh).policies(training.init().learner)
+    policies = Actor(algorithm, observe(None)[0], training.mesh).policies(training.init().learner)
     actions: list[np.ndarray] = []
 
     def recorded(states: np.ndarray) -> Any:

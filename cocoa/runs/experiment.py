@@ -26,17 +26,18 @@ from cocoa.data import (
 from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.errors import RunError
 from cocoa.preparation.cache import Store
-from cocoa.preparation.inputs import Prepared, prepare_run
+from cocoa.preparation.inputs import TrainingInputs, build_inputs
 from cocoa.runs.checkpoint import load_state
 from cocoa.runs.folder import how_to_resume
-from cocoa.runs.policy import Senses
+from cocoa.runs.policy import Interface
 from cocoa.runs.progress import Interrupted, Progress, Stopper, TrainingBar
 from cocoa.runs.record import Record
 from cocoa.training import faults, processes
-from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh, split
+from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
 from cocoa.training.loop import Training, TrainState
+from cocoa.training.seeds import for_seeds, of_seed, place
 
 
 class Experiment:
@@ -86,22 +87,23 @@ class Experiment:
             )
         return evaluator
 
-    def _prepare(self, batch: Batch, scaling: Scaling, evaluator: Evaluator | None) -> tuple[Prepared, bool]:
+    def _prepare(
+        self, batch: Batch, scaling: Scaling, evaluator: Evaluator | None
+    ) -> tuple[TrainingInputs, bool]:
         config, record = self.config, self.record
         store = Store(config.cache_dir, Progress(record.say, self.stopper))
         keep_compilations(store.root / "compiled")
         stream = too_large(batch, config) if config.stream is None else config.stream
-        given = config, self.episodes, batch, scaling, store, record.preparation_stage
-        prepared = prepare_run(*given, on_host=stream)
-        if prepared.world:
-            record.say(f"Rule by which model rollouts end: {prepared.world.terminated}")
-        record.keep_senses(Senses(prepared.observe, scaling), prepared.world)
+        inputs = build_inputs(config, self.episodes, batch, scaling, store, record.timed, on_host=stream)
+        if inputs.world:
+            record.say(f"Rule by which model rollouts end: {of_seed(inputs.world, 0).terminated}")
+        record.save_interface(Interface(inputs.observe, scaling), inputs.world)
         if record.step == 0:
             with record.stage("diagnostics"):
                 env = evaluator.instances[0] if evaluator else config.env
-                record.prepared(prepared, self.episodes.observations, env)
+                record.log_preparation(inputs.report, self.episodes.observations, env)
         self.stopper.check()
-        return prepared, stream
+        return inputs, stream
 
     def _describe_data(self) -> str:
         data = self.dataset
@@ -114,21 +116,21 @@ class Experiment:
             f"return {data.behaviour_return:.1f}{told}, environment {self.config.env}"
         )
 
-    def _train(self, prepared: Prepared, stream: bool, evaluator: Evaluator | None) -> None:
+    def _train(self, inputs: TrainingInputs, stream: bool, evaluator: Evaluator | None) -> None:
         config, share = self.config, processes.share(len(self.config.seeds))
-        seeds, prepared = config.seeds[share], prepared.of_seeds(share)
+        seeds = config.seeds[share]
+        data, observe, world = for_seeds((inputs.data, inputs.observe, inputs.world), share)
         mesh = seeds_mesh(len(seeds), config.devices)
         self.record.say(describe(mesh, len(seeds)) + (", batches streamed from the host" if stream else ""))
-        networks = build_networks(config.algo, config.cocoa, prepared.data.action.shape[1])
+        networks = build_networks(config.algo, config.cocoa, data.action.shape[1])
         training = Training(
             config.algo,
             networks,
-            prepared.data,
+            data,
             seeds,
             config.updates,
             config.batch_size,
-            prepared.per_seed,
-            prepared.world,
+            world,
             mesh,
             stream,
         )
@@ -137,7 +139,7 @@ class Experiment:
             state = training.restore(self._load(training, share), self.record.step)
             self.record.say(f"Going on after update {self.record.step:,} of {config.updates:,}")
         beside = evaluates_beside(mesh)
-        actor = Actor(config.algo, prepared.observe, prepared.per_seed, host_mesh() if beside else mesh)
+        actor = Actor(config.algo, observe, host_mesh() if beside else mesh)
         bar = TrainingBar(config.updates, self.record.step, hidden=not processes.leads())
         with contextlib.ExitStack() as stack:
             for used in (bar, training.feed):
@@ -194,7 +196,7 @@ class Experiment:
                 self._note(end, metrics, bar)
             if self._pauses():
                 if beside and record.step < config.updates:
-                    waiting = split(state.saved, actor.mesh, copy=True)
+                    waiting = place(state.saved, actor.mesh, copy=True)
                 else:
                     finish(state.saved)
             if processes.anywhere(self.stopper.requested):
@@ -232,7 +234,7 @@ class Experiment:
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
         template = training.template(len(self.config.seeds))
-        return jax.tree.map(lambda x: x[share], load_state(self.record.checkpoint, template))
+        return for_seeds(load_state(self.record.checkpoint, template), share)
 
     def _note(self, end: int, metrics: Mapping[str, Any], bar: TrainingBar) -> None:
         """Log what was seen up to the update `end`."""

@@ -32,7 +32,7 @@ from cocoa.runs.folder import (
     read_config,
     write_config,
 )
-from cocoa.runs.policy import senses_are_whole
+from cocoa.runs.policy import interface_is_whole
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.summary import read_summary
@@ -177,7 +177,7 @@ def _policy_is_whole(folder: Path, config: Config) -> bool:
     """Tell whether the files of the last update's policy are there, as they were written."""
     try:
         done = read_position(checkpoint_path(folder), config).step
-        return done == config.updates and senses_are_whole(folder, config)
+        return done == config.updates and interface_is_whole(folder, config)
     except RunError:
         return False
 

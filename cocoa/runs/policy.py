@@ -31,16 +31,19 @@ from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_com
 from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 from cocoa.training.devices import start_backend
 from cocoa.training.loop import Training
+from cocoa.training.seeds import PerSeed, of_seed
 
 _DIMS = ("observation_dim", "action_dim")
 
 
 @struct.dataclass
-class Senses:
-    """What stands between the environment and the networks of a run; leaves as in `Prepared.observe`."""
+class Interface:
+    """What stands between the environment and the networks of a run."""
 
-    observe: Observe
+    observe: Any
+    """From states to observations: an `Observe`, which is `PerSeed` where each seed has its own models."""
     scaling: Scaling
+    """Between the environment's units and those of the networks."""
 
 
 class Policy:
@@ -49,30 +52,30 @@ class Policy:
     It pickles as the run's folder and its seed: whoever unpickles it loads what the folder then holds.
     """
 
-    def __init__(self, algorithm: Algorithm, state: Any, senses: Senses, folder: Path, seed: int):
+    def __init__(self, algorithm: Algorithm, state: Any, interface: Interface, folder: Path, seed: int):
         """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
         self.folder = folder
         self.seed = seed
         self._algorithm = type(algorithm)
-        self._shape = senses.scaling.observation_mean.shape
+        self._shape = interface.scaling.observation_mean.shape
         self._noise_key = jax.random.key(seed)
         example = np.zeros((1, *self._shape), np.float32)
 
-        def to_environment(senses: Senses, action: jax.Array) -> jax.Array:
-            return senses.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
+        def to_environment(interface: Interface, action: jax.Array) -> jax.Array:
+            return interface.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
 
-        def act(given: tuple[Any, Senses], observation: jax.Array) -> jax.Array:
-            state, senses = given
-            return to_environment(senses, algorithm.act(state, senses.observe(observation)))
+        def act(parts: tuple[Any, Interface], observation: jax.Array) -> jax.Array:
+            state, interface = parts
+            return to_environment(interface, algorithm.act(state, interface.observe(observation)))
 
-        def sample(given: tuple[Any, Senses], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
-            (state, senses), (observation, key) = given, drawn
-            return to_environment(senses, algorithm.act(state, senses.observe(observation), key))
+        def sample(parts: tuple[Any, Interface], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
+            (state, interface), (observation, key) = parts, drawn
+            return to_environment(interface, algorithm.act(state, interface.observe(observation), key))
 
-        self._act = PrunedFunction(act, (state, senses), example)
-        self._leaves = self._act.leaves((state, senses))
-        self._sample = PrunedFunction(sample, (state, senses), (example, self._noise_key))
-        self._sample_leaves = self._sample.leaves((state, senses))
+        self._act = PrunedFunction(act, (state, interface), example)
+        self._leaves = self._act.leaves((state, interface))
+        self._sample = PrunedFunction(sample, (state, interface), (example, self._noise_key))
+        self._sample_leaves = self._sample.leaves((state, interface))
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
@@ -114,9 +117,9 @@ def _restore(folder: str, seed: int, algorithm: type[Algorithm]) -> Policy:
     return load_policy(folder, seed)
 
 
-def senses_are_whole(folder: Path, config: Config) -> bool:
-    """Tell whether the file of `save_senses` is there, as it was written for the run with this `config`."""
-    path = _senses_path(folder)
+def interface_is_whole(folder: Path, config: Config) -> bool:
+    """Tell whether the file of `save_interface` is whole, and of the run with this configuration."""
+    path = _interface_path(folder)
     try:
         check_identity(path, found := read_metadata(path, verified=True), config)
         return _has_dims(found)
@@ -129,11 +132,11 @@ def _has_dims(metadata: Mapping[str, str]) -> bool:
     return all(text.isdecimal() and len(text) < 8 for text in texts)
 
 
-def save_senses(folder: Path, senses: Senses, run: Mapping[str, str]) -> None:
+def save_interface(folder: Path, interface: Interface, run: Mapping[str, str]) -> None:
     """Write what `load_policy` needs beside the training's state, with the `identity` of the run."""
-    dims = len(senses.scaling.observation_mean), len(senses.scaling.action_center)
+    dims = len(interface.scaling.observation_mean), len(interface.scaling.action_center)
     sizes = {name: str(size) for name, size in zip(_DIMS, dims, strict=True)}
-    save_tree(_senses_path(folder), senses, {**run, **sizes})
+    save_tree(_interface_path(folder), interface, {**run, **sizes})
 
 
 @standard_numerics
@@ -155,14 +158,12 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     saved = read_metadata(checkpoint_path(run))
     check_identity(checkpoint_path(run), saved, config)
     try:
-        senses, dims, checked = _load_senses(run, config, saved)
+        interface, dims, checked = _load_interface(run, config, saved)
     except RunError as error:
         raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
     position = config.seeds.index(seed)
-    observe = senses.observe
-    if config.cocoa is not None and config.cocoa.per_seed:
-        observe = _pick(observe, position)
-    template = _training(config, observe, *dims).template(len(config.seeds))
+    interface = of_seed(interface, position)
+    template = _training(config, interface.observe, *dims).template(len(config.seeds))
     state = load_state(checkpoint_path(run), template)
     if not (checked and CHECKSUM in saved):
         warnings.warn(
@@ -170,15 +171,17 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
             "written is not known.",
             stacklevel=3,
         )
-    return Policy(config.algo, _pick(state.learner, position), Senses(observe, senses.scaling), run, seed)
+    return Policy(config.algo, of_seed(state.learner, position), interface, run, seed)
 
 
-def _load_senses(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Senses, tuple[int, int], bool]:
-    """Return a run's senses, the sizes of its states and actions, and whether the file has a checksum.
+def _load_interface(
+    run: Path, config: Config, saved: Mapping[str, str]
+) -> tuple[Interface, tuple[int, int], bool]:
+    """Return a run's interface, the sizes of its states and actions, and whether the file has a checksum.
 
     Raises RunError if it does not fit the configuration, or the checkpoint's metadata `saved`.
     """
-    path = _senses_path(run)
+    path = _interface_path(run)
     found = read_metadata(path)
     check_identity(path, found, config)
     if "dataset_sha256" in found and found["dataset_sha256"] != saved.get("dataset_sha256"):
@@ -188,22 +191,13 @@ def _load_senses(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[S
     dims = int(found["observation_dim"]), int(found["action_dim"])
     template, cocoa = _senses_template(config, *dims), config.cocoa
     if cocoa is not None and cocoa.per_seed:
-        template = replace(template, observe=_repeated(template.observe, len(config.seeds)))
+        template = replace(template, observe=PerSeed.shapes(template.observe, len(config.seeds)))
     tables = cocoa is not None and not needs(cocoa.variant)  # as long as the data, or shorter
     return load_tree(path, template, any_rows=tables), dims, CHECKSUM in found
 
 
-def _repeated(tree: Any, count: int) -> Any:
-    """Return the shapes and types of so many copies of the leaves of a tree."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct((count, *x.shape), x.dtype), tree)
-
-
-def _senses_path(folder: Path) -> Path:
-    return folder / "checkpoints" / "senses.safetensors"
-
-
-def _pick(tree: Any, position: int) -> Any:
-    return jax.tree.map(lambda x: x[position], tree)
+def _interface_path(folder: Path) -> Path:
+    return folder / "checkpoints" / "interface.safetensors"
 
 
 def _training(config: Config, observe: Observe, observation_dim: int, action_dim: int) -> Training:
@@ -214,7 +208,7 @@ def _training(config: Config, observe: Observe, observation_dim: int, action_dim
     return Training(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
 
 
-def _senses_template(config: Config, observation_dim: int, action_dim: int) -> Senses:
+def _senses_template(config: Config, observation_dim: int, action_dim: int) -> Interface:
     """Return senses of the right structure, made from random numbers."""
     rng = np.random.default_rng(0)
     rows = 4 + (config.cocoa.horizon if config.cocoa else 0)
@@ -242,4 +236,4 @@ def _senses_template(config: Config, observation_dim: int, action_dim: int) -> S
         if config.cocoa.amortised:
             anchors = Learned(network)
     scaling = Scaling(zeros, zeros, jnp.zeros(action_dim), jnp.zeros(action_dim))
-    return Senses(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]
+    return Interface(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]

@@ -12,21 +12,23 @@ import numpy as np
 from gymnasium import Env
 
 from cocoa.algos.base import World
+from cocoa.anchors import moments
 from cocoa.anchors.diagnostics import diagnose
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.dynamics.accuracy import format_report
 from cocoa.errors import RunError
-from cocoa.preparation.inputs import Prepared
+from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
-from cocoa.runs.policy import Senses, save_senses, senses_are_whole
+from cocoa.runs.policy import Interface, interface_is_whole, save_interface
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.runs.wandb_logger import WandbLogger
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
 from cocoa.training.loop import TrainState
+from cocoa.training.seeds import PerSeed
 
 
 class Record:
@@ -58,8 +60,8 @@ class Record:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
     @contextlib.contextmanager
-    def preparation_stage(self, name: str) -> Iterator[None]:
-        """Note the time of a stage at once, so that a run that is killed later does not forget it."""
+    def timed(self, name: str) -> Iterator[None]:
+        """Like `stage`, and write the summary, so that a run that is killed later keeps this time."""
         with self.stage(name):
             yield
         self.summarize("running")
@@ -74,24 +76,24 @@ class Record:
         """Log how fast updates are."""
         self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
 
-    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
+    def log_preparation(self, report: PreparationReport, states: np.ndarray, env: str | Env | None) -> None:
         """Log how the models were fitted, their errors, and whether the anchors do what they should."""
-        seeds = self.config.seeds if prepared.per_seed else None
-        for stage in prepared.histories[0] if prepared.histories else ():
-            epochs = epochs_by_seed([history[stage] for history in prepared.histories])
+        for stage in report.histories[0] if report.histories else ():
+            epochs = epochs_by_seed([history[stage] for history in report.histories])
             for epoch, values in enumerate(epochs, 1):
-                self._metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, seeds)
-        if prepared.reports:
-            self.log(0, by_seed(prepared.reports, "dynamics/"), seeds)
-            self._tell_errors(prepared.reports[0])
-        if not prepared.anchors:
+                self._metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, report.seeds)
+        if report.errors:
+            self.log(0, by_seed(report.errors, "dynamics/"), report.seeds)
+            self._say_errors(report.errors[0])
+        if not report.anchors:
             return
-        found = [diagnose(anchors, states, prepared.std, env) for anchors in prepared.anchors]
-        self.log(0, by_seed([one.summary() for one in found], ""), seeds)
-        self.say(f"Distances to the data, medians, in standard deviations:\n{found[0].table()}")
+        std = moments(states)[1]
+        diagnostics = [diagnose(anchors, states, std, env) for anchors in report.anchors]
+        self.log(0, by_seed([measured.summary() for measured in diagnostics], ""), report.seeds)
+        self.say(f"Distances to the data, medians, in standard deviations:\n{diagnostics[0].table()}")
         from cocoa.runs.plots import anchor_plot  # slow to import, and not needed for every start
 
-        anchor_plot(found[0], self.folder / "anchors.png")
+        anchor_plot(diagnostics[0], self.folder / "anchors.png")
         self.wandb.image("anchors", self.folder / "anchors.png")
 
     def save(self, saved: TrainState) -> None:
@@ -106,13 +108,13 @@ class Record:
         )
         save_tree(self.checkpoint, saved, position.metadata(self.config))
 
-    def keep_senses(self, senses: Senses, world: World | None) -> None:
+    def save_interface(self, interface: Interface, world: World | PerSeed | None) -> None:
         """Write what a policy needs beside its parameters.
 
         Tells the user if that, or the `world` of a model-based algorithm, is not what the updates of the
         checkpoint were made with.
         """
-        before, self._prepared_sha256 = self._prepared_sha256, digest(arrays_by_path((senses, world)))
+        before, self._prepared_sha256 = self._prepared_sha256, digest(arrays_by_path((interface, world)))
         changed = before not in ("", self._prepared_sha256)
         if changed:
             self.say(
@@ -121,8 +123,8 @@ class Record:
                 "the cache no longer had them. The results will not be those of a run without the break."
             )
         goes_on = self.step < self.config.updates  # else the policy is that of the old ones
-        if (changed and goes_on) or self.step == 0 or not senses_are_whole(self.folder, self.config):
-            save_senses(self.folder, senses, identity(self.config, self.dataset.sha256))
+        if (changed and goes_on) or self.step == 0 or not interface_is_whole(self.folder, self.config):
+            save_interface(self.folder, interface, identity(self.config, self.dataset.sha256))
 
     def evaluated(self) -> bool:
         """Tell whether the evaluation after the last update is in the metrics."""
@@ -165,7 +167,7 @@ class Record:
         self.wandb = WandbLogger(self.config, self.folder, self.say)
         self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
 
-    def _tell_errors(self, report: dict[str, float]) -> None:
+    def _say_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:
             self.say(format_report(report))
         if "amortised/data" in report:
@@ -204,13 +206,13 @@ class NoRecord(Record):
     def log_speed(self) -> None:
         """Do nothing."""
 
-    def prepared(self, prepared: Prepared, states: np.ndarray, env: str | Env | None) -> None:
+    def log_preparation(self, report: PreparationReport, states: np.ndarray, env: str | Env | None) -> None:
         """Do nothing."""
 
     def save(self, saved: TrainState) -> None:
         """Do nothing."""
 
-    def keep_senses(self, senses: Senses, world: World | None) -> None:
+    def save_interface(self, interface: Interface, world: World | PerSeed | None) -> None:
         """Do nothing."""
 
     def evaluated(self) -> bool:

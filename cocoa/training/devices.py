@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from cocoa.errors import ConfigError, shown
-
-AXIS = "seeds"
-SPLIT, WHOLE = PartitionSpec(AXIS), PartitionSpec()
-"""Leaves with a leading axis of seeds, each device holding its own; leaves that each device has a copy of."""
+from cocoa.training.seeds import AXIS
 
 
 def offer_cores(devices: int | None, seeds: int) -> None:
@@ -90,29 +86,6 @@ def evaluates_beside(mesh: Mesh) -> bool:
     Not on a CPU: there the two would take the cores from each other.
     """
     return mesh.devices.flat[0].platform != "cpu" and host_device().platform == "cpu"
-
-
-def split(tree: Any, mesh: Mesh, copy: bool = False) -> Any:
-    """Return a tree of leaves (seeds, ...) with each seed on its device; with `copy` in memory of its own."""
-    return jax.device_put(tree, NamedSharding(mesh, SPLIT), may_alias=False if copy else None)
-
-
-def copied(tree: Any, mesh: Mesh) -> Any:
-    """Return a tree of which every device has one copy."""
-    return jax.device_put(tree, NamedSharding(mesh, WHOLE))
-
-
-def copies(tree: Any, mesh: Mesh) -> Iterator[Any]:
-    """Yield the tree on one device after the other."""
-    for device in mesh.devices.flat:
-        yield jax.device_put(tree, device)
-
-
-def by_seed(tree: Any) -> list[Any]:
-    """Return what `split` has spread as a tree for each seed, on its device."""
-    leaves, structure = jax.tree.flatten(tree)
-    columns = [[row for shard in leaf.addressable_shards for row in shard.data] for leaf in leaves]
-    return [jax.tree.unflatten(structure, row) for row in zip(*columns, strict=True)]
 
 
 def describe(mesh: Mesh, seeds: int) -> str:

@@ -18,9 +18,9 @@ from cocoa.data import Scaling
 from cocoa.data.spaces import Spaces, described, spaces
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import ConfigError, RunError
-from cocoa.training.devices import by_seed, copies, split
 from cocoa.training.environments import Environments, scalar
 from cocoa.training.faults import Fault
+from cocoa.training.seeds import PerSeed, by_seed, place
 
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
@@ -32,40 +32,34 @@ GROUPS = 2
 class Actor:
     """The deterministic policies of all seeds, spread over devices."""
 
-    def __init__(self, algorithm: Algorithm, observe: Observe, per_seed: bool, mesh: Mesh):
-        """`observe` maps states to observations; with `per_seed` its leaves have a leading axis of seeds.
-
-        `mesh` holds the policies.
-        """
+    def __init__(self, algorithm: Algorithm, observe: Observe | PerSeed, mesh: Mesh):
+        """`observe` maps states to observations; `mesh` holds the policies."""
         self.mesh = mesh
-        self.observes = by_seed(split(observe, mesh)) if per_seed else [*copies(observe, mesh)]
+        self.observe = place(observe, mesh)
         self.algorithm = algorithm
         self._programs: dict[Any, PrunedFunction] = {}
 
-    def policies(self, learner: Any) -> list[Policy]:
-        """Return the policy of each seed, whose actions may still be under way when a call returns.
+    def policies(self, learner: PerSeed) -> list[Policy]:
+        """Return the policy of each seed, whose actions may still be computed when a call returns.
 
         Each is called alone: a program of several would round in another way for each number of seeds, and on
         a CPU it would not be faster.
         """
-        learners = by_seed(split(learner, self.mesh))
-        each = len(learners) // len(self.observes)
-        observes = [observe for observe in self.observes for _ in range(each)]
-        given = [*zip(learners, observes, strict=True)]
-        program = self._program(given[0])
-        return [partial(program, program.leaves(one)) for one in given]
+        pairs = by_seed((place(learner, self.mesh), self.observe))
+        program = self._program(pairs[0])
+        return [partial(program, program.leaves(pair)) for pair in pairs]
 
-    def _program(self, given: tuple[Any, Observe]) -> PrunedFunction:
+    def _program(self, pair: tuple[Any, Observe]) -> PrunedFunction:
         """Return the compiled policy of a learner and its `observe`."""
 
-        def act(given: tuple[Any, Observe], states: Any) -> Any:
-            learner, observe = given
+        def act(pair: tuple[Any, Observe], states: Any) -> Any:
+            learner, observe = pair
             return self.algorithm.act(learner, observe(states))
 
-        structure = jax.tree.structure(given)
+        structure = jax.tree.structure(pair)
         if structure not in self._programs:
-            state = jax.ShapeDtypeStruct((1, *given[1].mean.shape), np.float32)
-            self._programs[structure] = PrunedFunction(act, given, state)
+            state = jax.ShapeDtypeStruct((1, *pair[1].mean.shape), np.float32)
+            self._programs[structure] = PrunedFunction(act, pair, state)
         return self._programs[structure]
 
 

@@ -15,38 +15,27 @@ from jax.sharding import Mesh, NamedSharding
 from cocoa.algos.base import Algorithm, Array, Batch, Metrics, RefreshedSource, World
 from cocoa.algos.networks import Networks
 from cocoa.dynamics.xla.compiler import compiler_options
-from cocoa.training.devices import SPLIT, WHOLE, copied, seeds_mesh, split
-from cocoa.training.feed import Resident, Streamed, data_of_one, feed_of_one
-
-
-def over_seeds(function: Any, mapped: tuple[Any, ...], shared: tuple[Any, ...]) -> Any:
-    """Return `function(*mapped[seed], *shared)` for all seeds, stacked.
-
-    On a CPU the seeds take turns, because batched matrix products are slower there than separate ones; on
-    accelerators they are vectorised.
-    """
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(lambda one: function(*one, *shared), mapped)
-    axes = (0,) * len(mapped) + (None,) * len(shared)
-    return jax.vmap(function, in_axes=axes)(*mapped, *shared)
+from cocoa.training.devices import seeds_mesh
+from cocoa.training.feed import Block, Resident, Streamed, Whole
+from cocoa.training.seeds import SPLIT, PerSeed, of_seed, over_seeds, place, specs
 
 
 @struct.dataclass
 class TrainState:
-    """Everything that changes while a training goes on; leaves have a leading axis of seeds."""
+    """Everything that changes while a training goes on."""
 
-    learner: Any
+    learner: PerSeed
     """The algorithm's state."""
-    snapshots: Any
+    snapshots: PerSeed
     """The learner at each of the last renewals of the buffer, leaves (seeds, rounds, ...). They are saved in
     place of the buffer, which is far larger and is made of them again."""
-    buffer: Any
+    buffer: PerSeed
     """What the source of batches keeps beside the data."""
 
     @property
     def saved(self) -> TrainState:
         """What is to be saved, from which `Training.restore` makes the whole."""
-        return replace(self, buffer=())
+        return replace(self, buffer=PerSeed(()))
 
 
 class Training:
@@ -65,17 +54,15 @@ class Training:
         seeds: tuple[int, ...],
         updates: int,
         batch_size: int,
-        per_seed: bool = False,
-        world: World | None = None,
+        world: World | PerSeed | None = None,
         mesh: Mesh | None = None,
         stream: bool = False,
     ):
         """Prepare a training of `updates` updates on `data`; a model-based algorithm needs a `world`.
 
-        `data` has leaves (N, ...), which all seeds share; with `per_seed` its observations have a leading
-        axis of seeds, and so has all of `world`. The seeds are spread evenly over the devices of `mesh`, each
-        of which gets one copy of what they share; None is one device. With `stream`, `data` are NumPy arrays
-        and stay on the host, and the devices get what the next updates draw.
+        `data` has leaves (N, ...); the observations and the `world` may be `PerSeed`. The seeds are spread
+        evenly over the devices of `mesh`, each of which gets one copy of what they share; None is one device.
+        With `stream`, `data` are NumPy arrays on the host, and the devices get what the next updates draw.
         """
         self.algorithm = algorithm
         self.source = algorithm.source
@@ -84,41 +71,38 @@ class Training:
         self.batch_size = batch_size
         self.mesh = mesh or seeds_mesh(len(seeds), devices=1)
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-        self.keys = split(keys, self.mesh)
+        self.keys = place(PerSeed(keys), self.mesh)
         self.count = len(data.reward)
+        self.world = place(world, self.mesh)
         if stream:
-            self.feed = Streamed(data, per_seed, self.mesh, keys, self._rows, self._starts)
+            self.feed = Streamed(data, self.mesh, keys, self._rows, self._starts)
         else:
-            self.feed = Resident(data, per_seed, self.mesh)
-        own, common = ({"world": world}, {}) if per_seed else ({}, {"world": world})
-        self._worlds = split(own, self.mesh), copied(common, self.mesh)
-        self._example = jax.tree.map(lambda x: x[:1], data_of_one(data, per_seed))
+            self.feed = Resident(data, self.mesh)
+        self._example = jax.tree.map(lambda x: x[:1], of_seed(data, 0))
         self._buffer = jax.eval_shape(self.source.init, self._example)
-        self._chunk = self._compiled(
-            self._chunk_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT, WHOLE, WHOLE)
-        )
-        self._note = self._compiled(self._note_of_all_seeds, (SPLIT, SPLIT, WHOLE))
-        self._refresh = self._compiled(self._refresh_of_all_seeds, (SPLIT, SPLIT, WHOLE, SPLIT, WHOLE, SPLIT))
+        self._chunk = self._compiled(partial(over_seeds, self._chunk_of_one_seed))
+        self._note = self._compiled(self._noted)
+        self._refresh = self._compiled(partial(over_seeds, self._refresh_of_one_seed))
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
         # Neither jitted nor stacked by JAX: all the small programs for it would have to be compiled.
-        keys = jax.device_put(self.keys, jax.local_devices()[0])
-        states = [jax.device_get(self._learner(keys[seed])) for seed in range(len(keys))]
-        learner = jax.tree.map(lambda *leaves: np.stack(leaves), *states)
+        keys = jax.device_put(self.keys.values, jax.local_devices()[0])
+        learner = PerSeed.stack([jax.device_get(self._learner(keys[seed])) for seed in range(len(keys))])
         rounds = self.source.rounds
-        snapshots = jax.tree.map(lambda x: np.stack([x] * rounds, axis=1), learner) if rounds else ()
-        learner, snapshots = split((learner, snapshots), self.mesh)
+        snapshots = PerSeed(())
+        if rounds:
+            snapshots = jax.tree.map(lambda x: np.stack([x] * rounds, axis=1), learner)
+        learner, snapshots = place((learner, snapshots), self.mesh)
         return TrainState(learner, snapshots, self._empty_buffer())
 
     def template(self, seeds: int) -> TrainState:
         """Return shapes and types of `TrainState.saved` for so many seeds."""
-        learner, rounds = jax.eval_shape(self._learner, self.keys[0]), self.source.rounds
-
-        def with_axes(*axes: int) -> Any:
-            return jax.tree.map(lambda x: jax.ShapeDtypeStruct((*axes, *x.shape), x.dtype), learner)
-
-        return TrainState(with_axes(seeds), with_axes(seeds, rounds) if rounds else (), ())
+        learner = jax.eval_shape(self._learner, self.keys.values[0])
+        snapshots, rounds = (), self.source.rounds
+        if rounds:
+            snapshots = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rounds, *x.shape), x.dtype), learner)
+        return TrainState(PerSeed.shapes(learner, seeds), PerSeed.shapes(snapshots, seeds), PerSeed(()))
 
     def _learner(self, key: Array) -> Any:
         """Return a seed's learner before the first update."""
@@ -130,7 +114,7 @@ class Training:
 
         Arrays of `saved` that are on the devices already may be used up by the next chunk.
         """
-        state = replace(split(saved, self.mesh), buffer=self._empty_buffer())
+        state = replace(place(saved, self.mesh), buffer=self._empty_buffer())
         if every := self.source.every:
             done = -(-step // every)
             for number in range(max(0, done - self.source.rounds), done):
@@ -151,17 +135,12 @@ class Training:
                 snapshots = self._note(state.snapshots, state.learner, *self._numbers(number))
                 state = self._renewed(replace(state, snapshots=snapshots), number)
             steps = min(length, (number + 1) * every - start, self.feed.left(start))
-            place, first, count = self._numbers(number, start, steps)
-            arguments = (state.buffer, place, *self._given(self.feed.at(start)), self.keys, first, count)
-            learner, metrics = self._chunk(state.learner, *arguments)
-            state = replace(state, learner=learner)
-            parts.append((steps, metrics))
+            data, numbers = self.feed.at(start), self._numbers(number, start, steps)
+            result = self._chunk(state.learner, state.buffer, data, self.world, self.keys, *numbers).values
+            state = replace(state, learner=PerSeed(result[0]))
+            parts.append((steps, result[1]))
             start, length = start + steps, length - steps
         return state, _mean(parts)
-
-    def _given(self, feed: tuple[Any, Any]) -> tuple[Any, Any]:
-        """Return what a program gets by seed, and what all seeds share: transitions and world."""
-        return self._worlds[0] | feed[0], self._worlds[1] | feed[1]
 
     def _rows(self, key: Array, step: Array) -> Array:
         """Return which transitions a seed's update `step` draws."""
@@ -173,82 +152,63 @@ class Training:
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
-        return copied(tuple(np.int32(number) for number in numbers), self.mesh)
+        return place(tuple(np.int32(number) for number in numbers), self.mesh)
 
     def _renewed(self, state: TrainState, number: int) -> TrainState:
         """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
-        given = self._given(self.feed.starts(number))
-        buffer = self._refresh(state.buffer, state.snapshots, *self._numbers(number), *given, self.keys)
+        starts, (position,) = self.feed.starts(number), self._numbers(number)
+        buffer = self._refresh(state.buffer, state.snapshots, starts, self.world, self.keys, position)
         return replace(state, buffer=buffer)
 
-    def _compiled(self, function: Any, specs: tuple[Any, ...]) -> Any:
+    def _compiled(self, function: Any) -> Any:
         """Return `function` of all seeds such that each device runs it for its own; it donates the first.
 
-        The types of what varies between devices are not checked: nothing is exchanged between them.
+        It returns what is `PerSeed`. The types of what varies between devices are not checked: nothing is
+        exchanged between them.
         """
-        spread = jax.shard_map(function, mesh=self.mesh, in_specs=specs, out_specs=SPLIT, check_vma=False)
+
+        def spread(*arguments: Any) -> Any:
+            types = {"in_specs": specs(arguments), "out_specs": SPLIT, "check_vma": False}
+            return jax.shard_map(function, mesh=self.mesh, **types)(*arguments)
+
         # Outputs are placed like inputs: else there would be a second program for what the first returns.
         placed = NamedSharding(self.mesh, SPLIT)
         return jax.jit(spread, donate_argnums=0, out_shardings=placed, compiler_options=compiler_options())
 
-    def _empty_buffer(self) -> Any:
+    def _empty_buffer(self) -> PerSeed:
         placed = NamedSharding(self.mesh, SPLIT)
+        shapes = PerSeed.shapes(self._buffer, len(self.keys.values))
+        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=placed), shapes)
 
-        def empty(leaf: Any) -> Array:
-            return jnp.zeros((len(self.keys), *leaf.shape), leaf.dtype, device=placed)
-
-        return jax.tree.map(empty, self._buffer)
-
-    def _note_of_all_seeds(self, snapshots: Any, learner: Any, number: Array) -> Any:
+    def _noted(self, snapshots: PerSeed, learner: PerSeed, number: Array) -> PerSeed:
         """Return the snapshots with the learner as that of the renewal `number`."""
         slot = number % self.source.rounds
         return jax.tree.map(lambda old, new: old.at[:, slot].set(new), snapshots, learner)
 
-    def _refresh_of_all_seeds(
-        self, buffer: Any, snapshots: Any, number: Array, mapped: Any, shared: Any, keys: Array
+    def _refresh_of_one_seed(
+        self, buffer: Any, snapshots: Any, data: Whole | Block, world: World, key: Array, number: Array
     ) -> Any:
-        def one(buffer: Any, snapshots: Any, key: Array, mapped: Any, shared: Any, number: Array) -> Any:
-            learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
-            starts = feed_of_one(mapped, shared).take(self._starts(key, number), number)
-            world = (mapped | shared)["world"]
-            act = partial(self.algorithm.act, learner)
-            source, refresh_key = cast(RefreshedSource, self.source), _renewal_keys(key, number)[1]
-            return source.refresh(buffer, number, act, starts, world, refresh_key)
-
-        return over_seeds(one, (buffer, snapshots, keys, mapped), (shared, number))
-
-    def _chunk_of_all_seeds(
-        self,
-        learner: Any,
-        buffer: Any,
-        number: Array,
-        mapped: Any,
-        shared: Any,
-        keys: Array,
-        start: Array,
-        length: Array,
-    ) -> tuple[Any, Metrics]:
-        return over_seeds(
-            self._chunk_of_one_seed, (learner, buffer, keys, mapped), (shared, number, start, length)
-        )
+        learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
+        starts = data.take(self._starts(key, number), number)
+        act = partial(self.algorithm.act, learner)
+        source, refresh_key = cast(RefreshedSource, self.source), _renewal_keys(key, number)[1]
+        return source.refresh(buffer, number, act, starts, world, refresh_key)
 
     def _chunk_of_one_seed(
         self,
         learner: Any,
         buffer: Any,
+        data: Whole | Block,
+        world: World | None,
         key: Array,
-        mapped: Any,
-        shared: Any,
         number: Array,
         start: Array,
         length: Array,
     ) -> tuple[Any, Metrics]:
-        feed, world = feed_of_one(mapped, shared), (mapped | shared)["world"]
-
         @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
             _, draw_key, update_key = _update_keys(key, step)
-            taken = feed.take(self._rows(key, step), step)
+            taken = data.take(self._rows(key, step), step)
             batch = self.source.draw(buffer, taken, world, draw_key, self.batch_size)
             return self.algorithm.update(learner, batch, update_key)
 

@@ -28,10 +28,10 @@ from cocoa.algos.bc import BC
 from cocoa.config.typed import document
 from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training import feed
-from cocoa.training.devices import split
 from cocoa.training.evaluation import Actor
 from cocoa.training.feed import Resident
 from cocoa.training.loop import Training
+from cocoa.training.seeds import PerSeed, of_seed, place
 
 
 @pytest.fixture(params=sorted(REGISTRY))
@@ -131,7 +131,7 @@ def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algo
 def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     keys = jnp.stack([jax.random.key(7), jax.random.key(8)])
-    other = altered(training, keys=split(keys, training.mesh))
+    other = altered(training, keys=place(PerSeed(keys), training.mesh))
     both, _ = training.chunk(training.init(), 0, 5)
     swapped, _ = other.chunk(other.init(), 0, 5)
     assert_equal_trees(jax.tree.map(lambda x: x[1], both), jax.tree.map(lambda x: x[0], swapped))
@@ -147,9 +147,9 @@ def test_one_seed_gives_what_it_gives_among_others(per_seed):
     alone = Training(algorithm, make_networks(True), data, (7,), updates=500, batch_size=64)
     expected, _ = alone.chunk(alone.init(), 0, 3)
     if per_seed:
-        twice = jax.tree.map(lambda x: jnp.stack([x, x]), (data.observation, data.next_observation))
-        data = data.replace(observation=twice[0], next_observation=twice[1])
-    both = Training(algorithm, make_networks(True), data, (3, 7), 500, 64, per_seed=per_seed)
+        names = ("observation", "next_observation")
+        data = data.replace(**{name: PerSeed.stack([getattr(data, name)] * 2) for name in names})
+    both = Training(algorithm, make_networks(True), data, (3, 7), 500, 64)
     actual, _ = both.chunk(both.init(), 0, 3)
     assert_equal_trees(jax.tree.map(lambda x: x[1:], actual), expected, rtol=1e-3, atol=1e-5)
 
@@ -174,15 +174,15 @@ def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
 
 @pytest.mark.parametrize("name", ["td3_bc", "rebrac", "iql", "sac", "cql", "mopo", "mobile", "combo"])
 def test_critics_of_what_is_shipped_have_targets(name):
-    learner = make_training(REGISTRY[name](), False).init().learner
+    learner = make_training(REGISTRY[name](), False).init().learner.values
     assert hasattr(learner, "target_critics")
 
 
 def test_targets_go_a_part_of_the_way_to_their_networks(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 1)
-    before = jax.tree.map(jnp.copy, state.learner)
-    after = training.chunk(state, 1, 1)[0].learner  # TD3's move in every second update
+    before = jax.tree.map(jnp.copy, state.learner.values)
+    after = training.chunk(state, 1, 1)[0].learner.values  # TD3's move in every second update
     names = [field.name for field in dataclasses.fields(after) if field.name.startswith("target_")]
     if not names:
         pytest.skip("it has no targets")
@@ -196,7 +196,7 @@ def test_targets_go_a_part_of_the_way_to_their_networks(algorithm, with_cocoa):
 
 def test_each_update_of_each_seed_draws_its_own_transitions():
     training = make_training(REGISTRY["iql"](), False)
-    drawn = {tuple(training._rows(key, step).tolist()) for key in training.keys for step in range(3)}
+    drawn = {tuple(training._rows(key, step).tolist()) for key in training.keys.values for step in range(3)}
     assert len(drawn) == 6
 
 
@@ -204,7 +204,7 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     elsewhere = make_batch(with_cocoa, size=2000, seed=9).observation
     data = bandit_of(algorithm, with_cocoa).replace(next_observation=elsewhere)
-    other = altered(training, feed=Resident(data, False, training.mesh))
+    other = altered(training, feed=Resident(data, training.mesh))
     _, metrics = training.chunk(training.init(), 0, 1)
     _, other_metrics = other.chunk(other.init(), 0, 1)
     name = "td_loss" if "td_loss" in metrics else "critic_loss"
@@ -215,14 +215,14 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
 def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state = training.init()
-    policies = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policies(state.learner)
+    policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
     for policy, rows in zip(policies, states, strict=True):
         actions = policy(rows)
         assert actions.shape == (5, ACTION_DIM)
         assert (jnp.abs(actions) <= 1).all()
         np.testing.assert_allclose(policy(rows[0]), actions[0], atol=1e-5)
-    one = jax.tree.map(lambda x: x[0], state.learner)
+    one = of_seed(state.learner, 0)
     act = jax.jit(algorithm.act)
     drawn, again = (act(one, make_observe(with_cocoa)(states[0]), jax.random.key(i)) for i in range(2))
     assert (jnp.abs(drawn) <= 1).all()
@@ -233,9 +233,9 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
-    policies = Actor(algorithm, make_observe(with_cocoa), False, training.mesh).policies(state.learner)
+    policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
     first = np.stack([policy(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
-    best = 0.5 if hasattr(state.learner, "critics") else 0.0  # cloning takes the mean
+    best = 0.5 if hasattr(state.learner.values, "critics") else 0.0  # cloning takes the mean
     assert abs(float(first.mean()) - best) < 0.25
 
 

@@ -15,7 +15,7 @@ from cocoa.data import Dataset, unnormalized_batch
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.errors import DataError
 from cocoa.preparation.cache import Store
-from cocoa.preparation.inputs import prepare_run
+from cocoa.preparation.inputs import build_inputs
 from cocoa.preparation.models import Preparation
 
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
@@ -86,15 +86,15 @@ def test_the_seeker_learns_from_walks_back_from_next_states(setting, monkeypatch
 
 def test_observations_are_those_of_their_own_states(setting):
     config, dataset, batch, scaling, *rest = setting
-    prepared = prepare_run(config, dataset, batch, scaling, *rest)
-    observed = jax.jit(lambda states: prepared.observe(states))
+    inputs = build_inputs(config, dataset, batch, scaling, *rest)
+    observed = jax.jit(lambda states: inputs.observe(states))
     for found, states in (
-        (prepared.data.observation, dataset.observations),
-        (prepared.data.next_observation, dataset.next_observations),
+        (inputs.data.observation, dataset.observations),
+        (inputs.data.next_observation, dataset.next_observations),
     ):
         expected = observed(states)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
-    assert not np.allclose(prepared.data.observation.anchor, prepared.data.next_observation.anchor)
+    assert not np.allclose(inputs.data.observation.anchor, inputs.data.next_observation.anchor)
 
 
 def test_too_few_transitions_for_a_model_are_an_error_that_tells(setting):

@@ -178,7 +178,7 @@ def test_a_single_instance_serves_the_diagnostics_as_well(runs):
 
 
 def test_an_unusable_environment_is_told_before_anything_is_fitted(runs, monkeypatch):
-    monkeypatch.setattr(experiment, "prepare_run", lambda *args, **kwargs: pytest.fail("models were fitted"))
+    monkeypatch.setattr(experiment, "build_inputs", lambda *args, **kwargs: pytest.fail("models were fitted"))
     with registered(reset=lambda self: (np.zeros(3), {})), pytest.raises(DataError, match="'seed'"):
         train(runs, "old")
     monkeypatch.undo()
@@ -192,12 +192,12 @@ def test_environments_are_closed_when_a_run_fails_or_is_interrupted(runs, monkey
         os.kill(os.getpid(), signal.SIGINT)
         return original(*args, **kwargs)
 
-    original = experiment.prepare_run
-    monkeypatch.setattr(experiment, "prepare_run", kill)
+    original = experiment.build_inputs
+    monkeypatch.setattr(experiment, "build_inputs", kill)
     with registered() as kind, pytest.raises(KeyboardInterrupt):
         train(runs, "interrupted")
     assert kind.opened == 0
-    monkeypatch.setattr(experiment, "prepare_run", lambda *args, **kwargs: 1 / 0)
+    monkeypatch.setattr(experiment, "build_inputs", lambda *args, **kwargs: 1 / 0)
     with registered() as kind, pytest.raises(ZeroDivisionError):
         train(runs, "broken")
     assert kind.opened == 0

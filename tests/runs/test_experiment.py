@@ -23,13 +23,13 @@ from support.paths import ROOT
 from support.pendulum import COCOA, ENV, arrays_in, assert_same_run, interrupt
 
 import cocoa
-from cocoa import preparation
 from cocoa.algos.mopo import MOPO
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError
+from cocoa.preparation import models as preparation_models
 from cocoa.runs import experiment, launch, policy, record
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
@@ -90,17 +90,17 @@ def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypa
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name="refitted"))
     folder = finished.parent / "refitted"
-    for name in ("latest", "senses"):
+    for name in ("latest", "interface"):
         path = folder / "checkpoints" / f"{name}.safetensors"
         arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
-        if name == "senses":
+        if name == "interface":
             arrays = {name: array + 1 for name, array in arrays.items()}
         del metadata["sha256"], metadata["config"]  # as of an earlier version
         safetensors.numpy.save_file(arrays, path, metadata | {"prepared_sha256": "of others"})
     launch.resume(folder)
     assert "Warning: the scaling, models, seeker or anchors" in (folder / "log.txt").read_text()
-    senses = [(run / "checkpoints" / "senses.safetensors").read_bytes() for run in (folder, finished)]
-    assert arrays_in(senses[0]) == arrays_in(senses[1])
+    interface = [(run / "checkpoints" / "interface.safetensors").read_bytes() for run in (folder, finished)]
+    assert arrays_in(interface[0]) == arrays_in(interface[1])
 
 
 def test_an_evaluation_beside_the_training_waits_until_the_device_is_busy(config, finished, monkeypatch):
@@ -139,7 +139,7 @@ def test_a_run_may_stream_its_data(config, finished, monkeypatch):
 @pytest.mark.parametrize("own", [False, True])
 def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypatch):
     """Between two rounds of rollouts, whose buffer is made again; seeds share models or have their own."""
-    for module in (preparation, policy):
+    for module in (preparation_models, policy):
         monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
     wrapped = dataclasses.replace(COCOA, per_seed=own, amortised=own)
@@ -192,13 +192,13 @@ def test_a_damaged_summary_is_written_anew(config, finished):
 
 def test_what_a_policy_needs_is_written_anew(config, finished):
     folder = shutil.copytree(finished, finished.parent / "senseless")
-    senses = folder / "checkpoints" / "senses.safetensors"
-    content = senses.read_bytes()
-    senses.write_bytes(content[: len(content) // 2])
+    interface = folder / "checkpoints" / "interface.safetensors"
+    content = interface.read_bytes()
+    interface.write_bytes(content[: len(content) // 2])
     with pytest.raises(RunError, match="resume="):
         cocoa.load_policy(folder)
     launch.resume(folder)
-    assert arrays_in(senses.read_bytes()) == arrays_in(content)
+    assert arrays_in(interface.read_bytes()) == arrays_in(content)
     assert_same_run(folder, finished)
 
 
@@ -252,7 +252,7 @@ def test_a_policy_keeps_to_the_bounds_of_actions(tmp_path):
 
     zeros, ones = jnp.zeros(2), jnp.ones(2)
     scaling = Scaling(zeros, ones, jnp.array([0.5, 0.0]), jnp.array([1.5, 2.0]))
-    act = policy.Policy(Unbounded(), (), policy.Senses(Observe(zeros, ones), scaling), tmp_path, 0)
+    act = policy.Policy(Unbounded(), (), policy.Interface(Observe(zeros, ones), scaling), tmp_path, 0)
     np.testing.assert_allclose(act([[-9, 9], [9, 0.5]]), [[-1, 2], [2, 1]])
 
 
@@ -278,7 +278,7 @@ def test_a_lost_curve_is_drawn_anew_and_nothing_else_changes(config, finished):
     assert (folder / "learning_curve.png").stat().st_size > 10_000
     for name in ("summary.json", "metrics.csv"):
         assert (folder / name).read_bytes() == (finished / name).read_bytes()
-    name = "checkpoints/senses.safetensors"
+    name = "checkpoints/interface.safetensors"
     assert read_metadata(folder / name) == read_metadata(finished / name)
     assert arrays_in((folder / name).read_bytes()) == arrays_in((finished / name).read_bytes())
 
@@ -449,9 +449,9 @@ def test_a_checkpoint_that_is_not_its_run_s_is_told_and_nothing_is_lost(config, 
     assert_same_run(folder, finished)
 
 
-def test_senses_that_are_not_the_run_s_are_told_and_written_again(config, finished):
-    folder = shutil.copytree(finished, finished.parent / "swapped-senses")
-    path = folder / "checkpoints" / "senses.safetensors"
+def test_an_interface_that_is_not_the_run_s_is_told_and_written_again(config, finished):
+    folder = shutil.copytree(finished, finished.parent / "swapped-interface")
+    path = folder / "checkpoints" / "interface.safetensors"
     whole, arrays, metadata = path.read_bytes(), safetensors.numpy.load_file(path), read_metadata(path)
     other = json.loads(metadata["config"]) | {"seeds": [1, 2]}
     swapped = {**metadata, "config": json.dumps(other)}

@@ -22,6 +22,7 @@ from cocoa.algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.evaluation import Actor
 from cocoa.training.loop import Training
+from cocoa.training.seeds import PerSeed, is_per_seed
 
 def arrays(tree):
     return [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
@@ -38,24 +39,27 @@ def assert_split(tree):
 # With models per seed also decomposed observations, which need them.
 algorithm, per_seed = {algorithm}({fields}), {per_seed}
 data, world = make_batch(per_seed, size=500), make_world(per_seed)
-stack = lambda tree: jax.tree.map(lambda x: jnp.stack([x, 0.9 * x, 0.8 * x, 0.7 * x]), tree)
+stack = lambda tree: PerSeed.stack([jax.tree.map(lambda x: f * x, tree) for f in (1, 0.9, 0.8, 0.7)])
 if per_seed:
     data = data.replace(observation=stack(data.observation), next_observation=stack(data.next_observation))
 
 def training(devices):
     mesh = seeds_mesh(4, devices)
-    given = algorithm, make_networks(per_seed), data, (3, 7, 1, 8), 100, 32
-    return Training(*given, per_seed=per_seed, world=None if per_seed else world, mesh=mesh)
+    where = {{"world": None if per_seed else world, "mesh": mesh}}
+    return Training(algorithm, make_networks(per_seed), data, (3, 7, 1, 8), 100, 32, **where)
 
 one, four = training(1), training(4)
 assert (one.mesh.size, four.mesh.size) == (1, 4)
-own, common = four._given(four.feed.at(0))
-assert jax.tree.leaves(common)
-for leaf in jax.tree.leaves(common):
+parts = jax.tree.leaves((four.feed.at(0), four.world, four.keys), is_leaf=is_per_seed)
+own = [part for part in parts if is_per_seed(part)]
+assert len(own) == (3 if per_seed else 1)
+assert_split(own)
+shared = [part for part in parts if not is_per_seed(part)]
+assert len(shared) >= 3
+for leaf in shared:
     copies = [shard.data for shard in leaf.addressable_shards]
     assert len({{copy.device for copy in copies}}) == len(copies) == 4
     assert all(copy.shape == leaf.shape for copy in copies)
-assert_split((four.keys, own))
 
 first, _ = one.chunk(one.init(), 0, 10)
 kept = jax.tree.map(jnp.copy, first.saved)
@@ -83,7 +87,7 @@ actions = [
     [
         np.asarray(policy(rows))
         for policy, rows in zip(
-            Actor(algorithm, stack(observe) if per_seed else observe, per_seed, t.mesh).policies(s.learner),
+            Actor(algorithm, stack(observe) if per_seed else observe, t.mesh).policies(s.learner),
             states,
             strict=True,
         )

@@ -14,7 +14,8 @@ from cocoa.anchors.config import CocoaConfig
 from cocoa.config.schema import Config
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
-from cocoa.training.feed import Resident, Streamed, feed_of_one, too_large
+from cocoa.training.feed import Resident, Streamed, too_large
+from cocoa.training.seeds import PerSeed, of_seed
 
 ROWS, SIZE = 50, 4
 
@@ -22,8 +23,8 @@ ROWS, SIZE = 50, 4
 def make_data(per_seed):
     rng = np.random.default_rng(0)
     observations = rng.normal(size=(2, 2, ROWS, 3)).astype(np.float32)
-    own = observations if per_seed else observations[:, 0]
-    return Batch(own[0], rng.normal(size=(ROWS, 2)), np.arange(ROWS), np.zeros(ROWS), own[1])
+    states, next_states = map(PerSeed, observations) if per_seed else observations[:, 0]
+    return Batch(states, rng.normal(size=(ROWS, 2)), np.arange(ROWS), np.zeros(ROWS), next_states)
 
 
 def draws(key, step):
@@ -39,13 +40,11 @@ def feeds(request, monkeypatch):
     monkeypatch.setattr(feed, "_BLOCK_UPDATES", 5)
     keys, mesh = jnp.stack([jax.random.key(3), jax.random.key(4)]), seeds_mesh(2, 1)
     data = make_data(request.param)
-    streamed = Streamed(data, request.param, mesh, keys, draws, starts)
-    return Resident(data, request.param, mesh), streamed, keys
+    return Resident(data, mesh), Streamed(data, mesh, keys, draws, starts), keys
 
 
-def taken(given, seed, rows, step):
-    own, common = given
-    return feed_of_one(jax.tree.map(lambda x: x[seed], own), common).take(rows, step)
+def taken(source, seed, rows, step):
+    return of_seed(source, seed).take(rows, step)
 
 
 @pytest.mark.parametrize("order", [range(23), [7, 3, 21, 22, 4]], ids=["forward", "anyhow"])
@@ -75,12 +74,12 @@ def test_a_block_is_as_large_as_memory_allows(monkeypatch):
     monkeypatch.setattr(feed, "_BLOCK_BYTES", 7 * SIZE * size)
     for seeds in (1, 2):
         keys = jnp.stack([jax.random.key(seed) for seed in range(seeds)])
-        assert Streamed(data, False, seeds_mesh(seeds, 1), keys, draws, starts).updates == 7
+        assert Streamed(data, seeds_mesh(seeds, 1), keys, draws, starts).updates == 7
 
 
 def test_an_error_in_the_thread_reaches_the_training(feeds, monkeypatch):
     _, streamed, _ = feeds
-    monkeypatch.setattr(streamed, "_taken", lambda *args: 1 / 0)
+    monkeypatch.setattr(streamed, "_block", lambda *args: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         streamed.at(0)
     streamed.close()
