@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.config.presets import Preset, find_presets
+from cocoa.config.program import program
 from cocoa.config.schema import Config, cocoa_variant, from_dict, seeds_of
 from cocoa.config.typed import check_choice, suggest
 from cocoa.dynamics.config import ENSEMBLES
@@ -228,7 +229,7 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     elif near:
         hint = f"Did you mean {' or '.join(near)}{' (with +cocoa)' if near[0] in missing else ''}?"
     else:
-        hint = "python train.py --help lists all fields."
+        hint = f"{program()} --help lists all fields."
     raise ConfigError(f"Unknown field {key}. {hint}")
 
 

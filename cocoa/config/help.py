@@ -1,4 +1,4 @@
-"""What `python train.py --help` prints: every field with its default and the text below it in the source."""
+"""What `--help` prints: every field with its default and the text below it in the source."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
 from cocoa.config.compose import choose, parse
 from cocoa.config.presets import load_presets
+from cocoa.config.program import program
 from cocoa.config.schema import Config
 from cocoa.config.typed import document, literal
 from cocoa.data.sources.shipped import SHIPPED
@@ -20,15 +21,16 @@ from cocoa.dynamics.config import ENSEMBLES
 USAGE = """\
 Offline reinforcement learning with compositional conservatism.
 
-Usage: python train.py [field=value ...] [+cocoa[=variant]] [flags]
+Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
+       {resume} [updates=...]
+       {report} <folders> [--out <folder>]
 
-  python train.py algo=iql                          train IQL on the shipped dataset
-  python train.py algo=iql +cocoa                   the same with COCOA
-  python train.py algo=iql +cocoa=random seeds=4    a control with random anchors, seeds 0, 1, 2, 3
-  python train.py dataset=hopper-medium-v2 algo.expectile=0.8 updates=200000
-  python train.py dataset=my.hdf5 env=Hopper-v4     a file of your own
-  python train.py -m +cocoa=none,default dataset=hopper-medium-v2,walker2d-medium-v2
-  python train.py resume=runs/hopper-demo/iql+cocoa/...   go on with it; updates= trains further than planned
+  {program} algo=iql                          train IQL on the shipped dataset
+  {program} algo=iql +cocoa                   the same with COCOA
+  {program} algo=iql +cocoa=random seeds=4    a control with random anchors, seeds 0, 1, 2, 3
+  {program} dataset=hopper-medium-v2 algo.expectile=0.8 updates=200000
+  {program} dataset=my.hdf5 env=Hopper-v4     a file of your own
+  {program} -m +cocoa=none,default dataset=hopper-medium-v2,walker2d-medium-v2
 
 Flags:
   -h, --help   this text; `algo=<name> --help` shows the fields of another algorithm
@@ -36,8 +38,14 @@ Flags:
                after the other (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere
                or in parallel)
   --cfg job    print the whole configuration and stop
-  --info       print how Hydra put it together and stop
-  --trust      with resume=: import the modules that the run's configuration names, which runs their code"""
+  --trust      with resume: import the modules that the run's configuration names, which runs their code"""
+
+
+def _usage() -> str:
+    own = program()
+    if own == "cocoa":
+        return USAGE.format(program=own, resume="cocoa resume <run>", report="cocoa report")
+    return USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
 
 
 def help_text(overrides: Sequence[str] = ()) -> str:
@@ -60,7 +68,7 @@ def help_text(overrides: Sequence[str] = ()) -> str:
         ("Fields of +cocoa", list(_fields(CocoaConfig(), "cocoa."))),
     ]
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    return "\n".join([USAGE, *(line for title, rows in sections for line in _section(title, rows, width))])
+    return "\n".join([_usage(), *(line for title, rows in sections for line in _section(title, rows, width))])
 
 
 def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:

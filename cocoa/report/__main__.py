@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import textwrap
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 
@@ -24,10 +25,11 @@ _LINES = [line for line in ("-", "--", ":", "-.") for _ in range(10)]
 """Line styles of the figure, each for all colours."""
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Print the table, write the figures, return the exit status."""
+def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa.report") -> int:
+    """Print the table, write the figures, return the exit status; the help names the command `program`."""
     protect_streams()
-    parser = argparse.ArgumentParser(prog="python -m cocoa.report", description=__doc__)
+    description = "Compare runs: print a table of the finished ones and draw a figure for each dataset."
+    parser = argparse.ArgumentParser(prog=program, description=description)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or any folder above them")
     parser.add_argument("--out", type=Path, default=Path(), help="where figures go (default: here)")
     options = parser.parse_args(arguments)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shlex
 import shutil
 import sys
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 import filelock
 from tqdm import tqdm
 
+from cocoa.config.program import resume_command
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError
@@ -34,12 +34,6 @@ _TIME = "%Y-%m-%d_%H-%M-%S"
 def checkpoint_path(folder: Path) -> Path:
     """Return where the run in `folder` keeps the state of its training."""
     return folder / "checkpoints" / "latest.safetensors"
-
-
-def resume_command(folder: Path) -> str:
-    """Return the command that goes on with a run, quoted for a shell."""
-    called = sys.argv[0] if os.path.basename(sys.argv[0]) == "train.py" else "train.py"
-    return f"python {shlex.quote(called)} resume={shlex.quote(os.path.abspath(folder))}"
 
 
 def how_to_resume(folder: Path, dataset: str) -> str:

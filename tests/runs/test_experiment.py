@@ -74,7 +74,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, f
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name=folder.name))
     assert read_summary(folder)["status"] == "interrupted"
-    assert "resume=" in (folder / "log.txt").read_text()
+    assert "cocoa.resume(" in (folder / "log.txt").read_text()
     with pytest.raises(KeyboardInterrupt):
         launch.resume(folder)
     launch.resume(folder)
@@ -195,7 +195,7 @@ def test_what_a_policy_needs_is_written_anew(config, finished):
     interface = folder / "checkpoints" / "interface.safetensors"
     content = interface.read_bytes()
     interface.write_bytes(content[: len(content) // 2])
-    with pytest.raises(RunError, match="resume="):
+    with pytest.raises(RunError, match=r"cocoa\.resume\("):
         cocoa.load_policy(folder)
     launch.resume(folder)
     assert arrays_in(interface.read_bytes()) == arrays_in(content)
@@ -464,7 +464,7 @@ def test_an_interface_that_is_not_the_run_s_is_told_and_written_again(config, fi
         lambda: (path.unlink(), os.mkfifo(path)),
     ):
         damage()
-        with pytest.raises(RunError, match="resume="):
+        with pytest.raises(RunError, match=r"cocoa\.resume\("):
             cocoa.load_policy(folder)
         launch.resume(folder)
         assert read_metadata(path, verified=True) == metadata

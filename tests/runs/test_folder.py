@@ -18,6 +18,7 @@ from support.paths import ROOT
 from cocoa.algos import REGISTRY
 from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
 from cocoa.cli import main
+from cocoa.config.program import resume_command
 from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import EnsembleConfig
@@ -29,7 +30,6 @@ from cocoa.runs.folder import (
     create_run,
     find_run,
     read_config,
-    resume_command,
     write_config,
 )
 from cocoa.runs.launch import resume
@@ -73,23 +73,33 @@ def test_runs_of_the_same_second_get_folders_of_their_own(config):
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(-\d+)?", folder.name) for folder in folders)
 
 
+@pytest.mark.parametrize("program", ["train.py", "my checkout/train.py", "bin/cocoa"])
 @pytest.mark.parametrize(
     "name", ["my runs", "it's", 'a"b', "$HOME", "a=b,c", " (x) [y]{z}~#&;ü ", "-m", "a\\b"]
 )
-def test_the_command_that_resumes_survives_a_shell(name, tmp_path, capsys):
+def test_the_command_that_resumes_survives_a_shell(name, program, tmp_path, monkeypatch, capsys):
     folder = tmp_path / name
+    monkeypatch.setattr("sys.argv", [program])
     words = subprocess.run(
         ["sh", "-c", f"printf '%s\\n' {resume_command(folder)}"], capture_output=True, text=True, cwd="/"
     ).stdout.splitlines()
-    assert words == ["python", "train.py", f"resume={folder}"]
-    assert main(words[2:]) == 2
+    if program == "bin/cocoa":
+        assert words == ["cocoa", "resume", str(folder)]
+    else:
+        assert words == ["python", program, f"resume={folder}"]
+    assert main(words[1 if program == "bin/cocoa" else 2 :]) == 2
     assert f"{folder} is not the folder of a run" in capsys.readouterr().err
+
+
+def test_a_program_of_the_users_own_resumes_by_a_call(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["my_study.py"])
+    assert resume_command("/runs/it's") == 'cocoa.resume("/runs/it\'s")'
 
 
 def test_an_explicit_name_is_taken_once(config):
     named = dataclasses.replace(config, name="mine")
     folder = create_run(named, SHA)
-    with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
+    with pytest.raises(RunError, match=re.escape(f"cocoa.resume('{folder}')")):
         create_run(named, SHA)
 
 
@@ -167,7 +177,7 @@ def test_killed_at_any_moment_the_name_can_be_taken_or_resumed(config, tmp_path)
         seen.add(folder.exists())
         if folder.exists():
             assert read_config(folder) == here
-            with pytest.raises(RunError, match=re.escape(f"resume={folder}")):
+            with pytest.raises(RunError, match=re.escape(f"cocoa.resume('{folder}')")):
                 create_run(here, SHA)
         else:
             with pytest.raises(RunError, match="is not the folder of a run"):

@@ -1,0 +1,47 @@
+"""The flags and words of a command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from cocoa.config.program import program
+from cocoa.errors import ConfigError, RunError
+
+
+def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Return the flags, wherever they stand, and all other arguments. Raises ConfigError."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    parser.add_argument("-m", "--multirun", action="store_true")
+    parser.add_argument("-c", "--cfg", choices=["job"])
+    parser.add_argument("--trust", action="store_true")
+    try:
+        flags, words = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{error}. {program()} --help shows the flags.") from error
+    for word in words:
+        if word.startswith("-"):
+            raise ConfigError(
+                f"Unknown flag {word}. The flags are --help, -m, --cfg job and --trust; fields are given "
+                f"without dashes: {word.lstrip('-').partition('=')[0]}=..."
+            )
+    return flags, words
+
+
+def check_surroundings(words: Sequence[str]) -> None:
+    """Raise a UserError for a working directory that is gone, or names that are no text."""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError as error:
+        raise RunError("The working directory was deleted. Change to another one: cd ~") from error
+    for text in (*words, here):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"{text!a} has bytes that are no text in the encoding of file names here "
+                f"({sys.getfilesystemencoding()}). Set PYTHONUTF8=1, or rename it."
+            ) from error

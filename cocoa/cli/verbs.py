@@ -1,0 +1,114 @@
+"""What the command line can do: train, resume, report, print a configuration or the help."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from omegaconf import OmegaConf
+
+from cocoa.cli.arguments import check_surroundings, split
+from cocoa.config.compose import compose, parse, replaced
+from cocoa.config.presets import preset_notes
+from cocoa.config.program import program
+from cocoa.config.schema import to_dict
+from cocoa.errors import ConfigError, RunError
+from cocoa.runs.terminal import printing_error
+
+_AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=")
+"""The fields that may accompany `resume`: where the run goes on, finds its data, and ends."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Do what the arguments ask for and return the exit status. Raises a UserError for a mistake."""
+    if arguments[:1] == ["report"]:
+        from cocoa.report.__main__ import main  # slow to import, as are those below
+
+        return main(arguments[1:], f"{program()} report")
+    flags, words = split(arguments)
+    check_surroundings(words)
+    if flags.help:
+        from cocoa.config.help import help_text
+
+        _print(help_text(words))
+    elif words[:1] == ["resume"] or any(word.startswith("resume=") for word in words):
+        if flags.multirun or flags.cfg:
+            raise ConfigError("resume goes on with one run: leave out -m and --cfg.")
+        _resume(words, flags.trust)
+    elif flags.trust:
+        raise ConfigError("--trust has no effect without resume: it is about what a run's folder names.")
+    elif flags.multirun:
+        from cocoa.cli import multirun
+
+        if not flags.cfg:
+            return multirun.run(words)
+        _print("\n".join(_description(job) for job, _ in multirun.jobs_of(words)))
+    elif flags.cfg:
+        _print(_description(_without_hydra(words)))
+    else:
+        _train(_without_hydra(words))
+    return 0
+
+
+def _print(text: str) -> None:
+    """Print a text. Raises RunError if it is lost, as on a full disk."""
+    print(text)
+    if error := printing_error():
+        raise RunError(f"The output cannot be written ({error.strerror}).")
+
+
+def _without_hydra(words: Sequence[str]) -> Sequence[str]:
+    """Return the overrides of a single run. Raises ConfigError for one of Hydra's own settings."""
+    for override in parse(words):
+        if override.is_hydra_override():
+            raise ConfigError(
+                f"{override.input_line} has no effect on a single run. Its folder is below runs_dir= and is "
+                "named by name=; Hydra's own settings are for -m with one of its launchers."
+            )
+    return words
+
+
+def _train(words: Sequence[str]) -> None:
+    config, presets = compose(words)
+    from cocoa.runs import launch  # slow to import, and not needed to tell that the configuration is wrong
+
+    launch.run(config, notes=[*replaced(words), *preset_notes(config, presets)])
+
+
+def _resume(words: Sequence[str], trust: bool) -> None:
+    """Resume a run, whose folder is taken as it stands, whatever characters are in it."""
+    folder, fields = _split_resume(words)
+    others = [field for field in fields if not field.startswith(_AT_RESUME)]
+    if others:
+        raise ConfigError(
+            f"A run is resumed with its own configuration: leave out {shlex.join(others)}. To change a field "
+            "of it, start a new run, which uses the models and anchors of the old one. Only devices=, "
+            "distributed.*, updates= and a dataset= that has moved may be set."
+        )
+    config, _ = compose(fields)
+    dataset = config.dataset if any(field.startswith("dataset=") for field in fields) else None
+    updates = config.updates if any(field.startswith("updates=") for field in fields) else None
+    from cocoa.runs import launch
+
+    launch.resume(folder, dataset, config.devices, config.distributed, updates, trust)
+
+
+def _split_resume(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return the folder of `resume <folder> ...` or `resume=<folder> ...`, and the fields beside it."""
+    if words[0] == "resume":
+        folders, fields = list(words[1:2]), list(words[2:])
+    else:
+        folders = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
+        fields = [word for word in words if not word.startswith("resume=")]
+    if len(folders) > 1:
+        raise ConfigError("resume= stands there more than once: runs are resumed one by one.")
+    if not folders or not folders[0]:
+        raise ConfigError("resume needs the folder of a run, as in resume=runs/hopper-demo/iql/...")
+    return folders[0], fields
+
+
+def _description(words: Sequence[str]) -> str:
+    """Return the whole configuration as a YAML document."""
+    config, presets = compose(words)
+    notes = [f"# {line}" for line in (*replaced(words), *preset_notes(config, presets))]
+    return "\n".join(["---", *notes, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))).rstrip("\n")])
