@@ -69,12 +69,12 @@ def report(folders: list[Path], out: Path) -> None:
 
 
 def _note(text: str) -> None:
-    """Print a line that is no part of the table."""
+    """Print a line to stderr, so that the table can be redirected."""
     print(escaped(text).replace("\n", " "), file=sys.stderr)
 
 
 def _file_names(groups: list[Group]) -> dict[str, str]:
-    """Return by dataset a name for its figure: without anything special in a path, different for all."""
+    """Return a distinct file name for the figure of each dataset, without special characters."""
     names: dict[str, str] = {}
     for dataset in dict.fromkeys(group.dataset for group in groups):
         plain = re.sub(r"[^\w.+=-]", "_", dataset).strip("_.")[:100] or "dataset"
@@ -85,7 +85,7 @@ def _file_names(groups: list[Group]) -> dict[str, str]:
 
 
 def _different_code(group: Group) -> str:
-    """Return that the runs from which a group's seeds are taken may be of different code, if they may."""
+    """Return a note if the pooled seeds of a group may come from different versions of the code."""
     pooled = {run.folder: str(run.summary.get("git_commit") or "unknown") for run, _ in group.seeds.values()}
     commits = sorted(set(pooled.values()))
     if len(pooled) == 1 or (len(commits) == 1 and not commits[0].endswith("-dirty")):
@@ -99,7 +99,7 @@ def _different_code(group: Group) -> str:
 def table(groups: list[Group]) -> str:
     """Return a Markdown table: IQM over seeds with its 95 % bootstrap interval, last and mean of last ten.
 
-    Of a group with seeds that diverged these are nan.
+    They are nan for a group with diverged seeds.
     """
     lines = [
         "| dataset | method | updates | seeds | last: IQM | last: mean | last 10: IQM | data |",
@@ -128,7 +128,7 @@ def draw(groups: list[Group], path: Path) -> None:
     axes.axhline(run.behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(groups[0].dataset, fontsize=10, parse_math=False)
     finish_curve(axes, "normalized score (%)" if run.unit == "score" else "return")
-    # Below the plot, which is higher for it: labels may be as long as the plot is wide, and several lines.
+    # Below the plot: labels may be as wide as the plot, and have several lines.
     legend = figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     for text in legend.get_texts():
         text.set_parse_math(False)

@@ -1,4 +1,4 @@
-"""Groups of runs whose seeds are samples of the same experiment, and labels that tell them apart."""
+"""Groups of runs whose seeds are samples of the same experiment, with distinct labels."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Group:
     """Runs of equal settings on the same data."""
 
     dataset: str
-    """What the data are called: the file's name, and what tells it from others of this name."""
+    """Label of the data: the name of the file, and more where several datasets share it."""
     label: str
-    """The method, and what tells it from others on the dataset."""
+    """The method, and the settings in which it differs from others on the dataset."""
     runs: list[Run]
 
     @property
     def seeds(self) -> dict[int, tuple[Run, int]]:
-        """The run that each seed is taken from, the last if there are several, and its position there."""
+        """For each seed the last run that has it, and the position of the seed in that run."""
         return {seed: (run, i) for run in self.runs for i, seed in enumerate(run.seeds)}
 
     @property
@@ -39,13 +39,13 @@ class Group:
 
     @property
     def last_ten(self) -> np.ndarray:
-        """The means (seeds,) of the last ten evaluations, of those that all seeds have."""
+        """The means (seeds,) of the last ten evaluations that all seeds have."""
         steps, values = self.curve()
         return values[:, -_LAST:].mean(axis=1) if len(steps) else np.full(len(values), np.nan)
 
     @property
     def diverged(self) -> int:
-        """How many seeds have an evaluation that is not finite."""
+        """Number of seeds with an evaluation that is not finite."""
         finite = np.isfinite(self.curve()[1]).all(axis=1) & np.isfinite(self.last)
         return int((~finite).sum())
 
@@ -73,7 +73,7 @@ def grouped(runs: Sequence[Run]) -> list[Group]:
 
 
 def _label(members: list[Run], others: list[list[Run]]) -> str:
-    """Return the method with the settings that tell these runs from the others of dataset and method."""
+    """Return the method, and the settings in which these runs differ from others of the same dataset."""
     own, settings = members[0].settings, [group[0].settings for group in others]
     distinguishing = [
         shown(f"{name}={value}")
@@ -84,10 +84,10 @@ def _label(members: list[Run], others: list[list[Run]]) -> str:
 
 
 def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
-    """Return what to call the data of each `Run.data`, different for all.
+    """Return a distinct label for each `Run.data`.
 
-    That is the name of the file, and of data that share it also the folder that it is in, or else a hash, or
-    the environment. Equal data have one name even if runs read them from different files.
+    The label is the name of the file. Where several datasets share it, the folder, a hash or the environment
+    is added. Equal data have one label, even if runs read them from different files.
     """
     names = {data: _name([run for run in runs if run.data == data]) for data in {run.data for run in runs}}
     labels_by_data = {}
@@ -107,6 +107,6 @@ def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
 
 
 def _name(runs: Sequence[Run]) -> PurePath:
-    """Return the name or path by which most of these runs know their dataset."""
+    """Return the name or path under which most of these runs read their dataset."""
     counts = Counter(run.values["dataset"] for run in runs)
     return PurePath(min(counts, key=lambda name: (-counts[name], name)))

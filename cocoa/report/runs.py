@@ -26,7 +26,7 @@ _NOT_THE_EXPERIMENT = {
     *("name", "seeds", "dataset", "runs_dir", "cache_dir", "resume"),
     *("log_every", "eval_every", "wandb", "wandb_project", "devices", "distributed"),
 }
-"""Fields in which runs may differ and their seeds are still samples of the same thing."""
+"""Fields that do not change what is measured: the seeds of runs that differ only in them are pooled."""
 
 _LAST_STEP = 2**53
 
@@ -37,10 +37,10 @@ class Run:
 
     folder: Path
     values: Mapping[str, Any]
-    """Its configuration, as it stands in config.yaml."""
+    """The values in config.yaml."""
     summary: Mapping[str, Any]
     curves: dict[int, dict[int, float]]
-    """Of each seed the score or return, as `unit` says, after so many updates."""
+    """Scores or returns (see `unit`): {seed: {updates: value}}."""
 
     @property
     def seeds(self) -> list[int]:
@@ -60,17 +60,17 @@ class Run:
 
     @property
     def unit(self) -> str:
-        """Whether there are normalized scores, or only returns."""
+        """`score` if there are normalized scores, else `return`."""
         return _unit(self.summary)
 
     @property
     def data(self) -> tuple[str, str, str]:
-        """What must agree for runs to be compared: the dataset's hash, the environment and the unit."""
+        """Runs are compared where these agree: the hash of the dataset, the environment and the unit."""
         return self.summary["dataset_sha256"], str(self.values.get("env")), self.unit
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """All that must agree for seeds to be pooled on the same data, as text by dotted names."""
+        """Seeds on the same data are pooled where these agree: values as text, by dotted name."""
         algo, variant = self.values["algo"]["name"], _variant(self.values)
         fields = {key: value for key, value in self.values.items() if key not in _NOT_THE_EXPERIMENT}
         settings = {name: literal(value) for name, value in leaves(fields)}
@@ -92,7 +92,7 @@ class Run:
 
 
 def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
-    """Return the finished runs at or below `folders`, and of the others the folder and why they are none."""
+    """Return the finished runs at or below `folders`, and for each other run folder why it is left out."""
     runs, others = [], {}
     configs = [path for folder in folders for path in folder.glob("**/config.yaml")]
     run_folders = {path.parent.resolve(): path.parent for path in configs}
@@ -110,7 +110,7 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
 
 
 def read_run(folder: Path) -> Run:
-    """Return the finished run in a folder. Raises RunError if there is none, or a file is damaged."""
+    """Return the finished run in a folder. Raises RunError if it is not finished or a file is damaged."""
     try:
         summary = read_summary(folder)
     except RunError:
@@ -154,7 +154,7 @@ def _defaults(algo: str, variant: str | None) -> dict[str, str]:
 
 
 def _fault_of_values(values: Mapping[str, Any]) -> str:
-    """Return what keeps a configuration out of the table, or an empty text."""
+    """Return why a configuration is left out of the table, or an empty string."""
     algo, wrapped, seeds = values.get("algo"), values.get("cocoa"), values.get("seeds")
     if not _named_by_text(values):
         return "has a field whose name is no text"
@@ -180,7 +180,7 @@ def _named_by_text(node: Any) -> bool:
 
 
 def _fault_of_summary(summary: Mapping[str, Any], seeds: list[int]) -> str:
-    """Return what keeps a summary out of the table, or an empty text."""
+    """Return why a summary is left out of the table, or an empty string."""
     unit = _unit(summary)
     block, behaviour = summary.get(unit), f"behaviour_{unit}"
     for name in (behaviour, "dataset_sha256"):
@@ -199,12 +199,12 @@ def _fault_of_summary(summary: Mapping[str, Any], seeds: list[int]) -> str:
 
 
 def _finite(value: float | None) -> float:
-    """Return a number of a summary, NaN for all that are not finite."""
+    """Return a number of a summary, NaN if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else math.nan
 
 
 def _is_number(value: Any) -> bool:
-    """Return whether a value of JSON is a number, or the null that stands for one that is not finite."""
+    """Return whether a JSON value is a number, or the null that stands for a number that is not finite."""
     if isinstance(value, int) and not isinstance(value, bool):
         return abs(value) < _LAST_STEP
     return value is None or isinstance(value, float)

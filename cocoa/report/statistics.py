@@ -1,4 +1,4 @@
-"""Aggregates over runs that a few lucky ones cannot dominate (Agarwal et al., NeurIPS 2021)."""
+"""Aggregates that a few lucky runs cannot dominate (Agarwal et al., NeurIPS 2021)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def iqm(values: np.ndarray, axis: int = -1) -> np.ndarray:
 def bootstrap_interval(
     values: np.ndarray, statistic: Callable[..., np.ndarray] = iqm
 ) -> tuple[float, float] | None:
-    """Return the 95 % percentile bootstrap interval of `statistic` of `values` (n,); None for less than two.
+    """Return the 95 % percentile bootstrap interval of `statistic` of `values` (n,); None for fewer than two.
 
     `statistic` takes an array and its axis, as NumPy's do.
     """

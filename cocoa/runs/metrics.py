@@ -1,4 +1,4 @@
-"""The record of a run: one tidy CSV file, every number with its step and seed."""
+"""The metrics of a run: one tidy CSV file, each number with its step and seed."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NO_NUMBERS = "OSUcmM"
 
 
 class MetricsFile:
-    """Appends rows `step,seed,metric,value`; the seed is empty for what belongs to the run as a whole.
+    """Appends rows `step,seed,metric,value`; the seed is empty for metrics of the whole run.
 
-    It holds nothing that depends on the clock, so that a resumed run's file equals an uninterrupted one's.
+    Nothing in it depends on the clock, so the file of a resumed run equals that of an uninterrupted one.
     """
 
     def __init__(self, path: Path, position: int = 0, crc32: int | None = None):
@@ -53,8 +53,8 @@ class MetricsFile:
     def write(self, step: int, metrics: Mapping[str, Any], seeds: Sequence[int] | None) -> None:
         """Append numbers, and for each array (seeds,) a row per seed; true counts as 1.
 
-        Raises ValueError for anything that could not be read back: another shape, no number, a name with a
-        comma or an end of line.
+        Raises ValueError for what could not be read back: another shape, a value that is not a number, a name
+        with a comma or a line break.
         """
         rows = []
         for name, value in metrics.items():
@@ -74,7 +74,7 @@ class MetricsFile:
         self._append("".join(rows))
 
     def position(self) -> int:
-        """Return how many bytes are safely on the disk: all that were written."""
+        """Write everything to the disk and return the size of the file in bytes."""
         try:
             self._file.flush()
             os.fsync(self._file.fileno())
@@ -83,7 +83,7 @@ class MetricsFile:
         return self.path.stat().st_size
 
     def close(self) -> None:
-        """Close the file. Raises RunError if what was written last does not fit on the disk."""
+        """Close the file. Raises RunError if the last rows do not fit on the disk."""
         try:
             self._file.close()
         except OSError as error:
@@ -99,7 +99,7 @@ class MetricsFile:
 
 
 def _changed(path: Path, change: str) -> RunError:
-    """Return the error for a metrics file that is not as the run left it."""
+    """Return the error for a metrics file that has changed."""
     return RunError(
         f"{path} {change}, and cannot be made again. Put it back, or start a new run; the policy that was "
         "saved can be loaded all the same, by cocoa.load_policy."
@@ -113,7 +113,7 @@ def _text(number: Any) -> str:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What a metrics file holds: {(metric, seed): [(step, value), ...]}, seed None for the run as a whole."""
+    """The content of a metrics file: {(metric, seed): [(step, value), ...]}, seed None for the whole run."""
 
     series: dict[tuple[str, int | None], list[tuple[int, float]]]
 
@@ -124,7 +124,7 @@ class Metrics:
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none.
 
-        Steps at which a seed has no value are left out: a run may have been killed amid its rows.
+        Steps at which a seed has no value are left out: the run may have been killed between two rows.
         """
         runs = [dict(self.series[metric, seed]) for seed in self.seeds(metric)]
         if not runs:
@@ -136,7 +136,7 @@ class Metrics:
 def read_metrics(path: Path) -> Metrics:
     """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing.
 
-    A last line without an end is left out: it is still being written, or its run was killed.
+    A last line without a line break is left out: it is still being written, or the run was killed.
     """
     series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
     try:

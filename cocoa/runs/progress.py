@@ -70,7 +70,7 @@ class TrainingBar:
     """A progress bar over updates, with losses and score; tqdm adds updates/s and the time left."""
 
     def __init__(self, updates: int, done: int, hidden: bool = False):
-        """`done` of `updates` updates lie behind; a hidden bar shows nothing."""
+        """`done` of `updates` updates are finished; a hidden bar prints nothing."""
         self._bar = tqdm(
             total=updates,
             initial=done,
@@ -83,7 +83,7 @@ class TrainingBar:
         self._shown: dict[str, str] = {}
 
     def advance(self, updates: int, metrics: Mapping[str, Any]) -> None:
-        """Move on by `updates`, and show the means over seeds of losses and score among `metrics`."""
+        """Advance by `updates`, and show losses and score of `metrics`, averaged over seeds."""
         for name, value in metrics.items():
             short = name.rpartition("/")[2]
             if short == "score" or short.endswith("loss"):
@@ -92,7 +92,7 @@ class TrainingBar:
         self._bar.update(updates)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Stop updating the bar."""
         self._bar.close()
 
 

@@ -1,4 +1,4 @@
-"""The summary of a run: scores with intervals, and all that is needed to know where they are from."""
+"""The summary of a run: scores with intervals, and their provenance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from cocoa.training.faults import FAULTS, episodes
 PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
 ROOT = Path(__file__).parents[2]
 _LIMIT = 2**25
-"""Bytes of a summary, at most: with 10,000 seeds it has a twentieth of it."""
+"""Bytes; the summary of 10,000 seeds has a twentieth of it."""
 
 
 def interval(values: np.ndarray) -> list[float] | None:
@@ -89,9 +89,8 @@ def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
 
 
 def _nonfinite(metrics: Metrics) -> dict[str, Any]:
-    """Return in how many episodes of the last evaluation rewards, observations or actions were not finite.
-
-    Empty if all were.
+    """Return how many episodes of the last evaluation had rewards, observations or actions that were not
+    finite; empty if none had.
     """
     steps, _ = metrics.values("evaluation/return")
     counts = {}
@@ -123,7 +122,9 @@ def _commit() -> str | None:
         return None
     try:
         commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-        new = _git("ls-files", "--others", "--exclude-standard", "--", "*.py")  # an algorithm of the user's
+        new = _git(
+            "ls-files", "--others", "--exclude-standard", "--", "*.py"
+        )  # for instance a user's algorithm
     except (OSError, subprocess.SubprocessError):
         return None
     return f"{commit}-dirty" if new and not commit.endswith("-dirty") else commit
@@ -161,7 +162,7 @@ def _memory_gb() -> float | None:
 
 
 def verdict(summary: Mapping[str, Any]) -> str:
-    """Return how the policy fares against the data that it learned from, in a sentence."""
+    """Return a sentence that compares the policy with the data it learned from."""
     if summary["return"] is None:
         return "Finished; nothing was evaluated."
     unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]

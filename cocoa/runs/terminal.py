@@ -1,4 +1,4 @@
-"""The program's standard streams: whatever is behind them, printing to them stops no training."""
+"""Standard streams that never raise: a closed pipe or a full disk does not stop a training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _GONE = (errno.EPIPE, errno.EIO)
 
 
 class LossyStream(io.RawIOBase):
-    """A raw stream that drops what the stream behind it does not take, and remembers why.
+    """A raw stream that drops what cannot be written, and stores the error.
 
     It stands behind a text stream without a buffer in between: signal handlers print, too, and io's buffers
     cannot be entered twice.
@@ -52,7 +52,7 @@ class LossyStream(io.RawIOBase):
 
 
 def protect_streams() -> None:
-    """Make the standard streams such that nothing which is printed raises.
+    """Replace the standard streams so that printing never raises.
 
     Characters that their encoding lacks are replaced, a pipe or terminal whose reader is gone takes all, as
     does one that was closed when the program started. Does nothing to streams that are not the process's own,
@@ -67,7 +67,7 @@ def protect_streams() -> None:
 
 
 def printing_error() -> OSError | None:
-    """Return why something that was printed is lost, such as a full disk; None if nothing is."""
+    """Return the error by which printed text was lost, such as a full disk; None if nothing was lost."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.flush()
     raw = getattr(sys.stdout, "buffer", None)

@@ -1,4 +1,4 @@
-"""Configurations as YAML of plain values: reading cannot run code, look elsewhere, or fill the memory."""
+"""Configurations as plain YAML: reading one cannot run code, read other files, or exhaust the memory."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class _Loader(yaml.SafeLoader):
     yaml_implicit_resolvers = _RESOLVERS
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Refuse aliases: with them, a few lines could stand for gigabytes."""
+        """Refuse aliases, with which a few lines expand to gigabytes."""
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has an alias")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        """Refuse a key that stands there twice."""
+        """Refuse duplicate keys."""
         values = super().construct_mapping(node, deep)
         if len(values) < len(node.value):
-            raise yaml.YAMLError("it has a key twice")
+            raise yaml.YAMLError("it has a duplicate key")
         return values
 
 
@@ -46,7 +46,7 @@ class _Dumper(yaml.SafeDumper):
     yaml_implicit_resolvers = _RESOLVERS
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write equal objects each time."""
+        """Write equal objects in full, without aliases."""
         return True
 
 
@@ -61,9 +61,9 @@ def to_yaml(values: Mapping[str, Any]) -> str:
 
 
 def read_values(folder: Path) -> dict[str, Any]:
-    """Return the values in the config.yaml of a run's folder, as they stand there: nothing is interpolated.
+    """Return the values in the config.yaml of a run's folder, without interpolation.
 
-    Raises RunError if it is missing or damaged, no regular file, longer than 1 MiB, or has YAML's aliases.
+    Raises RunError if it is missing, damaged, not a regular file, longer than 1 MiB, or uses YAML aliases.
     """
     path = folder / "config.yaml"
     try:

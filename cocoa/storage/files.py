@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cocoa.errors import ConfigError, RunError, shown
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write `content` to `path` so that a reader, now or after a crash, sees the old file or the new one.
+    """Write `content` to `path` so that a reader sees the old file or the new one, also after a crash.
 
     Parent folders are made. Raises RunError if the disk is full or refuses.
     """
@@ -32,7 +32,7 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def rename(source: Path, target: Path) -> None:
-    """Rename a file or folder so that it stays so after a crash. Raises OSError."""
+    """Rename a file or folder durably. Raises OSError."""
     os.rename(source, target)
     _sync_folder(target.parent)
 
@@ -40,7 +40,7 @@ def rename(source: Path, target: Path) -> None:
 def read_regular(path: Path, limit: int | None = None) -> bytes:
     """Return the content of the regular file `path`, which has at most `limit` bytes.
 
-    Raises OSError if it cannot be read, is larger, or is anything but a regular file.
+    Raises OSError if it cannot be read, is larger, or is not a regular file.
     """
     size = check_regular(path)
     if limit is not None and size > limit:
@@ -51,7 +51,7 @@ def read_regular(path: Path, limit: int | None = None) -> bytes:
 def check_regular(path: Path) -> int:
     """Return the bytes of the regular file `path`, or of the one that it links to.
 
-    Raises OSError if it is missing or anything else: a FIFO waits for a writer, and a device may never end.
+    Raises OSError if it is missing or not a regular file: reading a FIFO or a device may never end.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
@@ -69,7 +69,7 @@ _KINDS = {
 
 
 def reason(error: Exception) -> str:
-    """Return why a file could not be read or written, on one line, without the number and path of OSError."""
+    """Return on one line why a file could not be read or written, without the errno and path of OSError."""
     return shown(getattr(error, "strerror", None) or error, 200)
 
 
@@ -114,7 +114,7 @@ def write_error(path: Path, error: OSError) -> RunError:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable, where the system can."""
+    """Make the renaming durable, where the system supports it."""
     if os.name == "posix":
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,4 +1,4 @@
-"""Pytrees of arrays as safetensors files: nothing is pickled, a file is either whole or not there."""
+"""Pytrees of arrays as safetensors files: nothing is pickled, and a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cocoa.storage.files import atomic_write, check_regular, reason
 
 Tree = TypeVar("Tree")
 CHECKSUM = "sha256"
-"""The entry of a file's metadata with the checksum of all else in it."""
+"""The entry of the metadata that holds the checksum of everything else in the file."""
 
 
 def is_key(leaf: Any) -> bool:
@@ -29,14 +29,14 @@ def is_key(leaf: Any) -> bool:
 
 
 def key_bits(tree: Any) -> Any:
-    """Return the tree with the integers of typed PRNG keys in their place."""
+    """Return the tree with typed PRNG keys replaced by their integers."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
 
 
 def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) -> None:
     """Write the arrays of `tree` under their paths in it, with `metadata` and a checksum in the header.
 
-    The file appears at once and complete, or not at all. Raises RunError if the disk is full or refuses.
+    The file appears complete or not at all. Raises RunError if it cannot be written.
     """
     arrays, metadata = arrays_by_path(tree), dict(metadata or {})
     metadata[CHECKSUM] = _checksum(sorted(arrays.items()), metadata)
@@ -44,7 +44,7 @@ def save_tree(path: Path, tree: Any, metadata: Mapping[str, str] | None = None) 
 
 
 def arrays_by_path(tree: Any) -> dict[str, np.ndarray]:
-    """Return the arrays of `tree` under their paths in it; of typed PRNG keys their integers."""
+    """Return the arrays of `tree` by their paths in it; typed PRNG keys as their integers."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(key_bits(tree))
     return {jax.tree_util.keystr(key_path): np.asarray(leaf, order="C") for key_path, leaf in leaves}
 
@@ -63,7 +63,7 @@ def _hash(arrays: Iterable[tuple[str, np.ndarray]]) -> Any:
 
 
 def _checksum(arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> str:
-    """Return the SHA-256 of all that a file holds but this; `arrays` are sorted by name."""
+    """Return the SHA-256 of everything else in a file; `arrays` are sorted by name."""
     sha256 = _hash(arrays)
     rest = {name: text for name, text in metadata.items() if name != CHECKSUM}
     sha256.update(json.dumps(rest, sort_keys=True).encode())
@@ -80,7 +80,7 @@ def load_tree(path: Path, template: Tree, any_rows: bool = False) -> Tree:
     expected = {jax.tree_util.keystr(key_path): leaf for key_path, leaf in leaves}
     with _opened(path) as file:
         _compare_names(path, set(file.keys()), set(expected))
-        for name, leaf in expected.items():  # before anything is read: a foreign file may be of any size
+        for name, leaf in expected.items():  # before reading: a foreign file may have any size
             _compare_shapes(path, name, tuple(file.get_slice(name).get_shape()), _bits(leaf).shape, any_rows)
         arrays = {name: file.get_tensor(name) for name in sorted(expected)}
         metadata = dict(file.metadata() or {})
@@ -127,7 +127,7 @@ def _verify(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapp
 
 
 def _like(leaf: Any, array: np.ndarray) -> Any:
-    """Return an array as what `leaf` is: a key, a NumPy array, or an array on the device."""
+    """Return an array in the type of `leaf`: a key, a NumPy array, or an array on the device."""
     if is_key(leaf):
         return jax.random.wrap_key_data(jnp.asarray(array))
     return array if isinstance(leaf, np.ndarray) else jnp.asarray(array)
@@ -147,7 +147,7 @@ def read_metadata(path: Path, verified: bool = False) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """Open a file for what is read of it inside. Raises RunError if it is none, or is damaged."""
+    """Open a file for reading. Raises RunError if it is missing or damaged."""
     try:
         check_regular(path)
         with safetensors.safe_open(path, "numpy") as file:

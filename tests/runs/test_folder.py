@@ -319,7 +319,7 @@ BOMB = b"a: &a [x]\n" + b"".join(
         (BOMB, "it has an alias"),
         (b"algo: " + b"[" * 5000, "recursion"),
         (b"a: !!python/object/apply:os.system [id]", "constructor"),
-        (b"algo: {name: iql}\nseeds: [0]\nseeds: [1]", "a key twice"),
+        (b"algo: {name: iql}\nseeds: [0]\nseeds: [1]", "a duplicate key"),
         (b"a: " + b"9" * 10_000, "4300 digits"),
         (b"#" * 2**21, "2,097,152 bytes"),
     ],
