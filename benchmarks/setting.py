@@ -23,6 +23,7 @@ from cocoa.anchors.variants import Seek
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, init_params
 from cocoa.dynamics.forward import ForwardModel
+from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
 
 STATE, ACTION, ROWS = 17, 6, 100_000
@@ -156,8 +157,9 @@ def make_training(
     world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
     networks = build_networks(algorithm, cocoa, ACTION)
     data = make_data(see, rows)
-    given = networks, jax.device_get(data) if stream else data, tuple(range(seeds)), 1_000_000, batch_size
-    return Training(algorithm, *given, world=world, mesh=mesh, stream=stream)
+    data = jax.device_get(data) if stream else data
+    job = TrainingJob(algorithm, networks, data, tuple(range(seeds)), 1_000_000, batch_size, world)
+    return Training(job, mesh, stream)
 
 
 def _never(state: Any, action: Any, next_state: Any) -> Any:

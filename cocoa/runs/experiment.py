@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -36,7 +37,8 @@ from cocoa.training import faults, processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
-from cocoa.training.loop import Training, TrainState
+from cocoa.training.job import TrainingJob, TrainState
+from cocoa.training.loop import Training
 from cocoa.training.seeds import for_seeds, of_seed, place
 
 
@@ -123,17 +125,8 @@ class Experiment:
         mesh = seeds_mesh(len(seeds), config.devices)
         self.record.say(describe(mesh, len(seeds)) + (", batches streamed from the host" if stream else ""))
         networks = build_networks(config.algo, config.cocoa, data.action.shape[1])
-        training = Training(
-            config.algo,
-            networks,
-            data,
-            seeds,
-            config.updates,
-            config.batch_size,
-            world,
-            mesh,
-            stream,
-        )
+        job = TrainingJob(config.algo, networks, data, seeds, config.updates, config.batch_size, world)
+        training = Training(job, mesh, stream)
         state = training.init()
         if self.record.checkpoint.exists():
             state = training.restore(self._load(training, share), self.record.step)
@@ -233,7 +226,7 @@ class Experiment:
 
     def _load(self, training: Training, share: slice) -> TrainState:
         """Return what the checkpoint holds of this process's seeds."""
-        template = training.template(len(self.config.seeds))
+        template = replace(training.job, seeds=self.config.seeds).template()
         return for_seeds(load_state(self.record.checkpoint, template), share)
 
     def _note(self, end: int, metrics: Mapping[str, Any], bar: TrainingBar) -> None:

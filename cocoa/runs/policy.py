@@ -30,7 +30,7 @@ from cocoa.runs.checkpoint import check_identity, load_state
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
 from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 from cocoa.training.devices import start_backend
-from cocoa.training.loop import Training
+from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.seeds import PerSeed, of_seed
 
 _DIMS = ("observation_dim", "action_dim")
@@ -163,8 +163,7 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
         raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
     position = config.seeds.index(seed)
     interface = of_seed(interface, position)
-    template = _training(config, interface.observe, *dims).template(len(config.seeds))
-    state = load_state(checkpoint_path(run), template)
+    state = load_state(checkpoint_path(run), _state_template(config, interface.observe, *dims))
     if not (checked and CHECKSUM in saved):
         warnings.warn(
             f"{run} was written by an earlier version, without checksums: whether its files are as they were "
@@ -200,12 +199,17 @@ def _interface_path(folder: Path) -> Path:
     return folder / "checkpoints" / "interface.safetensors"
 
 
-def _training(config: Config, observe: Observe, observation_dim: int, action_dim: int) -> Training:
-    """Return a training on a single transition, which has states of the right structure."""
-    observation = observe(jnp.zeros((1, observation_dim)))
-    data = Batch(observation, jnp.zeros((1, action_dim)), jnp.zeros(1), jnp.zeros(1), observation)
+def _state_template(config: Config, observe: Observe, observation_dim: int, action_dim: int) -> TrainState:
+    """Return shapes and types of a run's state; `observe` is one seed's."""
+
+    def numbers(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+    observation = jax.eval_shape(Observe.__call__, observe, numbers(1, observation_dim))
+    data = Batch(observation, numbers(1, action_dim), numbers(1), numbers(1), observation)
     networks = build_networks(config.algo, config.cocoa, action_dim)
-    return Training(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
+    job = TrainingJob(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
+    return job.template()
 
 
 def _senses_template(config: Config, observation_dim: int, action_dim: int) -> Interface:

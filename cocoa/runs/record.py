@@ -27,7 +27,7 @@ from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.runs.wandb_logger import WandbLogger
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
-from cocoa.training.loop import TrainState
+from cocoa.training.job import TrainState
 from cocoa.training.seeds import PerSeed
 
 

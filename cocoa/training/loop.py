@@ -9,77 +9,41 @@ from typing import Any, cast
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, RefreshedSource, World
-from cocoa.algos.networks import Networks
+from cocoa.algos.base import Array, Metrics, RefreshedSource, World
 from cocoa.dynamics.xla.compiler import compiler_options
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Block, Resident, Streamed, Whole
-from cocoa.training.seeds import SPLIT, PerSeed, of_seed, over_seeds, place, specs
-
-
-@struct.dataclass
-class TrainState:
-    """Everything that changes while a training goes on."""
-
-    learner: PerSeed
-    """The algorithm's state."""
-    snapshots: PerSeed
-    """The learner at each of the last renewals of the buffer, leaves (seeds, rounds, ...). They are saved in
-    place of the buffer, which is far larger and is made of them again."""
-    buffer: PerSeed
-    """What the source of batches keeps beside the data."""
-
-    @property
-    def saved(self) -> TrainState:
-        """What is to be saved, from which `Training.restore` makes the whole."""
-        return replace(self, buffer=PerSeed(()))
+from cocoa.training.job import TrainingJob, TrainState
+from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, specs
 
 
 class Training:
-    """An algorithm on a dataset, for several seeds at once.
+    """The updates of a job, for all its seeds at once.
 
     Seeds are independent of each other: each draws its own batches, and its results do not depend on which
     other seeds are trained beside it, nor on which device. The random numbers of an update are a function of
     seed and step, so that a training can be cut between any two chunks.
     """
 
-    def __init__(
-        self,
-        algorithm: Algorithm,
-        networks: Networks,
-        data: Batch,
-        seeds: tuple[int, ...],
-        updates: int,
-        batch_size: int,
-        world: World | PerSeed | None = None,
-        mesh: Mesh | None = None,
-        stream: bool = False,
-    ):
-        """Prepare a training of `updates` updates on `data`; a model-based algorithm needs a `world`.
+    def __init__(self, job: TrainingJob, mesh: Mesh | None = None, stream: bool = False):
+        """Put the job's data where they are needed.
 
-        `data` has leaves (N, ...); the observations and the `world` may be `PerSeed`. The seeds are spread
-        evenly over the devices of `mesh`, each of which gets one copy of what they share; None is one device.
-        With `stream`, `data` are NumPy arrays on the host, and the devices get what the next updates draw.
+        The seeds are spread evenly over the devices of `mesh`, each of which gets one copy of what they
+        share; None is one device. With `stream` the job's data are NumPy arrays and stay on the host, and the
+        devices get what the next updates draw.
         """
-        self.algorithm = algorithm
-        self.source = algorithm.source
-        self.networks = networks
-        self.updates = updates
-        self.batch_size = batch_size
-        self.mesh = mesh or seeds_mesh(len(seeds), devices=1)
-        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        self.job = job
+        self.algorithm, self.source = job.algorithm, job.algorithm.source
+        self.mesh = mesh or seeds_mesh(len(job.seeds), devices=1)
+        keys = jnp.stack([jax.random.key(seed) for seed in job.seeds])
         self.keys = place(PerSeed(keys), self.mesh)
-        self.count = len(data.reward)
-        self.world = place(world, self.mesh)
+        self.world = place(job.world, self.mesh)
         if stream:
-            self.feed = Streamed(data, self.mesh, keys, self._rows, self._starts)
+            self.feed = Streamed(job.data, self.mesh, keys, self._rows, self._starts)
         else:
-            self.feed = Resident(data, self.mesh)
-        self._example = jax.tree.map(lambda x: x[:1], of_seed(data, 0))
-        self._buffer = jax.eval_shape(self.source.init, self._example)
+            self.feed = Resident(job.data, self.mesh)
         self._chunk = self._compiled(partial(over_seeds, self._chunk_of_one_seed))
         self._note = self._compiled(self._noted)
         self._refresh = self._compiled(partial(over_seeds, self._refresh_of_one_seed))
@@ -88,26 +52,13 @@ class Training:
         """Return the state before the first update."""
         # Neither jitted nor stacked by JAX: all the small programs for it would have to be compiled.
         keys = jax.device_put(self.keys.values, jax.local_devices()[0])
-        learner = PerSeed.stack([jax.device_get(self._learner(keys[seed])) for seed in range(len(keys))])
+        learner = PerSeed.stack([jax.device_get(self.job.init(keys[seed])) for seed in range(len(keys))])
         rounds = self.source.rounds
         snapshots = PerSeed(())
         if rounds:
             snapshots = jax.tree.map(lambda x: np.stack([x] * rounds, axis=1), learner)
         learner, snapshots = place((learner, snapshots), self.mesh)
         return TrainState(learner, snapshots, self._empty_buffer())
-
-    def template(self, seeds: int) -> TrainState:
-        """Return shapes and types of `TrainState.saved` for so many seeds."""
-        learner = jax.eval_shape(self._learner, self.keys.values[0])
-        snapshots, rounds = (), self.source.rounds
-        if rounds:
-            snapshots = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rounds, *x.shape), x.dtype), learner)
-        return TrainState(PerSeed.shapes(learner, seeds), PerSeed.shapes(snapshots, seeds), PerSeed(()))
-
-    def _learner(self, key: Array) -> Any:
-        """Return a seed's learner before the first update."""
-        key = jax.random.fold_in(key, 0)
-        return self.algorithm.init(key, self.networks, self._example, self.updates)
 
     def restore(self, saved: TrainState, step: int) -> TrainState:
         """Return the state before the update `step`, of which `TrainState.saved` was kept.
@@ -144,11 +95,11 @@ class Training:
 
     def _rows(self, key: Array, step: Array) -> Array:
         """Return which transitions a seed's update `step` draws."""
-        return self.source.rows(_update_keys(key, step)[0], self.batch_size, self.count)
+        return self.source.rows(_update_keys(key, step)[0], self.job.batch_size, self.job.size)
 
     def _starts(self, key: Array, number: Array) -> Array:
         """Return which transitions a seed's renewal `number` of the buffer starts from."""
-        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], self.count)
+        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], self.job.size)
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
@@ -177,7 +128,8 @@ class Training:
 
     def _empty_buffer(self) -> PerSeed:
         placed = NamedSharding(self.mesh, SPLIT)
-        shapes = PerSeed.shapes(self._buffer, len(self.keys.values))
+        buffer = jax.eval_shape(self.source.init, self.job.example)
+        shapes = PerSeed.shapes(buffer, len(self.job.seeds))
         return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype, device=placed), shapes)
 
     def _noted(self, snapshots: PerSeed, learner: PerSeed, number: Array) -> PerSeed:
@@ -209,7 +161,7 @@ class Training:
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
             _, draw_key, update_key = _update_keys(key, step)
             taken = data.take(self._rows(key, step), step)
-            batch = self.source.draw(buffer, taken, world, draw_key, self.batch_size)
+            batch = self.source.draw(buffer, taken, world, draw_key, self.job.batch_size)
             return self.algorithm.update(learner, batch, update_key)
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:

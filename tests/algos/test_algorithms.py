@@ -30,6 +30,7 @@ from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training import feed
 from cocoa.training.evaluation import Actor
 from cocoa.training.feed import Resident
+from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, of_seed, place
 
@@ -65,8 +66,12 @@ def bandit_of(algorithm, with_cocoa):
 @functools.cache
 def make_training(algorithm, with_cocoa):
     """A training of two seeds, whose compiled program all tests share."""
-    surroundings = make_networks(with_cocoa), bandit_of(algorithm, with_cocoa), (3, 7)
-    return Training(algorithm, *surroundings, updates=500, batch_size=64, world=make_world(with_cocoa))
+    return Training(make_job(algorithm, with_cocoa))
+
+
+def make_job(algorithm, with_cocoa):
+    networks, data = make_networks(with_cocoa), bandit_of(algorithm, with_cocoa)
+    return TrainingJob(algorithm, networks, data, (3, 7), 500, 64, make_world(with_cocoa))
 
 
 def altered(training, **attributes):
@@ -104,7 +109,7 @@ def test_a_training_cut_in_two_equals_one_in_one_piece(algorithm, with_cocoa, tm
     assert all(np.isfinite(value).all() and value.shape == (2,) for value in metrics.values())
     half, _ = training.chunk(training.init(), 0, 7)
     save_tree(tmp_path / "state.safetensors", half.saved)
-    saved = load_tree(tmp_path / "state.safetensors", training.template(2))
+    saved = load_tree(tmp_path / "state.safetensors", training.job.template())
     restored = training.restore(saved, 7)
     assert_equal_trees(half, restored)
     rest, _ = training.chunk(restored, 7, 13)
@@ -143,13 +148,14 @@ def test_seeds_do_not_depend_on_each_other(algorithm, with_cocoa):
 def test_one_seed_gives_what_it_gives_among_others(per_seed):
     """Whether its observations are shared or its own."""
     algorithm = REGISTRY["iql"]()
-    data = bandit_of(algorithm, True)
-    alone = Training(algorithm, make_networks(True), data, (7,), updates=500, batch_size=64)
+    job = make_job(algorithm, True)
+    alone = Training(dataclasses.replace(job, seeds=(7,)))
     expected, _ = alone.chunk(alone.init(), 0, 3)
     if per_seed:
         names = ("observation", "next_observation")
-        data = data.replace(**{name: PerSeed.stack([getattr(data, name)] * 2) for name in names})
-    both = Training(algorithm, make_networks(True), data, (3, 7), 500, 64)
+        own = {name: PerSeed.stack([getattr(job.data, name)] * 2) for name in names}
+        job = dataclasses.replace(job, data=job.data.replace(**own))
+    both = Training(job)
     actual, _ = both.chunk(both.init(), 0, 3)
     assert_equal_trees(jax.tree.map(lambda x: x[1:], actual), expected, rtol=1e-3, atol=1e-5)
 
@@ -157,9 +163,9 @@ def test_one_seed_gives_what_it_gives_among_others(per_seed):
 @pytest.mark.parametrize("algorithm", ["iql", "mopo"], indirect=True)
 def test_streamed_data_give_what_resident_data_give(algorithm, monkeypatch):
     monkeypatch.setattr(feed, "_BLOCK_UPDATES", 4)
-    training, data = make_training(algorithm, True), jax.tree.map(np.asarray, bandit_of(algorithm, True))
-    given = make_networks(True), data, (3, 7), 500, 64
-    streamed = Training(algorithm, *given, world=make_world(True), stream=True)
+    training = make_training(algorithm, True)
+    data = jax.tree.map(np.asarray, training.job.data)
+    streamed = Training(dataclasses.replace(training.job, data=data), stream=True)
     expected, metrics = training.chunk(training.init(), 0, 10)
     state, _ = streamed.chunk(streamed.init(), 0, 3)
     restored = streamed.restore(jax.tree.map(jnp.copy, state.saved), 3)

@@ -21,6 +21,7 @@ from support.ingredients import make_batch, make_networks, make_observe, make_wo
 from cocoa.algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.evaluation import Actor
+from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, is_per_seed
 
@@ -38,17 +39,14 @@ def assert_split(tree):
 
 # With models per seed also decomposed observations, which need them.
 algorithm, per_seed = {algorithm}({fields}), {per_seed}
-data, world = make_batch(per_seed, size=500), make_world(per_seed)
+data = make_batch(per_seed, size=500)
 stack = lambda tree: PerSeed.stack([jax.tree.map(lambda x: f * x, tree) for f in (1, 0.9, 0.8, 0.7)])
 if per_seed:
     data = data.replace(observation=stack(data.observation), next_observation=stack(data.next_observation))
 
-def training(devices):
-    mesh = seeds_mesh(4, devices)
-    where = {{"world": None if per_seed else world, "mesh": mesh}}
-    return Training(algorithm, make_networks(per_seed), data, (3, 7, 1, 8), 100, 32, **where)
-
-one, four = training(1), training(4)
+networks, world = make_networks(per_seed), None if per_seed else make_world(per_seed)
+job = TrainingJob(algorithm, networks, data, (3, 7, 1, 8), 100, 32, world)
+one, four = (Training(job, seeds_mesh(4, devices)) for devices in (1, 4))
 assert (one.mesh.size, four.mesh.size) == (1, 4)
 parts = jax.tree.leaves((four.feed.at(0), four.world, four.keys), is_leaf=is_per_seed)
 own = [part for part in parts if is_per_seed(part)]
