@@ -16,7 +16,7 @@ from support.robots import Robot, dataset, failing_after, registered
 
 import cocoa
 from cocoa.errors import DataError, RunError
-from cocoa.runs import experiment
+from cocoa.runs import experiment, trainer
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.summary import read_summary
@@ -95,8 +95,8 @@ KILLS = {
     "after an evaluation": (Evaluator, "evaluate", True),
     "before rows are written": (MetricsFile, "write", False),
     "after rows are written": (MetricsFile, "write", True),
-    "before a save": (experiment.Experiment, "_save", False),
-    "after a save": (experiment.Experiment, "_save", True),
+    "before a save": (trainer.Trainer, "_save", False),
+    "after a save": (trainer.Trainer, "_save", True),
     "before a chunk": (Training, "chunk", False),
 }
 

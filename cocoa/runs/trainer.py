@@ -1,0 +1,162 @@
+"""Trains chunk by chunk; logs, saves and evaluates in between."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from cocoa.runs.evaluations import Evaluations
+from cocoa.runs.progress import Interrupted, Stopper, TrainingBar
+from cocoa.runs.record import Record
+from cocoa.training import processes
+from cocoa.training.job import TrainState
+from cocoa.training.loop import Training
+from cocoa.training.seeds import place
+
+
+class Trainer:
+    """The loop of a run over chunks of updates, with what happens between two chunks."""
+
+    def __init__(
+        self,
+        training: Training,
+        record: Record,
+        stopper: Stopper,
+        evaluations: Evaluations | None,
+        host: Mesh | None,
+    ):
+        """With `evaluations` None nothing is evaluated.
+
+        `host` is where states are copied to, so that they are saved and evaluated while the devices go on
+        with the training; with None the training waits.
+        """
+        self.training = training
+        self.config = record.config
+        self.record = record
+        self.stopper = stopper
+        self.evaluations = evaluations
+        self.host = host
+        self.bar = TrainingBar(self.config.updates, record.step, hidden=not processes.leads())
+        self._clock = ThreadPoolExecutor(1)  # notes when chunks are done
+
+    def run(self, state: TrainState) -> None:
+        """Train from this state to the end. Raises Interrupted after Ctrl-C, when everything is saved."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(contextlib.closing(self.bar))
+            stack.enter_context(contextlib.closing(self.training.feed))
+            stack.callback(self._clock.shutdown, wait=False, cancel_futures=True)
+            self._evaluate_if_missing(state)
+            self._loop(state)
+
+    def _loop(self, state: TrainState) -> None:
+        config, record = self.config, self.record
+        waiting: TrainState | None = None
+        while record.step < config.updates:
+            # A waiting state is evaluated when all chunks up to the next evaluation are on their way.
+            start, ends = time.monotonic(), self._chunk_ends()
+            state, chunks = self._send(state, ends if waiting else ends[:1])
+            if waiting:
+                self._finish(waiting)
+                waiting = None
+            for end, (metrics, arrival) in zip(ends, chunks, strict=False):
+                start = self._receive(end, metrics, arrival, start)
+            if self._pauses():
+                if self.host and record.step < config.updates:
+                    waiting = place(state.saved, self.host, copy=True)
+                else:
+                    self._finish(state.saved)
+            if processes.anywhere(self.stopper.requested):
+                if waiting:
+                    self._finish(waiting)
+                self._save(state.saved)
+                raise Interrupted
+
+    def _send(self, state: TrainState, ends: list[int]) -> tuple[TrainState, list[tuple[Any, Future[float]]]]:
+        """Send the chunks with these ends to the device.
+
+        Return the last state, and the metrics of each chunk with the time at which they arrive. None of it
+        need be there yet when this returns.
+        """
+        chunks = []
+        with self.record.stage("training"):
+            for start, end in pairwise([self.record.step, *ends]):
+                state, metrics = self.training.chunk(state, start, end - start)
+                chunks.append((metrics, self._clock.submit(_arrival, metrics)))
+        return state, chunks
+
+    def _receive(self, end: int, metrics: Any, arrival: Future[float], start: float) -> float:
+        """Log the chunk up to the update `end`, which began at the time `start`; return when it was done."""
+        config, record = self.config, self.record
+        with record.stage("training"):
+            metrics = processes.gather(metrics)
+        done, updates = arrival.result(), end - record.step
+        record.speed.add(updates, done - start)
+        metrics = {f"training/{name}": value for name, value in metrics.items()}
+        record.step = end
+        record.log(end, metrics, config.seeds)
+        record.log_speed()
+        self._warn_of_divergence(metrics)
+        self.bar.advance(updates, metrics)
+        return done
+
+    def _warn_of_divergence(self, metrics: Mapping[str, Any]) -> None:
+        for name, values in metrics.items():
+            if not np.isfinite(values).all():
+                bad = [seed for seed, x in zip(self.config.seeds, values, strict=True) if not np.isfinite(x)]
+                self.record.say(
+                    f"Warning: {name} is not finite after update {self.record.step:,} in the seeds {bad}."
+                )
+
+    def _finish(self, saved: TrainState) -> None:
+        """Save and evaluate the state after the last update."""
+        self._save(saved)  # first, as the environment may fail
+        self._evaluate(saved)
+
+    def _evaluate(self, saved: TrainState) -> None:
+        config, record = self.config, self.record
+        if self.evaluations:
+            with record.stage("evaluation"):
+                metrics, warnings = self.evaluations.run(saved.learner, record.step)
+            for warning in warnings:
+                record.say(warning)
+            record.log(record.step, metrics, config.seeds)
+            self.bar.advance(0, metrics)
+        with record.stage("logging"):
+            record.summarize("running")
+        if self.evaluations and record.step == config.updates:
+            self._save(saved)  # no later checkpoint covers these rows of the metrics
+
+    def _evaluate_if_missing(self, state: TrainState) -> None:
+        """Evaluate the state if the run ended between a checkpoint and its evaluation."""
+        missing = self.evaluations and self.record.step and self._pauses() and not self.record.evaluated()
+        if processes.anywhere(bool(missing)):
+            self._evaluate(state.saved)
+
+    def _save(self, saved: TrainState) -> None:
+        with self.record.stage("checkpoints"):
+            self.record.save(processes.gather(saved))
+
+    def _pauses(self) -> bool:
+        """Tell whether the training is saved and evaluated after the last update."""
+        return self.record.step % self.config.eval_every == 0 or self.record.step == self.config.updates
+
+    def _chunk_ends(self) -> list[int]:
+        """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that."""
+        config, step = self.config, self.record.step
+        last = min(step // config.eval_every * config.eval_every + config.eval_every, config.updates)
+        first = step // config.log_every * config.log_every + config.log_every
+        return [*range(first, last, config.log_every), last]
+
+
+def _arrival(metrics: Mapping[str, Any]) -> float:
+    """Return the time at which a chunk's metrics are there."""
+    jax.block_until_ready(metrics)
+    return time.monotonic()
