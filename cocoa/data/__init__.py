@@ -1,4 +1,4 @@
-"""Offline datasets: found, validated, and turned into transitions for training."""
+"""Offline datasets: read, validated, and turned into transitions for training."""
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.preprocessing import (

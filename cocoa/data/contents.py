@@ -105,30 +105,30 @@ def explain(error: Exception, path: Path) -> str:
 
 def keys_of(file: h5py.File) -> list[str]:
     """Return the names at the top of a file, without following links."""
-    return [os.fsdecode(name or "") for name in file]  # h5py gives names that are no UTF-8 as bytes
+    return [os.fsdecode(name or "") for name in file]  # h5py returns names that are not UTF-8 as bytes
 
 
-def open_array(file: h5py.File, key: str, source: str) -> h5py.Dataset:
+def open_array(file: h5py.File, key: str, origin: str) -> h5py.Dataset:
     """Return the array under `key`, having checked that nothing outside of the file is opened or read for it.
 
     Raises DataError for external links and those of unknown kinds, also behind soft ones, for external
     storage, virtual datasets, groups, and filters that are missing here.
     """
-    item = _resolve(file, key, source, key)
+    item = _resolve(file, key, origin, key)
     if not isinstance(item, h5py.Dataset):
-        raise DataError(f"{source}: `{key}` is a group. D4RL's format has arrays, one row per step.")
+        raise DataError(f"{origin}: `{key}` is a group. D4RL's format has arrays, one row per step.")
     properties = item.id.get_create_plist()
     if properties.get_layout() == h5py.h5d.VIRTUAL:  # before its shape, which may open the sources
         names = {properties.get_virtual_filename(i) for i in range(min(20, properties.get_virtual_count()))}
-        _refuse(source, key, f"a virtual dataset over {listed(sorted(names))}")
+        _refuse(origin, key, f"a virtual dataset over {listed(sorted(names))}")
     if properties.get_external_count():
         name = os.fsdecode(properties.get_external(0)[0])
-        _refuse(source, key, f"stored outside of the file, in {shown(name)}")
+        _refuse(origin, key, f"stored outside of the file, in {shown(name)}")
     for index in range(properties.get_nfilters()):
         number, *_, name = properties.get_filter(index)
         if not h5py.h5z.filter_avail(number):
             raise DataError(
-                f"{source}: `{key}` needs the HDF5 filter {number} ({shown(os.fsdecode(name))}), which is "
+                f"{origin}: `{key}` needs the HDF5 filter {number} ({shown(os.fsdecode(name))}), which is "
                 "not here. Install hdf5plugin (pip install hdf5plugin) and import it before loading, or save "
                 "the file again with gzip."
             )
@@ -136,7 +136,7 @@ def open_array(file: h5py.File, key: str, source: str) -> h5py.Dataset:
 
 
 def _resolve(
-    file: h5py.File, path: str, source: str, key: str, start: h5py.Group | None = None, hops: int = 0
+    file: h5py.File, path: str, origin: str, key: str, start: h5py.Group | None = None, hops: int = 0
 ) -> h5py.Group | h5py.Dataset | None:
     """Walk to `path` link by link, so that no external link is followed."""
     here: h5py.Group | h5py.Dataset | None = file if path.startswith("/") or start is None else start
@@ -144,25 +144,25 @@ def _resolve(
         if part in ("", "."):
             continue
         if not isinstance(here, h5py.Group) or not here.id.links.exists(name := os.fsencode(part)):
-            raise DataError(f"{source}: `{key}` is a link that leads nowhere. Store the array itself.")
+            raise DataError(f"{origin}: `{key}` is a link that leads nowhere. Store the array itself.")
         kind = here.id.links.get_info(name).type
         if kind == h5l.TYPE_SOFT:
             if hops == _LINKS:
-                raise DataError(f"{source}: `{key}` is a loop of links. Store the array itself.")
+                raise DataError(f"{origin}: `{key}` is a loop of links. Store the array itself.")
             target = os.fsdecode(here.id.links.get_val(name))
-            here = _resolve(file, target, source, key, here, hops + 1)
+            here = _resolve(file, target, origin, key, here, hops + 1)
         elif kind == h5l.TYPE_HARD:
             here = here[name]  # type: ignore[assignment]
         elif kind == h5l.TYPE_EXTERNAL:
             target, inside = (os.fsdecode(name) for name in here.id.links.get_val(name))
-            _refuse(source, key, f"an external link to {shown(inside)} in {shown(target)}")
+            _refuse(origin, key, f"an external link to {shown(inside)} in {shown(target)}")
         else:
-            _refuse(source, key, f"a link of an unknown kind ({kind})")
+            _refuse(origin, key, f"a link of an unknown kind ({kind})")
     return here
 
 
-def _refuse(source: str, key: str, found: str) -> None:
+def _refuse(origin: str, key: str, kind: str) -> None:
     raise DataError(
-        f"{source}: `{key}` is {found}. Only the named file is read: store the array itself in it, for "
+        f"{origin}: `{key}` is {kind}. Only the named file is read: store the array itself in it, for "
         "example with h5repack or by copying it with h5py."
     )

@@ -52,8 +52,8 @@ class Dataset:
     next_observations: np.ndarray
     """(N, O) float32."""
     next_observed: np.ndarray
-    """(N,) bool; False where the data does not tell the next observation and a copy of the observation stands
-    in: terminal rows without a stored one. Leave them out when fitting dynamics."""
+    """(N,) bool; False where the data lacks the next observation and a copy of the observation stands in:
+    terminal rows without a stored one. Leave them out when fitting dynamics."""
     episodes: np.ndarray
     """(N,) int32: the number of the episode, 0 .. E-1. An episode may have lost its last step, or all."""
     complete: np.ndarray
@@ -61,22 +61,22 @@ class Dataset:
     episode_returns: np.ndarray
     """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
     uncut: bool
-    """Whether only terminals ended episodes, since neither the data nor an environment told a time limit."""
+    """Whether only terminals ended episodes, since neither the data nor an environment has a time limit."""
     source_sha256: InitVar[str | None] = None
     """`sha256`, where the arrays are those of a file or a part of them."""
     sha256: str = field(init=False)
     """Of the file's bytes, or of the arrays. What is learned from a dataset is kept under it."""
 
     def __post_init__(self, source_sha256: str | None) -> None:
-        """Keep the arrays from being changed, and tell them by a digest."""
+        """Make the arrays read-only and compute their digest."""
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         for name, array in arrays.items():
-            if array.flags.writeable:  # by somebody else, too
+            if array.flags.writeable:
                 object.__setattr__(self, name, _frozen(array.copy()))
         object.__setattr__(self, "sha256", source_sha256 or digest(arrays))
 
     def __repr__(self) -> str:
-        """Tell the size and what the behaviour earned."""
+        """Return the size, the mean return and the environment."""
         return (
             f"<Dataset {self.name}: {len(self.rewards):,} transitions, {len(self.complete):,} episodes, mean "
             f"return {self.behaviour_return:.1f}, environment {self.env}>"
@@ -106,7 +106,7 @@ class Dataset:
         timeouts: (N,) or (N, 1), flags 0 or 1; `truncations`, Gymnasium's name, may stand for `timeouts`.
         Episodes of a list are concatenated first. Raises DataError if the arrays cannot be trusted.
         """
-        given = {
+        arguments = {
             "observations": observations,
             "actions": actions,
             "rewards": rewards,
@@ -115,10 +115,10 @@ class Dataset:
             "truncations": truncations,
             "next_observations": next_observations,
         }
-        arrays = {key: as_array(value, name, key) for key, value in given.items() if value is not None}
-        check_layout(arrays, name, found=listed(arrays))
+        arrays = {key: as_array(value, name, key) for key, value in arguments.items() if value is not None}
+        check_layout(arrays, name, present=listed(arrays))
         warn_of_integers(arrays["actions"], arrays["actions"].dtype, name)
-        with np.errstate(over="ignore"):  # becomes inf, which validation tells with its row
+        with np.errstate(over="ignore"):  # becomes inf, which validation reports with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
         return cls.from_columns(merge_flags(columns, name), name=name, env=env)
 

@@ -1,4 +1,4 @@
-"""Ends of episodes under the names that recorders give them, brought to D4RL's `terminals` and `timeouts`."""
+"""Flags of ends of episodes, translated from recorders' names to D4RL's `terminals` and `timeouts`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIKE_ENDS = re.compile(
 )
 
 
-def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.ndarray]:
+def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.ndarray]:
     """Return the columns with all flags of ends under `terminals` and, if they are known, `timeouts`.
 
     Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: `timeouts` are
@@ -28,13 +28,13 @@ def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.nda
     others = {key: column for key, column in columns.items() if key not in FLAGS}
     flags = {key: column.reshape(-1) for key, column in columns.items() if key in FLAGS}
     for key, column in flags.items():
-        check_flags(column, source, key)
-    terminals, timeouts, ends = (_agreed(flags, names, source) for names in (TERMINALS, TIMEOUTS, ENDS))
+        check_flags(column, origin, key)
+    terminals, timeouts, ends = (_agreed(flags, names, origin) for names in (TERMINALS, TIMEOUTS, ENDS))
     name = next((key for key in ENDS if key in flags), "")
     if ends is not None and terminals is None:
         if timeouts is None:
             warn(
-                f"{source} marks ends of episodes by `{name}` alone, which may be terminals or time limits: "
+                f"{origin} marks ends of episodes by `{name}` alone, which may be terminals or time limits: "
                 "all are taken as terminals, so that the value of their next state is zero. Store "
                 "`terminals` and `timeouts` apart."
             )
@@ -47,14 +47,14 @@ def merge_flags(columns: dict[str, np.ndarray], source: str) -> dict[str, np.nda
             timeouts = beyond
         elif unread := int((beyond & ~timeouts.astype(bool)).sum()):
             warn(
-                f"{source}: `{name}` marks {unread:,} ends of episodes that are neither terminals nor "
+                f"{origin}: `{name}` marks {unread:,} ends of episodes that are neither terminals nor "
                 "timeouts; they are not read. Store them as timeouts if they are ends."
             )
     merged = {"terminals": terminals, "timeouts": timeouts}
     return others | {key: column for key, column in merged.items() if column is not None}
 
 
-def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], source: str) -> np.ndarray | None:
+def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], origin: str) -> np.ndarray | None:
     present = [name for name in names if name in flags]
     if not present:
         return None
@@ -63,16 +63,16 @@ def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], source: str) -
         differing = np.flatnonzero(first.astype(bool) != flags[name].astype(bool))
         if len(differing):
             raise DataError(
-                f"{source}: `{present[0]}` and `{name}` mean the same but differ, first in row "
+                f"{origin}: `{present[0]}` and `{name}` mean the same but differ, first in row "
                 f"{differing[0]} ({len(differing):,} rows in all). Keep the one that is right."
             )
     return first
 
 
-def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray], source: str) -> None:
+def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray], origin: str) -> None:
     """Warn of columns that seem to mark ends of episodes but are not read.
 
-    These are flags with a name like one, or boolean ones set at equal distances, in rows that are no end.
+    These are flags whose name suggests an end, or booleans set at equal distances, in rows that end nothing.
     """
     rows = len(columns["terminals"])
     known = columns["terminals"].astype(bool)
@@ -82,7 +82,7 @@ def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray]
     for key in keys[:1000]:
         if key in columns or key in FLAGS or file.id.links.get_info(_encoded(key)).type != h5l.TYPE_HARD:
             continue
-        flag = _flag(file, key, rows, source)
+        flag = _flag(file, key, rows, origin)
         if flag is None or not flag.any() or 2 * flag.sum() > rows:
             continue
         places = np.flatnonzero(flag)
@@ -93,16 +93,16 @@ def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray]
             unread.append(key)
     if unread:
         warn(
-            f"{source}: {listed(unread)} may mark ends of episodes that are not read. If so, store them as "
+            f"{origin}: {listed(unread)} may mark ends of episodes that are not read. If so, store them as "
             "`terminals` (no future) or `timeouts` (cut by a limit)."
         )
 
 
-def _flag(file: h5py.File, key: str, rows: int, source: str) -> np.ndarray | None:
+def _flag(file: h5py.File, key: str, rows: int, origin: str) -> np.ndarray | None:
     """Return a small column of a file as booleans, if it holds flags, one for each row."""
     try:
-        dataset = open_array(file, key, source)
-    except DataError:  # it is none of those that are read
+        dataset = open_array(file, key, origin)
+    except DataError:  # not an array that may be read
         return None
     named = _LIKE_ENDS.search(key) is not None
     kinds = "biuf" if named else "b"

@@ -72,48 +72,48 @@ def _digest(path: Path) -> str:
     return digest
 
 
-def _columns(file: h5py.File, source: str) -> dict[str, np.ndarray]:
+def _columns(file: h5py.File, origin: str) -> dict[str, np.ndarray]:
     keys = keys_of(file)
-    stored = {key: open_array(file, key, source) for key in keys if key in FLAGS or key in VECTORS}
+    stored = {key: open_array(file, key, origin) for key in keys if key in FLAGS or key in VECTORS}
     if "rewards" in keys:
-        stored["rewards"] = open_array(file, "rewards", source)
+        stored["rewards"] = open_array(file, "rewards", origin)
     if "observations" not in stored and (layout := other_layout(keys)):
-        raise DataError(f"{source} is not in D4RL's format. {layout}")
-    check_layout(stored, source, found=listed(keys) or "nothing")
+        raise DataError(f"{origin} is not in D4RL's format. {layout}")
+    check_layout(stored, origin, present=listed(keys) or "nothing")
     for key, dataset in stored.items():
-        _check_storage(dataset, source, key)
-    check_memory(_needed(stored), source)
+        _check_storage(dataset, origin, key)
+    check_memory(_needed(stored), origin)
     for key, dataset in stored.items():
         if key in VECTORS:
-            _check_written(dataset, source, key)
-    columns = {key: _read_column(dataset, source, key) for key, dataset in stored.items()}
-    warn_of_integers(columns["actions"], stored["actions"].dtype, source)
-    columns = merge_flags(columns, source)
-    unread_ends(file, keys, columns, source)
+            _check_written(dataset, origin, key)
+    columns = {key: _read_column(dataset, origin, key) for key, dataset in stored.items()}
+    warn_of_integers(columns["actions"], stored["actions"].dtype, origin)
+    columns = merge_flags(columns, origin)
+    unread_ends(file, keys, columns, origin)
     return columns
 
 
-def _check_storage(dataset: h5py.Dataset, source: str, key: str) -> None:
+def _check_storage(dataset: h5py.Dataset, origin: str, key: str) -> None:
     """Check what a dataset's header says of its storage. Raises DataError."""
     if dataset.chunks is None:
         return
     size = math.prod(dataset.chunks) * dataset.dtype.itemsize
     if size > _LARGE_CHUNK and size > 4 * dataset.nbytes:
         raise DataError(
-            f"{source}: `{key}` has chunks of {size / 1e9:.1f} GB for {dataset.nbytes / 1e9:.3f} GB of "
+            f"{origin}: `{key}` has chunks of {size / 1e9:.1f} GB for {dataset.nbytes / 1e9:.3f} GB of "
             "data. Save it again with smaller chunks, for example with h5repack."
         )
     filters = dataset.id.get_create_plist()
     names = [filters.get_filter(index)[0] for index in range(filters.get_nfilters())]
     if h5py.h5z.FILTER_FLETCHER32 in names:
-        _check_checksums_stored(dataset, 1 << names.index(h5py.h5z.FILTER_FLETCHER32), source, key)
+        _check_checksums_stored(dataset, 1 << names.index(h5py.h5z.FILTER_FLETCHER32), origin, key)
 
 
-def _check_written(dataset: h5py.Dataset, source: str, key: str) -> None:
+def _check_written(dataset: h5py.Dataset, origin: str, key: str) -> None:
     """Check that all rows were stored: what was not would be read as zeros. Raises DataError."""
     if dataset.id.get_storage_size() == 0 or _chunks(dataset) > _written(dataset):
         raise DataError(
-            f"{source}: `{key}` declares {dataset.shape[0]:,} rows, and not all were ever written. Record "
+            f"{origin}: `{key}` declares {dataset.shape[0]:,} rows, and not all were ever written. Record "
             "them again, or cut all keys to the rows that were recorded."
         )
 
@@ -129,7 +129,7 @@ def _written(dataset: h5py.Dataset) -> int:
     return dataset.id.get_num_chunks() if dataset.chunks else 0
 
 
-def _check_checksums_stored(dataset: h5py.Dataset, bit: int, source: str, key: str) -> None:
+def _check_checksums_stored(dataset: h5py.Dataset, bit: int, origin: str, key: str) -> None:
     """Check that each chunk has its checksum: HDF5 verifies none in a chunk that is marked as unfiltered."""
     unchecked: list[tuple[int, ...]] = []
 
@@ -140,7 +140,7 @@ def _check_checksums_stored(dataset: h5py.Dataset, bit: int, source: str, key: s
     dataset.id.chunk_iter(visit)
     if unchecked:
         raise DataError(
-            f"{source}: `{key}` has checksums, but not in the chunk at row {unchecked[0][0]}: the file is "
+            f"{origin}: `{key}` has checksums, but not in the chunk at row {unchecked[0][0]}: the file is "
             f"damaged. {REMEDY}"
         )
 
@@ -155,11 +155,11 @@ def _needed(stored: dict[str, h5py.Dataset]) -> int:
     return columns + work + _PER_ROW * rows + 2 * max(chunk, min(_SLICE, columns))
 
 
-def _read_column(dataset: h5py.Dataset, source: str, key: str) -> np.ndarray:
+def _read_column(dataset: h5py.Dataset, origin: str, key: str) -> np.ndarray:
     column = np.empty(dataset.shape, dataset.dtype if key in FLAGS else np.float32)
     try:
         if dataset.dtype == column.dtype:
-            with contextlib.suppress(zlib.error, ValueError):  # HDF5 tells what is wrong, if anything is
+            with contextlib.suppress(zlib.error, ValueError):  # HDF5 reports what is wrong, if anything is
                 if _decompress(dataset, column):
                     return column
         rows = max(1, _SLICE // max(1, column[:1].nbytes))
@@ -173,15 +173,15 @@ def _read_column(dataset: h5py.Dataset, source: str, key: str) -> np.ndarray:
     except Exception as error:
         reason = shown(error, 300)
         raise DataError(
-            f"{source}: `{key}` cannot be read, the file is damaged: {reason}. {REMEDY}"
+            f"{origin}: `{key}` cannot be read, the file is damaged: {reason}. {REMEDY}"
         ) from error
     return column
 
 
 def _decompress(dataset: h5py.Dataset, column: np.ndarray) -> bool:
-    """Read a dataset into `column` if it is chunks of gzip, and tell whether it was.
+    """Read a dataset into `column` if it is chunks of gzip, and return whether it was.
 
-    It is done on all cores: decompression, for which HDF5 has one, is what takes longest.
+    Decompression takes longest, and HDF5 does it on one core; this uses all.
     """
     filters, shape = dataset.id.get_create_plist(), dataset.chunks
     gzip = filters.get_nfilters() == 1 and filters.get_filter(0)[0] == h5py.h5z.FILTER_DEFLATE

@@ -14,12 +14,12 @@ _CACHES = ("inactive_file", "active_file")
 """Pages of files in memory.stat, which count as used but are given back when memory is needed."""
 
 
-def check_memory(needed: int, source: str) -> None:
+def check_memory(needed: int, origin: str) -> None:
     """Raise DataError if `needed` bytes are more than is available."""
     available = available_memory()
     if available is not None and needed > available:
         raise DataError(
-            f"{source} needs about {needed / 1e9:.1f} GB of memory for what its header declares, and "
+            f"{origin} needs about {needed / 1e9:.1f} GB of memory for what its header declares, and "
             f"{available / 1e9:.1f} GB are available. Free some, use a larger machine, or store fewer rows."
         )
 

@@ -58,7 +58,7 @@ class Scaling:
         return self.action_center + self.action_half_range * action
 
 
-def normalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
+def normalized_batch(dataset: Dataset, config: DataConfig = DataConfig()) -> tuple[Batch, Scaling]:
     """Return all transitions as one float32 batch (N, ...) of NumPy arrays to train on, and its scales.
 
     Observations are standardised (with 1e-3 added to the standard deviation, TD3+BC) if the configuration
@@ -78,16 +78,16 @@ def normalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scali
 
 
 def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
-    """Return what `normalized_batch` does, with observations in environment units and not copied.
+    """Return the same as `normalized_batch`, with observations in environment units and not copied.
 
-    For where `Scaling.normalize` is applied later, as networks see them. Raises what `normalized_batch` does.
+    Apply `Scaling.normalize` to them where networks see them. Raises the errors of `normalized_batch`.
     """
     scaling = _scaling(dataset, config)
     scale, shift = reward_map(dataset, config.reward_normalization)
     actions = (dataset.actions - scaling.action_center) / scaling.action_half_range
     fields: dict[str, Any] = {
         "observation": dataset.observations,
-        "action": np.clip(actions, -1.0, 1.0, out=actions),  # validation lets rounding errors through
+        "action": np.clip(actions, -1.0, 1.0, out=actions),  # validation accepts rounding errors
         "reward": dataset.rewards * np.float32(scale) + np.float32(shift),
         "terminal": dataset.terminals.astype(np.float32),
         "next_observation": dataset.next_observations,
@@ -100,7 +100,7 @@ def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
     mean, std = np.zeros(observation_dim), np.ones(observation_dim)
     if config.observation_normalization:
         mean = dataset.observations.mean(axis=0, dtype=np.float64)
-        # Column by column, since NumPy's std makes a float64 copy of what it is given.
+        # Column by column, since NumPy's std makes a float64 copy of its argument.
         std = np.array([column.std(dtype=np.float64) for column in dataset.observations.T]) + _STD_FLOOR
     low, high = -np.ones(action_dim), np.ones(action_dim)
     if dataset.env is not None:

@@ -12,7 +12,7 @@ _SEVERAL = 3  # episodes of one length that are more than chance
 
 def transitions_of(
     columns: dict[str, np.ndarray],
-    source: str,
+    origin: str,
     time_limit: int | None,
     next_observed: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
@@ -27,20 +27,20 @@ def transitions_of(
     lost = int((breaks & ~terminals)[:-1].sum())
     if stored_next is not None and 2 * lost > len(breaks):
         warn(
-            f"{source}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
+            f"{origin}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
             "observation of the next row. If the rows were shuffled, returns and scores of episodes mean "
             "nothing, nor does what is made of them."
         )
     if len(terminals) > 1 and terminals.all():
         warn(
-            f"{source}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
+            f"{origin}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
             "mask of the rows in which episodes go on, store its opposite."
         )
     timeouts = _timeouts(columns, terminals, breaks, time_limit)
     ends = terminals | timeouts | breaks
     episodes = (np.cumsum(ends) - ends).astype(np.int32)
-    _check_terminals(np.bincount(episodes), terminals[ends], source, time_limit)
-    _check_both(terminals, columns.get("timeouts"), source)
+    _check_terminals(np.bincount(episodes), terminals[ends], origin, time_limit)
+    _check_both(terminals, columns.get("timeouts"), origin)
     per_episode = {
         "complete": (terminals | timeouts)[ends],
         "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
@@ -58,7 +58,7 @@ def transitions_of(
     kept = np.flatnonzero(terminals | ~ends)
     if len(kept) == 0:
         raise DataError(
-            f"{source}: no transition has a next observation, as every episode is a single step without a "
+            f"{origin}: no transition has a next observation, as every episode is a single step without a "
             "terminal flag. Record longer episodes, or store `next_observations`."
         )
     per_row = {key: column[kept] for key, column in per_row.items()}
@@ -66,7 +66,7 @@ def transitions_of(
     return per_episode | per_row | {"next_observations": following, "next_observed": ~per_row["terminals"]}
 
 
-def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, source: str, time_limit: int | None) -> None:
+def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, origin: str, time_limit: int | None) -> None:
     """Warn if many of the episodes that a terminal ends are as long as the time limit, or as the longest one.
 
     lengths (E,): of all episodes; terminal (E,) bool: whether a terminal ends them.
@@ -84,25 +84,25 @@ def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, source: str, tim
             "the longest episodes end and a time limit may cut them",
         )
     warn(
-        f"{source}: {cut:,} of {len(ended):,} terminals are {place}, where {limit}. If that is what they "
+        f"{origin}: {cut:,} of {len(ended):,} terminals are {place}, where {limit}. If that is what they "
         "are, store them as timeouts and not as terminals: the value of a terminal's next state is taken for "
         "zero."
     )
 
 
-def _check_both(terminals: np.ndarray, timeouts: np.ndarray | None, source: str) -> None:
+def _check_both(terminals: np.ndarray, timeouts: np.ndarray | None, origin: str) -> None:
     """Warn if every step at which a time limit cuts an episode is terminal, too."""
     count = 0 if timeouts is None else int(timeouts.astype(bool).sum())
     if count > 1 and terminals[timeouts.astype(bool)].all():  # type: ignore[union-attr]
         warn(
-            f"{source}: all {count:,} timeouts are terminals, too, and are taken as terminals: the value of "
+            f"{origin}: all {count:,} timeouts are terminals, too, and are taken as terminals: the value of "
             "their next state is zero. If the recorder stores one `done` for both, clear terminals where "
             "timeouts are set."
         )
 
 
 def _breaks(observations: np.ndarray, next_observations: np.ndarray | None) -> np.ndarray:
-    """Return (N,) bool: whether the data shows that the next row does not follow on this one."""
+    """Return (N,) bool: whether the data shows that the next row does not continue this one."""
     breaks = np.zeros(len(observations), bool)
     breaks[-1] = True
     if next_observations is not None:
@@ -122,7 +122,7 @@ def follow(next_observations: np.ndarray, observations: np.ndarray) -> np.ndarra
 def _timeouts(
     columns: dict[str, np.ndarray], terminals: np.ndarray, breaks: np.ndarray, time_limit: int | None
 ) -> np.ndarray:
-    """Return (N,) bool: the steps at which a time limit cuts an episode, as stored or as far as it shows."""
+    """Return (N,) bool: the steps at which a time limit cuts an episode, as stored or inferred."""
     if "timeouts" in columns:
         return columns["timeouts"].astype(bool)
     if "next_observations" in columns:

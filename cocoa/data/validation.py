@@ -37,7 +37,7 @@ _EPISODES = (
 )
 _PACKAGE = str(Path(__file__).parents[1])
 _LISTED = 8  # names in a message
-_ACTION_TOLERANCE = 1e-5  # of half the range: rounding of a tanh policy's actions is let through
+_ACTION_TOLERANCE = 1e-5  # of half the range: accepts the rounding of a tanh policy's actions
 
 
 def listed(names: Iterable[str]) -> str:
@@ -55,18 +55,18 @@ def warn(message: str) -> None:
     warnings.warn(escaped(message), stacklevel=level)
 
 
-def warn_of_integers(actions: np.ndarray, dtype: np.dtype, source: str) -> None:
+def warn_of_integers(actions: np.ndarray, dtype: np.dtype, origin: str) -> None:
     """Warn if actions were stored as integers, which are taken as continuous numbers."""
     if dtype.kind in "iu":
         count = len(np.unique(actions))
         warn(
-            f"{source}: `actions` are integers ({dtype}) with {count:,} distinct values; they are taken as "
+            f"{origin}: `actions` are integers ({dtype}) with {count:,} distinct values; they are taken as "
             "continuous numbers. Discrete actions are not supported; store continuous ones as float32."
         )
 
 
-def as_array(value: Any, source: str, key: str) -> np.ndarray:
-    """Return what a user gave for a key as an array of numbers; tensors are copied from their device.
+def as_array(value: Any, origin: str, key: str) -> np.ndarray:
+    """Return the value of a key as an array of numbers; tensors are copied from their device.
 
     Raises DataError for what has no such form, such as episodes of different lengths.
     """
@@ -76,82 +76,82 @@ def as_array(value: Any, source: str, key: str) -> np.ndarray:
         array = np.asarray(value)
     except Exception as error:  # NumPy asks the object itself, which may raise anything
         reason = f"is no array of one shape ({shown(error, 150)})"
-        raise DataError(f"{source}: `{key}` {reason}.{_EPISODES}") from error
+        raise DataError(f"{origin}: `{key}` {reason}.{_EPISODES}") from error
     if array.dtype == object:
         kind = f"{len(array):,} objects" if array.ndim else f"a {type(value).__name__}"
-        raise DataError(f"{source}: `{key}` is {kind} and no array of numbers.{_EPISODES}")
+        raise DataError(f"{origin}: `{key}` is {kind} and no array of numbers.{_EPISODES}")
     return array
 
 
-def check_layout(columns: Mapping[str, Any], source: str, found: str) -> None:
+def check_layout(columns: Mapping[str, Any], origin: str, present: str) -> None:
     """Check that keys, dtypes and shapes fit together, without looking at values.
 
-    `columns` maps keys to arrays or HDF5 datasets; `source` names where they are from, and `found` lists what
-    else is there. Raises DataError.
+    `columns` maps keys to arrays or HDF5 datasets; `origin` is the name or path that errors give, and
+    `present` the list of all keys. Raises DataError.
     """
     for key in REQUIRED:
         if key not in columns and not (key == "terminals" and {*TERMINALS, *ENDS} & columns.keys()):
             needed = f"D4RL's format needs {', '.join(REQUIRED)}."
-            raise DataError(f"{source}: key `{key}` is missing (found: {found}). {needed}")
+            raise DataError(f"{origin}: key `{key}` is missing (found: {present}). {needed}")
     for key, column in columns.items():
-        _check_column(column.dtype, column.shape, source, key)
-    _check_rows({key: column.shape[0] for key, column in columns.items()}, source)
+        _check_column(column.dtype, column.shape, origin, key)
+    _check_rows({key: column.shape[0] for key, column in columns.items()}, origin)
     width = columns["observations"].shape[1]
     if "next_observations" in columns and columns["next_observations"].shape[1] != width:
         reason = (
             f"has {columns['next_observations'].shape[1]} numbers per row, but `observations` has {width}"
         )
-        _reject(source, "next_observations", reason, "Both must be of the same environment.")
+        _reject(origin, "next_observations", reason, "Both must be of the same environment.")
 
 
-def _check_column(dtype: np.dtype, shape: tuple[int, ...] | None, source: str, key: str) -> None:
+def _check_column(dtype: np.dtype, shape: tuple[int, ...] | None, origin: str, key: str) -> None:
     if shape is None:
-        _reject(source, key, "has no values (a null dataspace)", "Store one row per step.")
+        _reject(origin, key, "has no values (a null dataspace)", "Store one row per step.")
     if dtype.kind not in ("fiub" if key in FLAGS else "fiu"):
         remedy = f"Store it as {'bool' if key in FLAGS else 'float32'}."
-        _reject(source, key, f"has dtype {dtype} instead of a numeric one", remedy)
+        _reject(origin, key, f"has dtype {dtype} instead of a numeric one", remedy)
     if key in VECTORS:
         if len(shape) != 2 or shape[1] == 0:
             remedy = (
                 f"It must be (N, d): one vector of numbers per row.{_EPISODES if len(shape) == 3 else ''}"
             )
-            _reject(source, key, f"has shape {shape}", remedy)
+            _reject(origin, key, f"has shape {shape}", remedy)
     elif len(shape) != 1 and (len(shape) != 2 or shape[1] != 1):
         remedy = f"It must be (N,) or (N, 1): one number per row.{_EPISODES if len(shape) == 2 else ''}"
-        _reject(source, key, f"has shape {shape}", remedy)
+        _reject(origin, key, f"has shape {shape}", remedy)
 
 
-def _check_rows(rows: dict[str, int], source: str) -> None:
+def _check_rows(rows: dict[str, int], origin: str) -> None:
     expected = rows["observations"]
     if expected == 0:
-        _reject(source, "observations", "has no rows", "Record at least one transition.")
+        _reject(origin, "observations", "has no rows", "Record at least one transition.")
     for key, count in rows.items():
         if count != expected:
             reason = (
                 f"has {count} rows but `observations` {expected}; they part at row {min(count, expected)}"
             )
-            _reject(source, key, reason, "Every key needs one row per step.")
+            _reject(origin, key, reason, "Every key needs one row per step.")
 
 
-def check_spaces(columns: Mapping[str, Any], source: str, env: str, spaces: Spaces) -> None:
+def check_spaces(columns: Mapping[str, Any], origin: str, env: str, spaces: Spaces) -> None:
     """Check that observations and actions have the sizes of the environment's. Raises DataError."""
     sizes = {"observations": spaces.observation_dim, "actions": len(spaces.action_low)}
     for key, size in sizes.items():
         if columns[key].shape[1] != size:
             reason = f"has {columns[key].shape[1]} numbers per row, but environment {env} has {size}"
-            _reject(source, key, reason, "Give env= the environment in which the data was recorded.")
+            _reject(origin, key, reason, "Give env= the environment in which the data was recorded.")
 
 
-def check_finite(column: np.ndarray, source: str, key: str) -> None:
+def check_finite(column: np.ndarray, origin: str, key: str) -> None:
     """Check for NaN and infinity. Raises DataError."""
-    # min and max hand on NaN, and need no temporary array of the column's size.
+    # min and max propagate NaN, and need no temporary array of the column's size.
     if np.isfinite(column.min()) and np.isfinite(column.max()):
         return
     bad = ~np.isfinite(column)
     where = tuple(int(i) for i in np.argwhere(bad)[0])
     place = f"row {where[0]}" + (f", column {where[1]}" if column.ndim == 2 else "")
     reason = f"holds {column[where]:g} in {place} ({_count(bad)}); as float32 every number must be finite"
-    _reject(source, key, reason, "Drop the episodes concerned or record them again.")
+    _reject(origin, key, reason, "Drop the episodes concerned or record them again.")
 
 
 def fill_unknown(columns: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -168,7 +168,7 @@ def fill_unknown(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     return observed
 
 
-def check_flags(column: np.ndarray, source: str, key: str) -> None:
+def check_flags(column: np.ndarray, origin: str, key: str) -> None:
     """Check that all values are 0 or 1. Raises DataError."""
     if column.dtype == bool:
         return
@@ -176,13 +176,13 @@ def check_flags(column: np.ndarray, source: str, key: str) -> None:
     if bad.any():
         row = int(bad.argmax())
         reason = f"holds {column[row]:g} in row {row} ({_count(bad)}); a flag is 0 or 1"
-        _reject(source, key, reason, "Store it as bool.")
+        _reject(origin, key, reason, "Store it as bool.")
 
 
-def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spaces | None) -> None:
+def check_actions(actions: np.ndarray, origin: str, env: str | None, spaces: Spaces | None) -> None:
     """Check that actions (N, A) lie within the environment's bounds, or [-1, 1] where it is unknown.
 
-    Excesses up to 1e-5 of half the range are let through. Raises DataError.
+    Excesses up to 1e-5 of half the range are accepted. Raises DataError.
     """
     low = spaces.action_low if spaces else np.full(actions.shape[1], -1, np.float32)
     high = spaces.action_high if spaces else np.full(actions.shape[1], 1, np.float32)
@@ -203,11 +203,11 @@ def check_actions(actions: np.ndarray, source: str, env: str | None, spaces: Spa
         f"holds {actions[row, column]:g} in row {row}, column {column} ({_count(bad)}), outside of "
         f"[{low[column]:g}, {high[column]:g}], {owner}"
     )
-    _reject(source, "actions", reason, hint)
+    _reject(origin, "actions", reason, hint)
 
 
-def _reject(source: str, key: str, reason: str, remedy: str) -> NoReturn:
-    raise DataError(f"{source}: `{key}` {reason}. {remedy}")
+def _reject(origin: str, key: str, reason: str, remedy: str) -> NoReturn:
+    raise DataError(f"{origin}: `{key}` {reason}. {remedy}")
 
 
 def _count(bad: np.ndarray) -> str:
