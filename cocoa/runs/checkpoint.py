@@ -11,7 +11,11 @@ from typing import Any
 
 from cocoa.config.schema import Config, to_dict
 from cocoa.errors import RunError, shown
-from cocoa.storage.serialization import CHECKSUM, Tree, load_tree, read_metadata
+from cocoa.storage.serialization import Tree, load_tree, read_metadata
+
+FORMAT = 2
+"""The number of the format of a run's files. Raise it whenever runs that are saved cannot go on: when arrays,
+metadata or random streams change."""
 
 _DECISIVE = ("algo", "cocoa", "data", "dynamics", "seeds", "batch_size", "matmul_precision")
 """The fields of a configuration on which the learner's state depends, apart from how long it is trained."""
@@ -25,15 +29,13 @@ class Position:
     """Updates that were done."""
     metrics: int = 0
     """Bytes of the metrics file."""
-    metrics_crc32: int | None = None
-    """Checksum of these bytes; None if an earlier version wrote none."""
+    metrics_crc32: int = 0
+    """Checksum of these bytes."""
     dataset_sha256: str | None = None
-    prepared_sha256: str = ""
+    inputs_sha256: str = ""
     """Hash of the scaling, models and anchors that it was trained with."""
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Time spent by stage."""
-    checked: bool = True
-    """Whether the file has a checksum; earlier versions wrote none."""
 
     def metadata(self, config: Config) -> dict[str, str]:
         """Return the metadata of a checkpoint of the run with this configuration."""
@@ -41,35 +43,56 @@ class Position:
             "step": str(self.step),
             "metrics": str(self.metrics),
             "metrics_crc32": str(self.metrics_crc32),
-            "prepared_sha256": self.prepared_sha256,
+            "inputs_sha256": self.inputs_sha256,
             "seconds": json.dumps(dict(self.seconds)),
             **identity(config, self.dataset_sha256 or ""),
         }
 
 
+class FormatError(RunError):
+    """A file is of a version of this project that writes another format."""
+
+
 def identity(config: Config, dataset_sha256: str) -> dict[str, str]:
-    """Return the metadata by which a file of a run is told from those of other runs."""
+    """Return the metadata that all files of a run have, by which `read_identified` knows them."""
     values = to_dict(config)
     decisive = {name: values[name] for name in _DECISIVE}
-    return {"config": json.dumps(decisive), "dataset_sha256": dataset_sha256}
+    return {"format": str(FORMAT), "config": json.dumps(decisive), "dataset_sha256": dataset_sha256}
 
 
 def read_position(path: Path, config: Config) -> Position:
     """Return where the run with this configuration stood, if its checkpoint is there; else its start.
 
-    Raises RunError if the checkpoint is damaged, incomplete, or of a run with another configuration.
+    Raises RunError if the checkpoint is damaged, incomplete, or of a run with another configuration, and
+    FormatError if another version wrote it.
     """
     if not os.path.lexists(path):
         return Position()
     try:
-        saved = read_metadata(path, verified=True)
-        check_identity(path, saved, config)
-        return _position(path, saved)
+        return _position(path, read_identified(path, config))
+    except FormatError:
+        raise
     except RunError as error:
         raise RunError(
             f"{error} Put it back as it was, or delete it to train again in this folder, with the models "
             "that are there, or start another run."
         ) from error
+
+
+def read_identified(path: Path, config: Config) -> dict[str, str]:
+    """Return the metadata of a file of the run with this configuration.
+
+    Raises RunError if the file is missing, damaged or of another run, and FormatError if another version
+    wrote it.
+    """
+    metadata = read_metadata(path, verified=True)
+    if metadata.get("format") != str(FORMAT):
+        raise FormatError(
+            f"{path} has the format {shown(metadata.get('format', '1'))} of another version, and not "
+            f"{FORMAT}: start a new run."
+        )
+    _check_config(path, metadata, config)
+    return metadata
 
 
 def load_state(path: Path, template: Tree) -> Tree:
@@ -87,11 +110,10 @@ def _position(path: Path, saved: Mapping[str, str]) -> Position:
         position = Position(
             step=int(saved["step"]),
             metrics=int(saved["metrics"]),
-            metrics_crc32=int(saved["metrics_crc32"]) if "metrics_crc32" in saved else None,
+            metrics_crc32=int(saved["metrics_crc32"]),
             dataset_sha256=saved["dataset_sha256"],
-            prepared_sha256=saved["prepared_sha256"],
+            inputs_sha256=saved["inputs_sha256"],
             seconds={name: float(value) for name, value in json.loads(saved["seconds"]).items()},
-            checked=CHECKSUM in saved,
         )
     except KeyError as error:
         raise RunError(f"{path} is incomplete: {error} is missing in its metadata.") from error
@@ -102,16 +124,14 @@ def _position(path: Path, saved: Mapping[str, str]) -> Position:
     return position
 
 
-def check_identity(path: Path, saved: Mapping[str, str], config: Config) -> None:
+def _check_config(path: Path, saved: Mapping[str, str], config: Config) -> None:
     """Raise RunError, naming the field, if a file's metadata are of a run with another configuration.
 
-    Fields that are not in both, which have been added since or are gone, are not compared.
+    Fields that are not in both, because they have been added or removed since, are not compared.
     """
-    if "config" in saved and CHECKSUM not in saved:
-        raise RunError(f"{path} is damaged: it has lost its checksum.")
     try:
-        before = dict(_leaves(json.loads(saved.get("config", "{}"))))
-    except (ValueError, RecursionError) as error:
+        before = dict(_leaves(json.loads(saved["config"])))
+    except (KeyError, ValueError, RecursionError) as error:
         raise RunError(f"{path} is damaged: its metadata are not those of a run.") from error
     now = dict(_leaves(json.loads(identity(config, "")["config"])))
     for name in before.keys() & now.keys():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,9 +25,9 @@ from cocoa.dynamics.forward import ForwardModel
 from cocoa.dynamics.xla.numerics import standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
-from cocoa.runs.checkpoint import check_identity, load_state
+from cocoa.runs.checkpoint import load_state, read_identified
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
-from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
+from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training.devices import start_backend
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.seeds import PerSeed, of_seed
@@ -121,8 +120,7 @@ def interface_is_whole(folder: Path, config: Config) -> bool:
     """Tell whether the file of `save_interface` is whole, and of the run with this configuration."""
     path = _interface_path(folder)
     try:
-        check_identity(path, found := read_metadata(path, verified=True), config)
-        return _has_dims(found)
+        return _has_dims(read_identified(path, config))
     except RunError:
         return False
 
@@ -155,44 +153,34 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
     if not checkpoint_path(run).exists():
         raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
-    saved = read_metadata(checkpoint_path(run))
-    check_identity(checkpoint_path(run), saved, config)
+    saved = read_identified(checkpoint_path(run), config)
     try:
-        interface, dims, checked = _load_interface(run, config, saved)
+        interface, dims = _load_interface(run, config, saved)
     except RunError as error:
         raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
     position = config.seeds.index(seed)
     interface = of_seed(interface, position)
     state = load_state(checkpoint_path(run), _state_template(config, interface.observe, *dims))
-    if not (checked and CHECKSUM in saved):
-        warnings.warn(
-            f"{run} was written by an earlier version, without checksums: whether its files are as they were "
-            "written is not known.",
-            stacklevel=3,
-        )
     return Policy(config.algo, of_seed(state.learner, position), interface, run, seed)
 
 
-def _load_interface(
-    run: Path, config: Config, saved: Mapping[str, str]
-) -> tuple[Interface, tuple[int, int], bool]:
-    """Return a run's interface, the sizes of its states and actions, and whether the file has a checksum.
+def _load_interface(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Interface, tuple[int, int]]:
+    """Return a run's interface, and the sizes of its states and actions.
 
     Raises RunError if it does not fit the configuration, or the checkpoint's metadata `saved`.
     """
     path = _interface_path(run)
-    found = read_metadata(path)
-    check_identity(path, found, config)
-    if "dataset_sha256" in found and found["dataset_sha256"] != saved.get("dataset_sha256"):
+    metadata = read_identified(path, config)
+    if metadata["dataset_sha256"] != saved["dataset_sha256"]:
         raise RunError(f"{path} is of another run: it was made for another dataset.")
-    if not _has_dims(found):
+    if not _has_dims(metadata):
         raise RunError(f"{path} is incomplete: the sizes of states and actions are missing in its metadata.")
-    dims = int(found["observation_dim"]), int(found["action_dim"])
+    dims = int(metadata["observation_dim"]), int(metadata["action_dim"])
     template, cocoa = _senses_template(config, *dims), config.cocoa
     if cocoa is not None and cocoa.per_seed:
         template = replace(template, observe=PerSeed.shapes(template.observe, len(config.seeds)))
     tables = cocoa is not None and not needs(cocoa.variant)  # as long as the data, or shorter
-    return load_tree(path, template, any_rows=tables), dims, CHECKSUM in found
+    return load_tree(path, template, any_rows=tables), dims
 
 
 def _interface_path(folder: Path) -> Path:

@@ -45,7 +45,7 @@ class Record:
         self._check_dataset(saved)
         self.step = saved.step
         """Updates that are done."""
-        self._prepared_sha256 = saved.prepared_sha256
+        self._inputs_sha256 = saved.inputs_sha256
         self.seconds = self._read_seconds(saved)
         self.speed = Speedometer()
         self._open(saved)
@@ -103,7 +103,7 @@ class Record:
             self._metrics.position(),
             self._metrics.crc32,
             self.dataset.sha256,
-            self._prepared_sha256,
+            self._inputs_sha256,
             self.seconds,
         )
         save_tree(self.checkpoint, saved, position.metadata(self.config))
@@ -114,8 +114,8 @@ class Record:
         Tells the user if that, or the `world` of a model-based algorithm, is not what the updates of the
         checkpoint were made with.
         """
-        before, self._prepared_sha256 = self._prepared_sha256, digest(arrays_by_path((interface, world)))
-        changed = before not in ("", self._prepared_sha256)
+        before, self._inputs_sha256 = self._inputs_sha256, digest(arrays_by_path((interface, world)))
+        changed = before not in ("", self._inputs_sha256)
         if changed:
             self.say(
                 "Warning: the scaling, models, seeker or anchors are not those that this run was trained "
@@ -158,11 +158,6 @@ class Record:
 
     def _open(self, saved: Position) -> None:
         """Open what is written to, as it was at the checkpoint."""
-        if not saved.checked:
-            self.say(
-                f"Warning: {self.checkpoint} was written by an earlier version, without a checksum. It fits, "
-                "but whether it is as it was written is not known."
-            )
         self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
         self.wandb = WandbLogger(self.config, self.folder, self.say)
         self._provenance = provenance()  # of now, as the checkout may move on while the run goes on

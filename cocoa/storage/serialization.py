@@ -121,8 +121,8 @@ def _unfit(path: Path, name: str, stored: Any, expected: Any) -> RunError:
 
 
 def _verify(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, str]) -> None:
-    """Raise RunError if the checksum of a file is not that of its content; earlier versions wrote none."""
-    if CHECKSUM in metadata and metadata[CHECKSUM] != _checksum(arrays, metadata):
+    """Raise RunError if a file has no checksum, or another than that of its content."""
+    if metadata.get(CHECKSUM) != _checksum(arrays, metadata):
         raise RunError(f"{path} is damaged: it does not have the checksum that it was written with.")
 
 
@@ -134,7 +134,7 @@ def _like(leaf: Any, array: np.ndarray) -> Any:
 
 
 def read_metadata(path: Path, verified: bool = False) -> dict[str, str]:
-    """Return the header's metadata; `verified` compares the whole file with its checksum, if it has one.
+    """Return the header's metadata; `verified` compares the whole file with its checksum.
 
     Raises RunError if the file is missing or damaged.
     """

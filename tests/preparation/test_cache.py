@@ -348,8 +348,5 @@ def test_every_bit_counts(tmp_path):
         damaged = bytearray(content)
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
-        try:
+        with pytest.raises(RunError):
             load_tree(path, tree)
-        except RunError:
-            continue
-        assert "sha256" not in read_metadata(path)  # its name is damaged: see the tests of checkpoints

@@ -13,7 +13,7 @@ from cocoa.anchors.config import CocoaConfig
 from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import RunError
-from cocoa.runs.checkpoint import Position, check_identity, identity, read_position
+from cocoa.runs.checkpoint import Position, read_position
 from cocoa.storage.serialization import read_metadata, save_tree
 
 CONFIG = Config(cocoa.IQL(hidden=(16,)), CocoaConfig(), seeds=(3, 7), updates=60)
@@ -44,7 +44,9 @@ def test_without_a_checkpoint_a_run_stands_at_its_start(tmp_path):
     assert read_position(tmp_path / "latest.safetensors", CONFIG) == Position()
 
 
-@pytest.mark.parametrize("name", ["step", "metrics", "dataset_sha256", "prepared_sha256", "seconds"])
+@pytest.mark.parametrize(
+    "name", ["step", "metrics", "metrics_crc32", "dataset_sha256", "inputs_sha256", "seconds"]
+)
 def test_missing_metadata_are_named(path, name):
     metadata = read_metadata(path)
     del metadata["sha256"], metadata[name]
@@ -78,18 +80,20 @@ def test_metadata_count_for_the_checksum(path, name):
         read_position(path, dataclasses.replace(CONFIG))
 
 
-def test_a_checkpoint_of_an_earlier_version_is_not_checked(path):
-    """But what it says is."""
-    before = {name: "1" for name in ("step", "metrics", "dataset_sha256", "prepared_sha256")}
-    safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, before | {"seconds": "{}"})
-    assert read_position(path, CONFIG) == Position(1, 1, None, "1", "1", {}, checked=False)
+@pytest.mark.parametrize("other", [None, "1", "3", "two"])
+def test_a_checkpoint_of_another_format_is_refused_in_one_sentence(path, other):
+    metadata = read_metadata(path)
+    del metadata["sha256"], metadata["format"]
+    with_metadata(path, metadata | ({} if other is None else {"format": other}))
+    with pytest.raises(RunError, match=f"has the format {other or 1} of .*, and not 2: start a new run\\.$"):
+        read_position(path, CONFIG)
 
 
 def test_a_checksum_is_not_lost(path):
     metadata = read_metadata(path)
     metadata["sha257"] = metadata.pop("sha256")
     safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, metadata)
-    with pytest.raises(RunError, match="has lost its checksum"):
+    with pytest.raises(RunError, match="does not have the checksum"):
         read_position(path, CONFIG)
 
 
@@ -128,11 +132,12 @@ def test_where_and_how_long_a_run_trains_may_change(path):
 
 
 def test_fields_that_another_version_adds_or_lacks_are_not_compared(path):
-    saved = identity(CONFIG, "")
-    config = json.loads(saved["config"])
+    metadata = read_metadata(path)
+    config = json.loads(metadata["config"])
     config["algo"]["added"] = config["added"] = 1
-    del config["algo"]["expectile"]
-    check_identity(path, {"config": json.dumps(config), "sha256": ""}, CONFIG)
+    del metadata["sha256"], config["algo"]["expectile"]
+    with_metadata(path, metadata | {"config": json.dumps(config)})
+    assert read_position(path, CONFIG) == POSITION
 
 
 def test_what_is_no_file_is_told_at_once(path):

@@ -138,7 +138,7 @@ def test_a_run_killed_around_an_evaluation_goes_on_as_if_nothing_had_happened(
 
 
 def test_a_checkpoint_saved_after_its_evaluation_is_not_evaluated_again(runs, whole, monkeypatch):
-    """As they are saved after Ctrl-C, and were by earlier versions."""
+    """As they are saved after Ctrl-C."""
     folder = shutil.copytree(whole, whole.parent / "evaluated")
     (folder / "summary.json").unlink()
     monkeypatch.setattr(Evaluator, "evaluate", lambda *args: pytest.fail("evaluated again"))

@@ -30,10 +30,11 @@ from cocoa.data.spaces import make_environment
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.preparation import models as preparation_models
-from cocoa.runs import experiment, launch, policy, record
+from cocoa.runs import checkpoint, experiment, launch, policy, record
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import read_summary
+from cocoa.storage import serialization
 from cocoa.storage.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
@@ -95,8 +96,9 @@ def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypa
         arrays, metadata = safetensors.numpy.load_file(path), read_metadata(path)
         if name == "interface":
             arrays = {name: array + 1 for name, array in arrays.items()}
-        del metadata["sha256"], metadata["config"]  # as of an earlier version
-        safetensors.numpy.save_file(arrays, path, metadata | {"prepared_sha256": "of others"})
+        metadata |= {"inputs_sha256": "of others"}
+        metadata["sha256"] = serialization._checksum(sorted(arrays.items()), metadata)
+        safetensors.numpy.save_file(arrays, path, metadata)
     launch.resume(folder)
     assert "Warning: the scaling, models, seeker or anchors" in (folder / "log.txt").read_text()
     interface = [(run / "checkpoints" / "interface.safetensors").read_bytes() for run in (folder, finished)]
@@ -471,18 +473,13 @@ def test_an_interface_that_is_not_the_run_s_is_told_and_written_again(config, fi
         assert arrays_in(path.read_bytes()) == arrays_in(whole)
 
 
-def test_a_run_of_an_earlier_version_goes_on_with_a_warning(config, finished):
+def test_a_run_of_another_format_is_refused(config, finished, monkeypatch):
     folder = shutil.copytree(finished, finished.parent / "earlier")
     (folder / "summary.json").write_text("{}")
-    added = ("sha256", "config", "metrics_crc32")
-    for path in (folder / "checkpoints").iterdir():
-        kept = {name: text for name, text in read_metadata(path).items() if name not in added}
-        safetensors.numpy.save_file(safetensors.numpy.load_file(path), path, kept)
-    with pytest.warns(UserWarning, match="written by an earlier version, without checksums"):
-        cocoa.load_policy(folder)
-    launch.resume(folder)
-    assert "was written by an earlier version, without a checksum" in (folder / "log.txt").read_text()
-    assert_same_run(folder, finished)
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    for load in (launch.resume, cocoa.load_policy):
+        with pytest.raises(RunError, match=r"of another version, and not \d: start a new run\.$"):
+            load(folder)
 
 
 def test_a_run_in_whose_folder_nothing_can_be_locked_is_told(finished):
