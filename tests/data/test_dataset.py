@@ -1,171 +1,18 @@
-"""What becomes of flat arrays: transitions, episodes and returns, against a row-by-row oracle."""
+"""Datasets from arrays and files: what they hold, their environment and their hash."""
 
 import dataclasses
 import hashlib
-import warnings
 
-import gymnasium
 import h5py
-import hypothesis.extra.numpy as arrays_of
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.columns import TIME_LIMIT, messages_of, recording, write
 from support.paths import ROOT
 
 from cocoa.data import Dataset, load
 from cocoa.errors import DataError
 
 SHARED = ROOT.parent / "shared" / "data"
-TIME_LIMIT = 3
-
-
-class Toy(gymnasium.Env):
-    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,))
-    action_space = gymnasium.spaces.Box(-1, 1, (1,))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def toy_env():
-    gymnasium.register("DatasetToy-v0", Toy, max_episode_steps=TIME_LIMIT)
-    yield
-    del gymnasium.registry["DatasetToy-v0"]
-
-
-def oracle(columns, time_limit):
-    """Walk through the rows one by one; return transitions as tuples, and (return, complete) per episode."""
-    observations, following = columns["observations"], columns.get("next_observations")
-    rows = len(observations)
-    transitions, episodes, steps = [], [], []
-    for i in range(rows):
-        steps.append(i)
-        last = i == rows - 1
-        broken = following is not None and not last and list(following[i]) != list(observations[i + 1])
-        if "timeouts" in columns:
-            timeout = bool(columns["timeouts"][i])
-        elif following is not None:
-            timeout = broken
-        else:
-            timeout = len(steps) == time_limit
-        terminal = bool(columns["terminals"][i])
-        if not (terminal or timeout or broken or last):
-            continue
-        for j in steps:
-            ended_here = j == i and terminal
-            if following is not None:
-                target = following[j]
-            elif j < i:
-                target = observations[j + 1]
-            elif terminal:
-                target = observations[j]
-            else:
-                continue
-            reward = columns["rewards"][j]
-            transitions.append(
-                (*observations[j], *columns["actions"][j], reward, *target, ended_here, len(episodes))
-            )
-        episodes.append((sum(float(columns["rewards"][j]) for j in steps), terminal or timeout))
-        steps = []
-    return transitions, episodes
-
-
-@st.composite
-def recordings(draw):
-    """Columns with random flags, in a random one of the layouts that files have."""
-    rows = draw(st.integers(2, 25))
-    flags = arrays_of.arrays(bool, rows, elements=st.sampled_from([False, False, False, True]))
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    columns = {
-        "observations": rng.normal(size=(rows, 2)).astype(np.float32),
-        "actions": rng.uniform(-1, 1, (rows, 1)).astype(np.float32),
-        "rewards": rng.normal(size=rows).astype(np.float32),
-        "terminals": draw(flags),
-    }
-    if draw(st.booleans()):
-        columns["timeouts"] = draw(flags)
-    if draw(st.booleans()):
-        following = np.roll(columns["observations"], -1, axis=0)
-        following[draw(flags)] += 1
-        following[-1] = 7
-        columns["next_observations"] = following
-    return columns
-
-
-@settings(max_examples=400, deadline=None)
-@given(columns=recordings(), env=st.sampled_from([None, "DatasetToy-v0"]))
-def test_view_agrees_with_the_rows_walked_through_one_by_one(columns, env):
-    transitions, episodes = oracle(columns, TIME_LIMIT if env else None)
-    if not transitions:
-        return
-    dataset = Dataset.from_arrays(**columns, env=env)
-    view = [
-        (*s, *a, r, *s2, t, e)
-        for s, a, r, s2, t, e in zip(
-            dataset.observations,
-            dataset.actions,
-            dataset.rewards,
-            dataset.next_observations,
-            dataset.terminals,
-            dataset.episodes,
-            strict=True,
-        )
-    ]
-    assert view == transitions
-    returns, complete = zip(*episodes, strict=True)
-    np.testing.assert_allclose(dataset.episode_returns, returns, rtol=1e-6, atol=1e-6)
-    assert dataset.complete.tolist() == list(complete)
-    counted = [r for r, c in episodes if c] or list(returns)
-    assert dataset.behaviour_return == pytest.approx(np.mean(counted), abs=1e-6)
-    unknown = dataset.terminals if "next_observations" not in columns else np.zeros(len(view), bool)
-    assert (dataset.next_observed == ~unknown).all()
-
-
-def recording(rows=6, **changes):
-    """Two episodes: rows 0-2 end terminal, rows 3-5 by a timeout."""
-    columns = {
-        "observations": np.arange(2 * rows, dtype=np.float32).reshape(rows, 2),
-        "actions": np.linspace(-1, 1, rows, dtype=np.float32)[:, None],
-        "rewards": np.arange(rows, dtype=np.float32),
-        "terminals": np.arange(rows) == 2,
-        "timeouts": np.arange(rows) == 5,
-    }
-    return columns | changes
-
-
-def write(path, columns):
-    with h5py.File(path, "w") as file:
-        for key, column in columns.items():
-            file[key] = column
-    return path
-
-
-def test_a_timeout_is_never_terminal_and_its_step_is_dropped_without_a_next_observation():
-    dataset = Dataset.from_arrays(**recording())
-    assert dataset.rewards.tolist() == [0, 1, 2, 3, 4]
-    assert dataset.terminals.tolist() == [False, False, True, False, False]
-    assert dataset.episodes.tolist() == [0, 0, 0, 1, 1]
-    assert dataset.episode_returns.tolist() == [3, 12]
-
-
-def test_a_timeout_keeps_its_step_and_its_stored_next_observation():
-    following = recording()["observations"] + 2
-    following[[2, 5]] = 99
-    dataset = Dataset.from_arrays(**recording(), next_observations=following)
-    assert len(dataset.rewards) == 6
-    assert not dataset.terminals[5]
-    assert dataset.next_observations[5].tolist() == [99, 99]
-
-
-def test_terminal_and_timeout_together_are_terminal():
-    dataset = Dataset.from_arrays(**recording(terminals=np.arange(6) == 5))
-    assert dataset.terminals.tolist() == [False] * 5 + [True]
-
-
-def test_an_unflagged_tail_is_no_complete_episode_and_does_not_count_in_the_behaviour_return():
-    dataset = Dataset.from_arrays(**recording(timeouts=np.zeros(6, bool)))
-    assert dataset.complete.tolist() == [True, False]
-    assert dataset.behaviour_return == 3
-    assert dataset.rewards.tolist() == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64, bool])
@@ -179,9 +26,9 @@ def test_flags_and_rewards_of_any_type_and_shape_read_the_same(tmp_path, dtype, 
     columns["observations"] = columns["observations"].astype(np.float64)
     dataset = load(write(tmp_path / "data.hdf5", columns))
     for field in ("observations", "actions", "rewards", "terminals", "next_observations", "episodes"):
-        found, wanted = getattr(dataset, field), getattr(expected, field)
-        assert found.dtype == wanted.dtype
-        np.testing.assert_array_equal(found, wanted)
+        actual, wanted = getattr(dataset, field), getattr(expected, field)
+        assert actual.dtype == wanted.dtype
+        np.testing.assert_array_equal(actual, wanted)
 
 
 def test_groups_and_scalars_beside_the_arrays_are_ignored(tmp_path):
@@ -210,8 +57,8 @@ def test_the_environment_is_the_argument_then_the_attribute_then_unknown(tmp_pat
 def test_the_hash_is_of_the_bytes(tmp_path):
     path = write(tmp_path / "data.hdf5", recording())
     assert load(path).sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    one, other = Dataset.from_arrays(**recording()), Dataset.from_arrays(**recording(rewards=np.ones(6)))
-    assert one.sha256 == Dataset.from_arrays(**recording()).sha256 != other.sha256
+    first, other = Dataset.from_arrays(**recording()), Dataset.from_arrays(**recording(rewards=np.ones(6)))
+    assert first.sha256 == Dataset.from_arrays(**recording()).sha256 != other.sha256
 
 
 def test_a_dataset_cannot_change_under_its_hash(tmp_path):
@@ -227,23 +74,11 @@ def test_a_dataset_cannot_change_under_its_hash(tmp_path):
     changed = dataclasses.replace(dataset, rewards=rewards)
     rewards[:] = 0
     np.testing.assert_array_equal(changed.rewards, -before)
-    for one in (dataset, load(write(tmp_path / "data.hdf5", recording()))):
-        changed = dataclasses.replace(one, rewards=-one.rewards)
-        assert changed.sha256 != one.sha256
+    for original in (dataset, load(write(tmp_path / "data.hdf5", recording()))):
+        changed = dataclasses.replace(original, rewards=-original.rewards)
+        assert changed.sha256 != original.sha256
         assert dataclasses.replace(changed, rewards=2 * changed.rewards).sha256 != changed.sha256
-        assert one.of_environment("DatasetToy-v0").sha256 == one.sha256
-
-
-def test_terminals_in_every_row_are_told():
-    with pytest.warns(UserWarning, match="in every row, so that no value of a next state counts"):
-        Dataset.from_arrays(**recording(terminals=np.ones(6)))
-
-
-def test_the_last_row_has_no_next_one():
-    columns = {key: column[:1] for key, column in recording().items()} | {"terminals": [False]}
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Dataset.from_arrays(**columns, next_observations=columns["observations"] + 1)
+        assert original.of_environment("DatasetToy-v0").sha256 == original.sha256
 
 
 def test_shipped_dataset():
@@ -275,23 +110,6 @@ def test_recorded_datasets_have_their_published_returns(file, rows, episodes, me
     assert dataset.behaviour_return == pytest.approx(mean, rel=1e-5)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="the recorded datasets are not here")
-def test_a_recording_without_next_observations_loses_only_steps_that_have_none(tmp_path):
-    with h5py.File(SHARED / "hopper-medium.hdf5") as file:
-        keys = ("observations", "actions", "rewards", "terminals", "timeouts", "next_observations")
-        stored = {key: np.asarray(file[key])[:20_000] for key in keys}
-    full = Dataset.from_arrays(**stored)
-    del stored["next_observations"]
-    cut = Dataset.from_arrays(**stored)
-    ends_without_terminal = (stored["timeouts"] & ~stored["terminals"]).sum() + 1  # and the tail
-    assert len(cut.rewards) == len(full.rewards) - ends_without_terminal
-    np.testing.assert_array_equal(cut.episode_returns, full.episode_returns)
-    known = cut.next_observed
-    kept = np.flatnonzero(np.append(np.diff(full.episodes) == 0, False) | full.terminals)
-    np.testing.assert_array_equal(cut.observations, full.observations[kept])
-    np.testing.assert_array_equal(cut.next_observations[known], full.next_observations[kept][known])
-
-
 LAYOUTS = {
     "contiguous": {},
     "gzip, rows cut unevenly": {"compression": "gzip", "chunks": 7},
@@ -318,9 +136,9 @@ def test_columns_are_read_whatever_their_layout(tmp_path, layout, dtype):
             shape = {"chunks": (options["chunks"], *(2,) * (column.ndim - 1))} if "chunks" in options else {}
             unlimited = {"maxshape": (None,) * column.ndim} if shape else {}
             file.create_dataset(key, data=column, **options | shape | unlimited)
-    found, known = load(tmp_path / "data.hdf5"), Dataset.from_arrays(**columns)
+    dataset, expected = load(tmp_path / "data.hdf5"), Dataset.from_arrays(**columns)
     for name in ("observations", "actions", "rewards", "terminals", "next_observations", "episodes"):
-        np.testing.assert_array_equal(getattr(found, name), getattr(known, name))
+        np.testing.assert_array_equal(getattr(dataset, name), getattr(expected, name))
 
 
 def test_chunks_of_rewards_that_were_never_written_hold_zeros(tmp_path):
@@ -354,132 +172,14 @@ def test_episodes_that_no_time_limit_cut_cannot_be_given_one_afterwards():
     assert named.of_environment("DatasetToy-v0").episodes is named.episodes
 
 
-def test_next_observations_that_were_rounded_still_follow():
-    columns = recording(observations=np.linspace(1, 1e4, 12, dtype=np.float32).reshape(6, 2))
-    following = np.roll(columns["observations"], -1, axis=0)
-    exact = Dataset.from_arrays(**columns, next_observations=following)
-    rounded = Dataset.from_arrays(**columns, next_observations=following * np.float32(1 + 1e-7))
-    assert (rounded.next_observations != exact.next_observations).any()
-    assert rounded.episodes.tolist() == exact.episodes.tolist() == [0, 0, 0, 1, 1, 1]
-
-
-def test_rows_that_were_shuffled_are_told():
-    columns = recording(rows=40, terminals=np.zeros(40, bool), timeouts=np.zeros(40, bool))
-    columns["next_observations"] = columns["observations"] + 2
-    order = np.random.default_rng(0).permutation(40)
-    with pytest.warns(
-        UserWarning, match="If the rows were shuffled, returns and scores of episodes mean nothing"
-    ):
-        Dataset.from_arrays(**{name: column[order] for name, column in columns.items()})
-
-
-@pytest.mark.parametrize(
-    ("lengths", "told"), [([200, 200], True), ([200, 150], False), ([200] + [30] * 15, False)]
-)
-def test_terminals_at_the_time_limit_are_told(lengths, told):
-    rows = sum(lengths)
-    terminals = np.zeros(rows)
-    terminals[np.cumsum(lengths) - 1] = 1
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        Dataset.from_arrays(
-            observations=np.random.default_rng(0).normal(size=(rows, 3)),
-            actions=np.zeros((rows, 1)),
-            rewards=np.zeros(rows),
-            terminals=terminals,
-            env="Pendulum-v1",
-        )
-    assert ["terminals are step 200 of an episode" in str(one.message) for one in caught] == [True] * told
-
-
 def test_a_dataset_tells_its_size_not_its_numbers():
     assert repr(load("hopper-demo")) == (
         "<Dataset hopper-demo: 98,766 transitions, 800 episodes, mean return 349.6, environment Hopper-v4>"
     )
 
 
-def messages_of(make):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        return make(), " ".join(str(each.message) for each in caught)
-
-
-@pytest.mark.parametrize("name", ["truncations", "truncated", "timeout"])
-def test_time_limits_under_other_names_are_read(tmp_path, name):
-    columns = recording()
-    expected = Dataset.from_arrays(**columns)
-    columns[name] = columns.pop("timeouts")
-    columns["terminations"] = columns.pop("terminals")
-    dataset = load(write(tmp_path / "data.hdf5", columns))
-    assert dataset.episodes.tolist() == expected.episodes.tolist()
-    assert dataset.terminals.tolist() == expected.terminals.tolist()
-
-
-def test_names_of_one_meaning_must_agree(tmp_path):
-    columns = recording()
-    expected = Dataset.from_arrays(**columns)
-    found = Dataset.from_arrays(**columns, truncations=columns["timeouts"])
-    assert found.episodes.tolist() == expected.episodes.tolist()
-    columns["truncations"] = np.zeros(6, bool)
-    with pytest.raises(
-        DataError, match="`timeouts` and `truncations` mean the same but differ, first in row 5"
-    ):
-        Dataset.from_arrays(**columns)
-    with pytest.raises(DataError, match="mean the same but differ"):
-        load(write(tmp_path / "data.hdf5", columns))
-
-
-def test_dones_complete_what_the_other_flags_leave_out(tmp_path):
-    columns = recording()
-    expected = Dataset.from_arrays(**columns)
-    dones = columns["terminals"] | columns["timeouts"]
-    for left_out in ("terminals", "timeouts"):
-        rest = {key: column for key, column in columns.items() if key != left_out}
-        found = load(write(tmp_path / "data.hdf5", rest | {"dones": dones}))
-        assert found.terminals.tolist() == expected.terminals.tolist()
-        assert found.episodes.tolist() == expected.episodes.tolist()
-    rest = {key: column for key, column in columns.items() if key not in ("terminals", "timeouts")}
-    path = write(tmp_path / "data.hdf5", rest | {"dones": dones})
-    found, told = messages_of(lambda: load(path))
-    assert found.terminals.sum() == 2
-    assert "marks ends of episodes by `dones` alone" in told
-
-
-def test_flags_that_look_like_ends_and_are_not_read_are_named(tmp_path):
-    columns = recording(timeouts=np.zeros(6, bool))
-    path = write(tmp_path / "data.hdf5", columns | {"is_last": np.arange(6) == 4, "other": np.arange(6)})
-    assert "is_last may mark ends" in messages_of(lambda: load(path))[1]
-    columns = recording()
-    path = write(tmp_path / "data.hdf5", columns | {"is_last": columns["terminals"] | columns["timeouts"]})
-    assert "is_last" not in messages_of(lambda: load(path))[1]
-
-
-def test_one_done_for_both_ends_is_told():
-    ends = np.arange(6) % 3 == 2
-    _, told = messages_of(lambda: Dataset.from_arrays(**recording(terminals=ends, timeouts=ends)))
-    assert "all 2 timeouts are terminals" in told
-    ends = np.arange(12) % 3 == 2
-    _, told = messages_of(
-        lambda: Dataset.from_arrays(**recording(12, terminals=ends, timeouts=np.zeros(12, bool)))
-    )
-    assert "4 of 4 terminals are step 3 of an episode" in told
-
-
 def test_the_shipped_dataset_gives_no_warning():
     assert messages_of(lambda: load("hopper-demo"))[1] == ""
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_next_observation_that_is_missing_at_a_terminal_is_unknown(value):
-    columns = recording()
-    following = columns["observations"] + 2
-    following[2] = value
-    dataset = Dataset.from_arrays(**columns, next_observations=following)
-    assert dataset.next_observed.tolist() == [True, True, False, True, True, True]
-    assert dataset.next_observations[2].tolist() == dataset.observations[2].tolist()
-    following[4, 0] = value
-    with pytest.raises(DataError, match=r"`next_observations` holds .* in row 4, column 0 \(1 bad row"):
-        Dataset.from_arrays(**columns, next_observations=following)
 
 
 def test_integer_actions_are_told(tmp_path):

@@ -42,7 +42,7 @@ def dataset(rewards=(1, 2, 3, 10, 20, 30), env=None, actions=None):
 def test_by_default_numbers_stay_as_they_are():
     data = dataset()
     batch, scaling = normalized_batch(data, DataConfig())
-    for found, wanted in [
+    for actual, wanted in [
         (batch.observation, data.observations),
         (batch.action, data.actions),
         (batch.reward, data.rewards),
@@ -50,8 +50,8 @@ def test_by_default_numbers_stay_as_they_are():
         (scaling.normalize(batch.observation), data.observations),
         (scaling.to_environment(batch.action), data.actions),
     ]:
-        assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, wanted)
+        assert actual.dtype == np.float32
+        np.testing.assert_array_equal(actual, wanted)
     assert batch.terminal.dtype == np.float32
     assert batch.terminal.tolist() == [0, 1, 0, 0, 0, 0]
 
