@@ -17,11 +17,12 @@ from cocoa.training.seeds import AXIS
 def offer_cores(devices: int | None, seeds: int) -> None:
     """Let JAX treat cores as devices, if it has nothing but a CPU; call it before JAX computes anything.
 
-    `devices` None offers as many as get the same number of `seeds` each, unless the user has told JAX how
-    many there are. Without an effect once JAX has started.
+    With `devices` None as many cores as divide the `seeds` evenly, unless the user has set a number in JAX's
+    own options. Has no effect once JAX has started.
     """
-    told = jax.config.jax_num_cpu_devices >= 0  # type: ignore[attr-defined]
-    if devices is None and (told or "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")):
+    configured = jax.config.jax_num_cpu_devices >= 0  # type: ignore[attr-defined]
+    configured |= "host_platform_device_count" in os.environ.get("XLA_FLAGS", "")
+    if devices is None and configured:
         return
     count = devices or even(seeds, cores())
     with contextlib.suppress(RuntimeError):  # JAX has started
@@ -29,7 +30,7 @@ def offer_cores(devices: int | None, seeds: int) -> None:
 
 
 def start_backend() -> None:
-    """Start JAX, if it has not started. Raises ConfigError where there is no device that it may use."""
+    """Start JAX, if it has not started. Raises ConfigError if it has no device that it may use."""
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:
@@ -55,9 +56,9 @@ def even(seeds: int, most: int) -> int:
 def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
     """Return the devices for so many seeds, as a mesh with one axis, `AXIS`.
 
-    They are `devices` of this process or, with None, all it has; but no more than get the same number of
-    seeds each: of 4 devices 3 seeds take 3, 6 seeds take 3, and 5 seeds take 1. Raises ConfigError if there
-    are fewer.
+    Uses `devices` devices of this process, or all of them with None, but only as many as divide the seeds
+    evenly: of 4 devices, 3 seeds use 3, 6 seeds use 3, and 5 seeds use 1. Raises ConfigError if the process
+    has fewer than `devices`.
     """
     present = jax.local_devices()
     if devices is not None and devices > len(present):
@@ -83,7 +84,7 @@ def host_mesh() -> Mesh:
 def evaluates_beside(mesh: Mesh) -> bool:
     """Tell whether policies are evaluated on the host while the mesh goes on with the training.
 
-    Not on a CPU: there the two would take the cores from each other.
+    Not on a CPU, where the two would compete for the cores.
     """
     return mesh.devices.flat[0].platform != "cpu" and host_device().platform == "cpu"
 
@@ -93,7 +94,7 @@ def describe(mesh: Mesh, seeds: int) -> str:
     kind = mesh.devices.flat[0].device_kind
     used, present = mesh.size, jax.local_device_count()
     devices = f"{used} device{'s' if used > 1 else ''} ({kind})"
-    each = f"{seeds // used} seed{'s' if seeds > used else ''} each"
-    left = f"; {present - used} more would get an unequal share and stay idle" if present > used else ""
+    share = f"{seeds // used} seed{'s' if seeds > used else ''} each"
+    idle = f"; {present - used} more would get an unequal share and stay idle" if present > used else ""
     processes = f" in each of {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    return f"Training on {devices}{processes}, {each}{left}"
+    return f"Training on {devices}{processes}, {share}{idle}"

@@ -1,4 +1,4 @@
-"""The environments of an evaluation: made together, tried before the training, and closed together."""
+"""The environments of an evaluation: made together, tested before the training, and closed together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from cocoa.data.spaces import close_environments, described, make_environment
 from cocoa.errors import DataError, shown
 
-_INSTEAD = "Mend the environment, or train without evaluation: eval_episodes=0."
+_INSTEAD = "Fix the environment, or train without evaluation: eval_episodes=0."
 
 
 class Environments:
@@ -24,7 +24,7 @@ class Environments:
         """
         self.env = env
         self.notes: list[str] = []
-        """What the user should know: that there is one instance, or numbers that are not finite."""
+        """Sentences for the user: that there is one instance, or that numbers are not finite."""
         self.instances: list[gymnasium.Env] = []
         self._observation_dim = observation_dim
         try:
@@ -49,28 +49,26 @@ class Environments:
             del self.instances[1:]
             self._try(seeds[:1], action)
             reason = described(error.__cause__ or error)
-            alone = (
-                f"Only one instance of {self.env} can be used at a time ({reason}): episodes are evaluated"
-            )
-            self.notes.insert(0, f"{alone} one after the other.")
+            note = f"Only one instance of {self.env} can be used at a time ({reason})"
+            self.notes.insert(0, f"{note}: episodes are evaluated one after the other.")
 
     def _try(self, seeds: Sequence[int], action: np.ndarray) -> None:
         """Do what an evaluation does with the instances, for one step."""
-        odd = set()
+        nonfinite = set()
         for instance, seed in zip(self.instances, seeds, strict=True):
             state = self._reset(instance, seed)
             if not np.isfinite(state).all():
-                odd.add("an observation of reset")
+                nonfinite.add("an observation of reset")
         for instance in self.instances:
             state, reward = self._step(instance, action)
             if not np.isfinite(state).all():
-                odd.add("an observation of step")
+                nonfinite.add("an observation of step")
             if not np.isfinite(reward):
-                odd.add("a reward")
+                nonfinite.add("a reward")
         self.notes = [
             f"Warning: {what} of environment {self.env} is not finite, in a first step before the training. "
             "Evaluation will say little about the policy."
-            for what in sorted(odd)
+            for what in sorted(nonfinite)
         ]
 
     def _reset(self, instance: gymnasium.Env, seed: int) -> np.ndarray:

@@ -26,7 +26,7 @@ Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
 
 GROUPS = 2
-"""Into so many the episodes of a seed are divided: actions of one are computed while another is stepped."""
+"""The number of groups of a seed's episodes: actions of one are computed while another is stepped."""
 
 
 class Actor:
@@ -73,7 +73,7 @@ class _Episode:
         self.fault: Fault | None = None
 
     def find_fault(self, step: int, state: np.ndarray, action: np.ndarray | None) -> None:
-        """Keep the first of the numbers that is not finite; the action is what led to state and reward."""
+        """Record the first number that is not finite; `action` led to `state` and to the last reward."""
         if self.fault is None:
             finite = {
                 "action": action is None or np.isfinite(action).all(),
@@ -86,7 +86,7 @@ class _Episode:
 
 
 class _Group:
-    """Episodes that are stepped together; their actions are asked for as soon as their states are there."""
+    """Episodes that are stepped together; their actions are requested as soon as their states are known."""
 
     def __init__(
         self,
@@ -99,8 +99,8 @@ class _Group:
     ):
         """Reset the environments of `episodes`, of the id `name`, with the seeds `resets`.
 
-        The policy is called with states of `shape` (rows, O), of which the episodes have their rows: how it
-        rounds may depend on the number of rows, but not on what the others hold.
+        The policy is called with states of `shape` (rows, O), in which each episode has its own row: rounding
+        may depend on the number of rows, but not on the values in the others.
         """
         self._name, self._policy, self._to_environment = name, policy, to_environment
         self._states = np.zeros(shape, np.float32)
@@ -115,7 +115,7 @@ class _Group:
         self._actions = policy(self._states)
 
     def advance(self) -> bool:
-        """Make a step, and tell whether any episode goes on."""
+        """Step all running episodes, and tell whether any of them goes on."""
         # This waits for the actions: only then may the states change, which the policy reads where they are.
         actions = self._to_environment(self._actions)
         self._step += 1
@@ -155,15 +155,15 @@ class Evaluator:
     def __init__(self, env_id: str, seeds: tuple[int, ...], episodes: int, scaling: Scaling):
         """`scaling` turns actions into the environment's units.
 
-        Resets and steps the environments once. Raises DataError if they cannot be made or do not keep
-        Gymnasium's interface, ConfigError if they are not those that the data are from.
+        Resets and steps the environments once. Raises DataError if they cannot be made or violate Gymnasium's
+        interface, and ConfigError if their sizes are not those of the data.
         """
         self.env_id = env_id
         self.seeds = seeds
         self.episodes = episodes
         self.scaling = scaling
         self.faults: list[Fault] = []
-        """What was not finite in the last evaluation, at most one of each episode."""
+        """Numbers that were not finite in the last evaluation, at most one for each episode."""
         self._bounds = self._check(env_id)
         self.time_limit = self._bounds.time_limit
         """Steps per episode, if Gymnasium knows of a limit."""
@@ -175,7 +175,7 @@ class Evaluator:
 
     @property
     def notes(self) -> list[str]:
-        """What the user should know of the environments."""
+        """Sentences about the environments that the user should read."""
         return self._environments.notes
 
     @property
@@ -188,7 +188,7 @@ class Evaluator:
 
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
         run repeats it. It ends at a terminal or at the environment's time limit. Where only one instance of
-        the environment can exist, episodes are run one after the other, with the same results.
+        the environment can exist, episodes follow each other, with the same results.
 
         Raises RunError, which names the episode and the step, if the environment fails.
         """
@@ -225,7 +225,7 @@ class Evaluator:
         ]
 
     def _start(self, policy: Policy, episodes: list[_Episode], rows: int, step: int) -> _Group:
-        """Return these episodes at their first states; the policy gets so many rows."""
+        """Start these episodes; their policy is called with so many rows."""
         resets = [_reset_seed(episode.seed, step, episode.number) for episode in episodes]
         shape = rows, self._bounds.observation_dim
         return _Group(self.env_id, episodes, resets, shape, policy, self._to_environment)
@@ -257,5 +257,5 @@ def _within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _reset_seed(seed: int, step: int, episode: int) -> int:
-    """Return what an environment is seeded with."""
+    """Return the seed with which an episode's environment is reset."""
     return int(np.random.SeedSequence([seed, step, episode]).generate_state(1)[0])

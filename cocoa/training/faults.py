@@ -1,4 +1,4 @@
-"""Numbers that are not finite in an evaluation, and whose they are: the environment's or the policy's."""
+"""Numbers that are not finite in an evaluation, and where they come from: environment or policy."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def tally(faults: Sequence[Fault], seeds: Sequence[int]) -> dict[str, np.ndarray
     return counts
 
 
-def describe(kind: str, found: np.ndarray, seeds: Sequence[int], after: int) -> str:
-    """Return a warning of what `tally` has found of a kind, in the evaluation after so many updates."""
-    row = int(np.argmax(found[:, 0] > 0))
-    _, episode, step = found[row]
+def describe(kind: str, counts: np.ndarray, seeds: Sequence[int], after: int) -> str:
+    """Return a warning of the `counts` of a kind, as of `tally`, in the evaluation after so many updates."""
+    row = int(np.argmax(counts[:, 0] > 0))
+    _, episode, step = counts[row]
     where = (
-        f"in {episodes(found[:, 0].sum())} of the evaluation after update {after:,}, first in seed "
+        f"in {episodes(counts[:, 0].sum())} of the evaluation after update {after:,}, first in seed "
         f"{seeds[row]}, episode {episode}, step {step}"
     )
     if kind == "action":
         return f"Warning: actions of the policy were not finite {where}: the training has diverged."
     return (
         f"Warning: {kind}s of the environment were not finite {where}, though all actions before were. "
-        "Look into the environment: the evaluation says little about the policy."
+        "Check the environment: the evaluation says little about the policy."
     )
 
 

@@ -1,4 +1,4 @@
-"""How transitions come to updates: from a copy on the device, or from the host in blocks."""
+"""How transitions reach updates: from a copy on the device, or from the host in blocks."""
 
 from __future__ import annotations
 
@@ -142,11 +142,11 @@ class Streamed:
 
 def too_large(batch: Batch, config: Config) -> bool:
     """Tell whether all transitions, as the networks will see them, are too large for a device's memory."""
-    known = jax.local_devices()[0].memory_stats()
-    if not known or "bytes_limit" not in known:
+    memory = jax.local_devices()[0].memory_stats()
+    if not memory or "bytes_limit" not in memory:
         return False
     observations = batch.observation.nbytes + batch.next_observation.nbytes
     size = sum(x.nbytes for x in jax.tree.leaves(batch)) - observations
     if config.cocoa:  # two vectors for each state
         observations *= 2 * (len(config.seeds) if config.cocoa.per_seed else 1)
-    return size + observations > _DEVICE_SHARE * known["bytes_limit"]
+    return size + observations > _DEVICE_SHARE * memory["bytes_limit"]

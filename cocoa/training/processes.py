@@ -1,6 +1,6 @@
-"""Several processes that train one run: each has its own seeds, the first writes what all have found.
+"""Several processes that train one run: each has its own seeds, the first writes the results of all.
 
-Seeds do not depend on each other, so processes only meet where the first one needs something of all.
+Seeds do not depend on each other, so processes exchange data only where the first one needs that of all.
 Outside of `jax.distributed` there is one process, and nothing here waits.
 """
 
@@ -21,9 +21,9 @@ T = TypeVar("T")
 
 
 def join(config: DistributedConfig) -> None:
-    """Meet the other processes of the run, if there are any; call it before JAX computes anything.
+    """Connect to the other processes of the run, if there are any; call it before JAX computes anything.
 
-    Raises ConfigError if they cannot be found.
+    Raises ConfigError if they cannot be reached.
     """
     if config.coordinator is None or jax.distributed.is_initialized():
         return
@@ -44,19 +44,19 @@ def leads() -> bool:
 
 def share(seeds: int) -> slice:
     """Return which of so many seeds are this process's. Raises ConfigError if not all get the same number."""
-    each = shared_evenly(seeds, jax.process_count())
-    return slice(jax.process_index() * each, (jax.process_index() + 1) * each)
+    count = shared_evenly(seeds, jax.process_count())
+    return slice(jax.process_index() * count, (jax.process_index() + 1) * count)
 
 
 def shared_evenly(seeds: int, processes: int) -> int:
     """Return how many of so many seeds each process gets. Raises ConfigError if that differs."""
-    each, left = divmod(seeds, processes)
-    if left:
+    count, rest = divmod(seeds, processes)
+    if rest:
         raise ConfigError(
-            f"The number of seeds, {seeds}, is no multiple of that of processes, {processes}: each needs as "
-            "many as the others."
+            f"{seeds} seeds cannot be divided evenly among {processes} processes: each must train the same "
+            "number of them."
         )
-    return each
+    return count
 
 
 def gather(tree: Any) -> Any:
@@ -116,7 +116,7 @@ def by_first(make: Callable[[], str]) -> str:
 
 
 def meet() -> None:
-    """Wait until all processes are here."""
+    """Wait until all processes have called this."""
     anywhere(False)
 
 

@@ -343,7 +343,7 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         (["-m", "name=x", "algo.expectile=0.7,0.8"], "the same folder"),
         (
             ["distributed.coordinator=a:1", "distributed.processes=2", "distributed.process=0", "seeds=3"],
-            "of seeds, 3, is no multiple of that of processes, 2",
+            "3 seeds cannot be divided evenly among 2 processes",
         ),
         (["distributed.processes=2"], "need distributed.coordinator=host:port"),
         (["distributed.coordinator=a", "distributed.processes=2", "distributed.process=0"], "host:port"),

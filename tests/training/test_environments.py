@@ -72,10 +72,10 @@ def step_with(**changes):
         ({"__init__": lambda self, port: None}, "cannot be made: TypeError: .*missing .* argument: 'port'"),
         ({"reset": lambda self: (np.zeros(3), {})}, "keyword argument 'seed'.* must take the keywords seed"),
         ({"reset": lambda self, seed=None, options=None: np.zeros(3)}, "reset returned an array of shape"),
-        ({"reset": raising(RuntimeError("offline"))}, r"raised RuntimeError: offline\. Mend the environment"),
+        ({"reset": raising(RuntimeError("offline"))}, r"raised RuntimeError: offline\. Fix the environment"),
         ({"step": lambda self, action: (np.zeros(3), 1.0, False, {})}, "must return .*terminated, truncated"),
         ({"step": lambda self, action: None}, "must return .*terminated, truncated"),
-        ({"step": raising(OSError("gone"))}, r"step raised OSError: gone\. Mend .* eval_episodes=0"),
+        ({"step": raising(OSError("gone"))}, r"step raised OSError: gone\. Fix .* eval_episodes=0"),
         ({"step": step_with(reward="1.0")}, "'1.0' for the reward, which must be a number"),
         ({"step": step_with(reward=None)}, "None for the reward"),
         ({"step": step_with(reward=np.ones(2))}, r"array\(\[1., 1.\]\) for the reward"),
@@ -244,7 +244,7 @@ def test_numbers_of_the_environment_that_are_not_finite_are_found(value, name, k
     assert evaluator.faults == [Fault(kind, 3, 1, 3), Fault(kind, 5, 1, 3)]
     counts = tally(evaluator.faults, evaluator.seeds)
     assert counts[kind].tolist() == [[1, 1, 3], [1, 1, 3]]
-    assert not any(found.any() for other, found in counts.items() if other != kind)
+    assert not any(rows.any() for other, rows in counts.items() if other != kind)
     told = describe(kind, counts[kind], evaluator.seeds, 20)
     assert f"{kind}s of the environment were not finite in 2 episodes" in told
     assert "after update 20, first in seed 3, episode 1, step 3" in told
