@@ -6,7 +6,6 @@ concatenate it through `jax.tree.map` and hand it to networks, and never look in
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from cocoa.dynamics.registry import registration
 from cocoa.dynamics.settings import Settings
 
 Array = jax.Array
@@ -149,6 +149,8 @@ class Algorithm(Settings, ABC):
     """What runs with it are called: the name it is registered by, else that of the class."""
     members: ClassVar[int] = 0
     """How many members the model of the source's `World` must have at least; 0: the source needs no world."""
+    uses_rewards: ClassVar[bool] = True
+    """Whether the result depends on the rewards and the discount."""
     next_actions: ClassVar[bool] = False
     """Whether batches are to be `NextActionBatch`es."""
 
@@ -198,18 +200,7 @@ A = TypeVar("A", bound=type[Algorithm])
 def register(name: str) -> Callable[[A], A]:
     """Make an algorithm available as `algo=<name>`; a class decorator.
 
-    A class that is defined again, as in a notebook, takes the place of the former one. Raises ValueError if
-    the name belongs to another class, or is not made of letters, digits, `_` and `-`.
+    A class that is defined again, as in a notebook, replaces the former one. Raises ValueError if the name
+    belongs to another class, or is not made of letters, digits, `_` and `-`.
     """
-    if not re.fullmatch(r"\w[\w-]*", name):
-        raise ValueError(f"algorithm name {name!r} must be made of letters, digits, _ and -")
-
-    def add(cls: A) -> A:
-        taken = REGISTRY.get(name, cls)
-        if (taken.__module__, taken.__qualname__) != (cls.__module__, cls.__qualname__):
-            raise ValueError(f"algorithm name {name!r} is already taken by {taken.__qualname__}")
-        cls.name = name
-        REGISTRY[name] = cls
-        return cls
-
-    return add
+    return registration(REGISTRY, "algorithm", name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
@@ -15,6 +15,8 @@ from cocoa.algos.networks import Adam, Model, Networks
 @dataclass(frozen=True)
 class BC(Algorithm):
     """Behaviour cloning: a deterministic policy that minimises L(π) = E |π(s) - a|² / A over the data."""
+
+    uses_rewards: ClassVar[bool] = False
 
     learning_rate: float = 3e-4
     """Adam's step size."""

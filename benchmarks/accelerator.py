@@ -12,7 +12,7 @@ from benchmarks.flops import Sizes, needed
 from benchmarks.setting import Line, make_training, peak_flops, rates, updates
 from benchmarks.updates import compile_update
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 
 FORECAST = ("bc", "iql", "td3_bc", "cql", "sac")
 LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "mobile": 1000}
@@ -54,7 +54,7 @@ def measured() -> Iterator[Line]:
             peak = rates({"": peak_flops()}, seconds=1)[""]
         yield Line(f"sgemm peak, precision {precision}", peak / 1e12, "TFLOP/s")
     for name, length in LENGTHS.items():
-        for cocoa in (None, CocoaConfig()):
+        for cocoa in (None, Seek()):
             rate = _rates(name, cocoa, length, "highest", (1, SEEDS))
             title = f"{name}{'+cocoa' if cocoa else ''}"
             yield Line(f"{title}, 1 seed: rate", rate[1], "updates/s")
@@ -65,7 +65,7 @@ def measured() -> Iterator[Line]:
 
 
 def _rates(
-    name: str, cocoa: CocoaConfig | None, length: int, precision: str, counts: tuple[int, ...]
+    name: str, cocoa: Seek | None, length: int, precision: str, counts: tuple[int, ...]
 ) -> dict[int, float]:
     """Return updates/s of one seed where `count` seeds train together, for each count in `counts`."""
     with jax.default_matmul_precision(precision):
@@ -79,7 +79,7 @@ def _rates(
 def forecast() -> Iterator[Line]:
     """Kernels, bytes and time of an update on an H100, by the HLO that XLA makes here."""
     for name in FORECAST:
-        for cocoa in (None, CocoaConfig()):
+        for cocoa in (None, Seek()):
             algorithm, title = REGISTRY[name](), f"{name}{'+cocoa' if cocoa else ''}"
             compiled = compile_update(algorithm, cocoa)
             launches = count_kernels(compiled.as_text() or "")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.setting import Line
-from cocoa.anchors.config import SeekerConfig
+from cocoa.anchors import SeekerConfig
 from cocoa.data import load
 from cocoa.dynamics.config import ENSEMBLES
 from cocoa.runs.metrics import read_metrics

@@ -18,7 +18,7 @@ from cocoa.algos.cql import CQL
 from cocoa.algos.mobile import MOBILE
 from cocoa.algos.rollouts import ModelBased
 from cocoa.algos.sac import SAC
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.dynamics.config import EnsembleConfig
 
 MANY = 1024
@@ -103,9 +103,7 @@ def chain(*widths: int) -> Layers:
     return list(itertools.pairwise(widths))
 
 
-def net(
-    algorithm: Algorithm, cocoa: CocoaConfig | None, rows: int, state: int, action: int, outputs: int
-) -> Net:
+def net(algorithm: Algorithm, cocoa: Seek | None, rows: int, state: int, action: int, outputs: int) -> Net:
     """Return a network of an algorithm on a state and an action (0: none) with `outputs` outputs."""
     if cocoa is None:
         first, *behind = chain(state + action, *algorithm.hidden, outputs)
@@ -133,15 +131,15 @@ class Sizes:
         layers = chain(self.state + self.action, *self.dynamics.hidden, outputs)
         return self.dynamics.elites * Net([], layers, MANY).forward
 
-    def anchor(self, cocoa: CocoaConfig | None) -> Products:
+    def anchor(self, cocoa: Seek | None) -> Products:
         """MANY rows' anchors by the seeker and the model's means, none in a plain run."""
-        if cocoa is None or cocoa.variant != "seek":
+        if cocoa is None:
             return Products({})
         seeker = chain(self.state, *cocoa.seeker.hidden, self.action)
         return cocoa.horizon * (self._elites(self.state + 1) + Net([], seeker, MANY).forward)
 
 
-def needed(algorithm: Algorithm, cocoa: CocoaConfig | None, sizes: Sizes) -> Products:
+def needed(algorithm: Algorithm, cocoa: Seek | None, sizes: Sizes) -> Products:
     """Return the products of an update, with a model-based algorithm's share of a round of rollouts.
 
     Raises KeyError for an algorithm whose passes are not listed here.

@@ -20,7 +20,7 @@ from matplotlib.ticker import EngFormatter
 
 from benchmarks.setting import STATE, Line, make_training, observe, rates, updates
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.xla.compiler import compiler_options
 
@@ -32,14 +32,14 @@ FIGURE = Path(__file__).with_name("growth.png")
 def _update(*, rows: int = 10_000, seeds: int = 1, batch_size: int = 256) -> float:
     """Return the seconds of an update of IQL+COCOA, for all seeds."""
     sizes: dict[str, Any] = {"rows": rows, "seeds": seeds, "batch_size": batch_size}
-    training = make_training(REGISTRY["iql"](), CocoaConfig(), anchored=False, **sizes)
+    training = make_training(REGISTRY["iql"](), Seek(), anchored=False, **sizes)
     length = max(10, 100 * 256 // (batch_size * seeds))
     return 1 / rates({"": updates(training, length)})[""]
 
 
 def _anchors(*, elites: int = 5, horizon: int = 1) -> float:
     """Return the seconds that the anchors of 16,384 states take."""
-    see, _ = observe(CocoaConfig(horizon=horizon), dynamics=EnsembleConfig(elites=elites))
+    see, _ = observe(Seek(horizon=horizon), dynamics=EnsembleConfig(elites=elites))
     states = jnp.asarray(np.random.default_rng(0).normal(size=(16_384, STATE)), jnp.float32)
     find = jax.jit(lambda see, x: see(x), compiler_options=compiler_options())
     jax.block_until_ready(find(see, states))

@@ -10,8 +10,8 @@ import numpy as np
 
 from benchmarks.flops import Net, chain
 from benchmarks.setting import ACTION, DYNAMICS, STATE, Line, ensemble, observe, peak_flops, rates
-from cocoa.anchors import SeekerFit
-from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.anchors import Seek, SeekerConfig
+from cocoa.anchors.seeker import SeekerFit
 from cocoa.anchors.table import anchor_table
 from cocoa.dynamics.fit import EnsembleFit
 from cocoa.dynamics.reverse import ReverseModel, reverse_rollouts
@@ -78,7 +78,7 @@ def _epochs(fit: Any, batch_size: int) -> Callable[[], float]:
 def _rollouts() -> Callable[[], float]:
     model = ReverseModel(ensemble(STATE + ACTION, STATE))
     starts, actions = _normal(ROWS, STATE), np.clip(_normal(ROWS, ACTION), -1, 1)
-    cocoa = CocoaConfig()
+    cocoa = Seek()
 
     def work() -> float:
         key = jax.random.key(0)
@@ -91,7 +91,7 @@ def _rollouts() -> Callable[[], float]:
 
 def _table() -> Callable[[], float]:
     """Episodes of a thousand steps, within which a next state is the next row's state."""
-    anchors = observe(CocoaConfig())[0].anchors
+    anchors = observe(Seek())[0].anchors
     states = _normal(TABLE_ROWS, STATE)
     next_states = np.roll(states, -1, axis=0)
     next_states[999::1000] += 1

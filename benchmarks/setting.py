@@ -14,12 +14,12 @@ from jax.sharding import Mesh
 from jax.tree_util import Partial
 
 from cocoa.algos.base import Algorithm, Batch, World
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.anchors.decomposition import Observe, in_chunks
 from cocoa.anchors.encoder import build_networks
-from cocoa.anchors.learned import NETWORK, Learned
+from cocoa.anchors.learned import NETWORK, NetworkMap
+from cocoa.anchors.seek import SeekMap
 from cocoa.anchors.seeker import Seeker, SeekerNetwork
-from cocoa.anchors.variants import Seek
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, init_params
 from cocoa.dynamics.forward import ForwardModel
@@ -104,16 +104,16 @@ def ensemble(inputs: int, targets: int, config: EnsembleConfig = DYNAMICS) -> En
     return Ensemble(params, *moments)
 
 
-def observe(cocoa: CocoaConfig | None, dynamics: EnsembleConfig = DYNAMICS) -> tuple[Observe, ForwardModel]:
+def observe(cocoa: Seek | None, dynamics: EnsembleConfig = DYNAMICS) -> tuple[Observe, ForwardModel]:
     """Return the map from states to observations, and the model that it and imagination use."""
     model = ForwardModel(ensemble(STATE + ACTION, STATE + 1, dynamics))
     anchors: Any = None
     if cocoa is not None and cocoa.amortised:
-        anchors = Learned(ensemble(STATE, STATE, NETWORK))
+        anchors = NetworkMap(ensemble(STATE, STATE, NETWORK))
     elif cocoa is not None:
         network = SeekerNetwork(cocoa.seeker.hidden, ACTION)
         params = network.init(jax.random.key(2), jnp.zeros((1, STATE)))["params"]
-        anchors = Seek(model, Seeker(params, jnp.zeros(STATE), jnp.ones(STATE), network), cocoa.horizon)
+        anchors = SeekMap(model, Seeker(params, jnp.zeros(STATE), jnp.ones(STATE), network), cocoa.horizon)
     return Observe(jnp.zeros(STATE), jnp.ones(STATE), anchors), model
 
 
@@ -138,7 +138,7 @@ def make_data(see: Observe, rows: int) -> Batch:
 
 def make_training(
     algorithm: Algorithm,
-    cocoa: CocoaConfig | None,
+    cocoa: Seek | None,
     *,
     rows: int = ROWS,
     seeds: int = 1,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from benchmarks.setting import Line, make_training, rates, updates
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 
 ROWS, UPDATES = 1_000_000, 1000
 
@@ -14,7 +14,7 @@ ROWS, UPDATES = 1_000_000, 1000
 def streaming() -> Iterator[Line]:
     """Updates on data in the host's memory, over the same on data that the device has."""
     for name in ("bc", "iql"):
-        for cocoa in (None, CocoaConfig()):
+        for cocoa in (None, Seek()):
             given = REGISTRY[name](), cocoa
             works = {
                 str(stream): updates(make_training(*given, rows=ROWS, anchored=False, stream=stream), UPDATES)

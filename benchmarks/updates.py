@@ -14,7 +14,7 @@ from benchmarks.flops import Products, Sizes, needed
 from benchmarks.setting import ACTION, Line, make_data, make_training, observe, peak_flops, rates, updates
 from cocoa.algos import REGISTRY, cql
 from cocoa.algos.base import Algorithm
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.anchors.encoder import build_networks
 from cocoa.dynamics.xla.compiler import compiler_options
 
@@ -65,7 +65,7 @@ def _one_by_one(name: str, products: Products, each: dict[str, float], peak: flo
 def compiled() -> Iterator[Line]:
     """What XLA's cost analysis counts, over the matrix products that the mathematics needs."""
     for name in ("bc", "iql", "td3_bc", "sac", "cql"):
-        for cocoa in (None, CocoaConfig()):
+        for cocoa in (None, Seek()):
             # XLA counts both branches of a condition: TD3+BC without its delay needs both.
             algorithm = _without_delay(REGISTRY[name]())
             flops = compile_update(algorithm, cocoa).cost_analysis()["flops"]
@@ -75,7 +75,7 @@ def compiled() -> Iterator[Line]:
             )
 
 
-def compile_update(algorithm: Algorithm, cocoa: CocoaConfig | None) -> Any:
+def compile_update(algorithm: Algorithm, cocoa: Seek | None) -> Any:
     """Return one update as XLA compiles it."""
     batch = make_data(observe(cocoa)[0], Sizes().batch)
     state = algorithm.init(jax.random.key(0), build_networks(algorithm, cocoa, ACTION), batch, 1_000_000)
@@ -92,14 +92,14 @@ def cocoa_cost() -> Iterator[Line]:
     """Time of an update with COCOA over that of an encoder of equal cost whose anchors cost nothing."""
     goals = {"iql": (80, 1.05), "td3_bc": (80, 1.05), "cql": (5, 1.05), "mopo": (1000, 1.15)}
     for name, (length, goal) in goals.items():
-        yield from _cost(REGISTRY[name](), CocoaConfig(), length, goal, name)
-    yield from _cost(REGISTRY["mopo"](), CocoaConfig(amortised=True), 1000, 1.15, "mopo amortised")
+        yield from _cost(REGISTRY[name](), Seek(), length, goal, name)
+    yield from _cost(REGISTRY["mopo"](), Seek(amortised=True), 1000, 1.15, "mopo amortised")
     mobile = REGISTRY["mobile"]()
-    yield from _cost(mobile, CocoaConfig(), 5, 4.5, "mobile")
-    yield from _cost(mobile, CocoaConfig(amortised=True), 5, 1.5, "mobile amortised")
+    yield from _cost(mobile, Seek(), 5, 4.5, "mobile")
+    yield from _cost(mobile, Seek(amortised=True), 5, 1.5, "mobile amortised")
 
 
-def _cost(algorithm: Algorithm, cocoa: CocoaConfig, length: int, goal: float, name: str) -> Iterator[Line]:
+def _cost(algorithm: Algorithm, cocoa: Seek, length: int, goal: float, name: str) -> Iterator[Line]:
     works = {
         "peak": peak_flops(),
         "cocoa": updates(make_training(algorithm, cocoa), length),
@@ -121,8 +121,8 @@ def _beside_authors(name: str, rate: float, authors: float, times: float) -> Lin
 def cql_sizes() -> Iterator[Line]:
     """CQL+COCOA at the authors' sizes, small and full."""
     algorithm = REGISTRY["cql"]()
-    full = CocoaConfig(encoder_hidden=(256,) * 3, embedding=32, hidden=(256,) * 3)
-    for name, cocoa, length in (("cql+cocoa, small", CocoaConfig(), 5), ("cql+cocoa, full", full, 1)):
+    full = Seek(encoder_hidden=(256,) * 3, embedding=32, hidden=(256,) * 3)
+    for name, cocoa, length in (("cql+cocoa, small", Seek(), 5), ("cql+cocoa, full", full, 1)):
         products = needed(algorithm, cocoa, Sizes())
         rate = rates({"peak": peak_flops(), "cql": updates(make_training(algorithm, cocoa), length)})
         each = rates(product_works(products), seconds=0.3)

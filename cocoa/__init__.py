@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from cocoa.algos.rebrac import ReBRAC
     from cocoa.algos.sac import SAC
     from cocoa.algos.td3_bc import TD3BC
-    from cocoa.anchors.config import CocoaConfig
+    from cocoa.anchors import (
+        ANCHORS,
+        AnchorVariant,
+        Denoise,
+        Nearest,
+        Random,
+        Seek,
+        SelfNoise,
+        Settle,
+        Zero,
+        register_anchors,
+    )
     from cocoa.api import fit, resume
     from cocoa.config.schema import Config
     from cocoa.data import Dataset, DatasetSource, load, normalized_score, register_source
@@ -32,6 +43,7 @@ if TYPE_CHECKING:
     from cocoa.runs.policy import Policy, load_policy
 
 __all__ = [
+    "ANCHORS",
     "BC",
     "COMBO",
     "CQL",
@@ -42,20 +54,28 @@ __all__ = [
     "SAC",
     "TD3BC",
     "Algorithm",
+    "AnchorVariant",
     "Batch",
-    "CocoaConfig",
     "Config",
     "DataError",
     "Dataset",
     "DatasetSource",
+    "Denoise",
+    "Nearest",
     "Policy",
+    "Random",
     "ReBRAC",
+    "Seek",
+    "SelfNoise",
+    "Settle",
     "UserError",
+    "Zero",
     "fit",
     "load",
     "load_policy",
     "normalized_score",
     "register",
+    "register_anchors",
     "register_source",
     "resume",
 ]
@@ -67,6 +87,7 @@ _MODULES = (
     "cocoa.runs.policy",
     "cocoa.api",
     "cocoa.algos",
+    "cocoa.anchors",
 )
 
 

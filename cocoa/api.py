@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from cocoa.algos.base import Algorithm
-from cocoa.anchors.config import CocoaConfig, SeekerConfig
-from cocoa.config.extensions import check_algorithm
+from cocoa.anchors import ANCHORS, AnchorVariant, Seek, SeekerConfig
+from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.presets import preset_notes, with_presets
-from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, seeds_of
+from cocoa.config.schema import Config, DistributedConfig, seeds_of
 from cocoa.config.typed import check_choice, suggest
 from cocoa.data import Dataset
 from cocoa.data.preprocessing import DataConfig
@@ -24,7 +24,7 @@ from cocoa.runs.policy import Policy, load_policy
 def fit(
     algorithm: Algorithm,
     dataset: Dataset | str | os.PathLike[str],
-    cocoa: CocoaConfig | str | bool | None = None,
+    cocoa: AnchorVariant | str | bool | None = None,
     *,
     seeds: int | Iterable[int] = (0,),
     wandb: str = "off",
@@ -33,20 +33,22 @@ def fit(
     """Train `algorithm` on `dataset` and return the policy of the first seed.
 
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
-    conservatism with the published anchors, the name of a variant or a `CocoaConfig` with others. As on the
-    command line, fields that are not passed, here or to `algorithm`, are set by the presets of the dataset
-    (configs/presets), if there are any, and the run says which. `seeds` is a number of seeds or the seeds
-    themselves. The other fields are those of `Config`: `updates=100_000`, `eval_every=5000`,
-    `runs_dir="runs"`, `dynamics="quick"`... As on the command line the run gets a folder, which is
-    `policy.folder`; `load_policy(folder, seed)` returns the policy of any seed.
+    conservatism with the published anchors, the name of an anchor variant or an instance such as
+    `cocoa.Seek(horizon=3)` with others. As on the command line, fields that are not passed, here or to these,
+    are set by the presets of the dataset (configs/presets), if there are any, and the run says which. `seeds`
+    is a number of seeds or the seeds themselves. The other fields are those of `Config`: `updates=100_000`,
+    `eval_every=5000`, `runs_dir="runs"`, `dynamics="quick"`... As on the command line the run gets a folder,
+    which is `policy.folder`; `load_policy(folder, seed)` returns the policy of any seed.
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
     _check_types(algorithm, dataset, cocoa)
     if isinstance(cocoa, str):
-        cocoa = cocoa_variant(cocoa)
-    wrapped = CocoaConfig() if cocoa is True else cocoa or None
-    check_algorithm(algorithm)
+        cocoa = ANCHOR_VARIANTS.find(cocoa)()
+    variant = Seek() if cocoa is True else cocoa or None
+    ALGORITHMS.check(algorithm)
+    if variant:
+        ANCHOR_VARIANTS.check(variant)
     if isinstance(dynamics := fields.get("dynamics"), str):
         check_choice("dynamics", dynamics, tuple(ENSEMBLES))
         fields["dynamics"] = dataclasses.replace(ENSEMBLES[dynamics])  # by name: no preset changes any of it
@@ -56,9 +58,9 @@ def fit(
     for field in fields:
         if field not in known:
             raise ConfigError(
-                f"There is no field {field}.{_place_of(field, algorithm) or suggest(field, known)}"
+                f"There is no field {field}.{_place_of(field, algorithm, variant) or suggest(field, known)}"
             )
-    config = Config(algorithm, wrapped, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
+    config = Config(algorithm, variant, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
     config, presets = with_presets(config)
     return load_policy(launch.run(config, arrays, preset_notes(config, presets)))
 
@@ -70,25 +72,29 @@ _GIVEN_OTHERWISE = {
 """How fields of `Config` are given that `fit` does not take."""
 
 
-def _place_of(field: str, algorithm: Algorithm) -> str:
+def _place_of(field: str, algorithm: Algorithm, variant: AnchorVariant | None) -> str:
     """Return how a field is given that is not one of `fit`'s, or an empty text."""
     if field in _GIVEN_OTHERWISE:
         return f" {_GIVEN_OTHERWISE[field]}"
     owner, _, name = field.rpartition(".")
+    variants = [type(variant)] if variant else [Seek, *ANCHORS.values()]
+    anchors = next((cls for cls in variants if name in _field_names(cls)), Seek)
     holders: dict[str, tuple[type, str]] = {
         "algo": (type(algorithm), f"{type(algorithm).__name__}({name}=...), the first argument"),
-        "cocoa": (CocoaConfig, f"cocoa=cocoa.CocoaConfig({name}=...)"),
-        "cocoa.seeker": (SeekerConfig, f'cocoa=cocoa.CocoaConfig(seeker={{"{name}": ...}})'),
+        "cocoa": (anchors, f"cocoa=cocoa.{anchors.__name__}({name}=...)"),
+        "cocoa.seeker": (SeekerConfig, f'cocoa=cocoa.Seek(seeker={{"{name}": ...}})'),
         "data": (DataConfig, f'data={{"{name}": ...}}'),
         "dynamics": (EnsembleConfig, f'dynamics={{"{name}": ...}}'),
         "distributed": (DistributedConfig, f'distributed={{"{name}": ...}}'),
     }
     ways = [
-        way
-        for holder, (kind, way) in holders.items()
-        if owner in ("", holder) and name in {item.name for item in dataclasses.fields(kind)}
+        way for holder, (kind, way) in holders.items() if owner in ("", holder) and name in _field_names(kind)
     ]
     return f" Give it as {' or as '.join(ways)}." if ways else ""
+
+
+def _field_names(cls: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
 
 
 def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
@@ -103,9 +109,10 @@ def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
             f"The dataset is of the type {type(dataset).__name__}; give its name, the path of an HDF5 file, "
             "or arrays as cocoa.Dataset.from_arrays(...)."
         )
-    if not isinstance(cocoa, CocoaConfig | str | bool | None):
+    if not isinstance(cocoa, AnchorVariant | str | bool | None):
         raise ConfigError(
-            f"cocoa={cocoa!r} is not possible: give True, the name of a variant, or a cocoa.CocoaConfig."
+            f"cocoa={cocoa!r} is not possible: give True, the name of a variant, or an instance such as "
+            "cocoa.Seek()."
         )
 
 

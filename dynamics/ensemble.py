@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from cocoa.dynamics.config import EnsembleConfig
+
 Array = jax.Array
 Params = dict[str, Any]
 """Of one member: `layers`, a list of {kernel (d, h), bias (h,)}, and the bounds `min_log_variance` and
@@ -176,3 +178,14 @@ class Ensemble:
 
     def _standardised(self, inputs: Array) -> Array:
         return (inputs - self.input_mean) / self.input_std
+
+
+def ensemble_template(config: EnsembleConfig, inputs: int, targets: int) -> Ensemble:
+    """Return the structure of a fitted ensemble: `jax.ShapeDtypeStruct`s in place of its arrays."""
+
+    def vector(size: int) -> Any:
+        return jax.ShapeDtypeStruct((size,), jnp.float32)
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), config.elites))
+    params = jax.eval_shape(jax.vmap(lambda key: init_params(key, inputs, config.hidden, targets)), keys)
+    return Ensemble(params, vector(inputs), vector(inputs), vector(targets), vector(targets))

@@ -64,17 +64,14 @@ class EnsembleFit:
         self.config = config
         self.key = key
         self.draws = np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist()
-        holdout = max(1, min(int(config.holdout_fraction * len(x)), config.max_holdout))
-        order = np.random.default_rng(0).permutation(len(x))
-        self.holdout: np.ndarray = np.sort(order[:holdout])
-        """Numbers of the rows kept for validation."""
-        train = np.sort(order[holdout:])
+        held_out = held_out_rows(config, len(x))
+        train = np.delete(np.arange(len(x)), held_out)
         self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
         if not config.standardize_targets:
             self.target_moments = _raw_moments(self.target_moments)
         x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
         self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
-        self.holdout_data = jnp.asarray(x[self.holdout]), jnp.asarray(y[self.holdout])
+        self.holdout_data = jnp.asarray(x[held_out]), jnp.asarray(y[held_out])
 
     def init(self) -> FitState:
         """Return the state before the first epoch."""
@@ -140,6 +137,12 @@ class EnsembleFit:
         # A constant target keeps the deviation 0: it is predicted exactly and without noise.
         moments = (input_mean, _divisor(input_std), target_mean, target_std)
         return Ensemble(params, *(jnp.asarray(moment) for moment in moments))
+
+
+def held_out_rows(config: EnsembleConfig, rows: int) -> np.ndarray:
+    """Return the sorted numbers of those of so many rows that are kept for validation, at least one."""
+    count = max(1, min(int(config.holdout_fraction * rows), config.max_holdout))
+    return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
 
 def _checked(rows: ArrayLike, name: str) -> np.ndarray:

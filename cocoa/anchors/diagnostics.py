@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import gymnasium
 import numpy as np
 
+from cocoa.anchors.base import AnchorMap
 from cocoa.anchors.decomposition import in_chunks
-from cocoa.anchors.variants import Anchors
 from cocoa.data.spaces import close_environments, make_environment
 from cocoa.dynamics.xla import blas
 
@@ -65,7 +65,7 @@ class Diagnostics:
 
 
 def diagnose(
-    anchors: Anchors,
+    anchors: AnchorMap,
     states: np.ndarray,
     std: np.ndarray,
     env: str | gymnasium.Env | None = None,

@@ -12,7 +12,7 @@ import numpy as np
 from cocoa.algos.base import Algorithm
 from cocoa.algos.networks import MLP, Networks, drawn_on_host, orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors.base import AnchorVariant
 from cocoa.anchors.decomposition import Decomposition
 
 
@@ -75,7 +75,7 @@ class Transduction:
         return TransductiveEncoder(self.hidden, self.embedding)
 
 
-def build_networks(algorithm: Algorithm, cocoa: CocoaConfig | None, action_dim: int) -> Networks:
+def build_networks(algorithm: Algorithm, cocoa: AnchorVariant | None, action_dim: int) -> Networks:
     """Return the networks of `algorithm`, plain or behind a transductive encoder."""
     if cocoa is None:
         return Networks(action_dim, algorithm.hidden)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.anchors.base import AnchorMap
 from cocoa.anchors.decomposition import in_chunks
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble
@@ -30,7 +29,7 @@ _NOISE = (0.03, 2.0)  # standard deviations of the data: from next to it to far 
 
 
 @struct.dataclass
-class Learned:
+class NetworkMap:
     """Anchors s + h(s) with a network h."""
 
     network: Ensemble
@@ -61,7 +60,7 @@ def denoising_data(states: np.ndarray, std: np.ndarray, seed: int) -> tuple[np.n
 
 
 def distillation_data(
-    anchors: Callable[[jax.Array], jax.Array], states: np.ndarray, std: np.ndarray, seed: int
+    anchors: AnchorMap, states: np.ndarray, std: np.ndarray, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return inputs (2 N, O), see `with_noise`, and targets (2 N, O), the way s̃ - s of `anchors`."""
     inputs = with_noise(states, std, seed)
@@ -69,8 +68,8 @@ def distillation_data(
 
 
 def distillation_report(
-    exact: Callable[[jax.Array], jax.Array],
-    amortised: Learned,
+    exact: AnchorMap,
+    amortised: NetworkMap,
     states: np.ndarray,
     std: np.ndarray,
     seed: int,

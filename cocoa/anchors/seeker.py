@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import flax.linen as nn
@@ -12,11 +13,40 @@ from flax import struct
 from numpy.typing import ArrayLike
 
 from cocoa.algos.networks import MLP, Adam, Model
-from cocoa.anchors.config import SeekerConfig
+from cocoa.dynamics.settings import Settings
 from cocoa.dynamics.xla.compiler import compiled
 from cocoa.errors import RunError
 
 _STD_FLOOR = 1e-6  # below it a dimension counts as constant
+
+
+@dataclass(frozen=True)
+class SeekerConfig(Settings):
+    """Training of the anchor seeker (COCOA, section 4.2)."""
+
+    hidden: tuple[int, ...] = (100, 100)
+    """Widths of the hidden layers, each with LayerNorm and ReLU."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    batch_size: int = 256
+    """Recorded (state, action) pairs per update."""
+    max_epochs: int = 50
+    """Upper bound of passes over all reverse rollouts."""
+    patience: int = 5
+    """Stop after this many epochs in a row without an improvement of `min_improvement`."""
+    min_improvement: float = 0.005
+    """Relative change of the loss that counts as an improvement."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        for name in ("batch_size", "max_epochs", "patience"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        for name in ("learning_rate", "min_improvement"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        if not all(width >= 1 for width in self.hidden):
+            raise ValueError(f"hidden={list(self.hidden)} must have widths of at least 1")
 
 
 class SeekerNetwork(nn.Module):
@@ -57,6 +87,17 @@ class SeekerState:
     best_loss: jax.Array
     stale_epochs: jax.Array
     """Epochs since `best_loss` fell by `min_improvement`."""
+
+
+def seeker_template(config: SeekerConfig, state_dim: int, action_dim: int) -> Seeker:
+    """Return the structure of a trained seeker: `jax.ShapeDtypeStruct`s in place of its arrays."""
+    network, moment = (
+        SeekerNetwork(config.hidden, action_dim),
+        jax.ShapeDtypeStruct((state_dim,), jnp.float32),
+    )
+    state = jax.ShapeDtypeStruct((1, state_dim), jnp.float32)
+    params = jax.eval_shape(network.init, jax.random.key(0), state)["params"]
+    return Seeker(params, moment, moment, network)  # type: ignore[arg-type]
 
 
 class SeekerFit:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.anchors.base import AnchorMap
 from cocoa.anchors.decomposition import Observe, in_chunks
-from cocoa.anchors.variants import Anchors
 
 PIECE = 2**18
 """Rows of the data that are expressed at a time, at most."""
@@ -24,7 +24,7 @@ class AnchorTable:
     next_observation: np.ndarray
 
 
-def anchor_table(anchors: Anchors, states: np.ndarray, next_states: np.ndarray) -> AnchorTable:
+def anchor_table(anchors: AnchorMap, states: np.ndarray, next_states: np.ndarray) -> AnchorTable:
     """Return the anchors of states and next states, both (N, O).
 
     Where the next state is the next row's state, its anchor is taken from there: this halves the work.

@@ -24,10 +24,10 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
+from cocoa.anchors import ANCHORS, Seek
 from cocoa.config.presets import Preset, find_presets
 from cocoa.config.program import program
-from cocoa.config.schema import Config, cocoa_variant, from_dict, seeds_of
+from cocoa.config.schema import Config, from_dict, seeds_of
 from cocoa.config.typed import check_choice, suggest
 from cocoa.dynamics.config import ENSEMBLES
 from cocoa.errors import ConfigError
@@ -77,10 +77,7 @@ def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
         _check_key(override, base)
     given: dict[str, Any] = {override.key_or_group: override.value() for override in values}
     dataset, env = str(given.get("dataset", base["dataset"])), given.get("env")
-    variant = None
-    if base["cocoa"]:
-        variant = str(given.get("cocoa.variant", base["cocoa"]["variant"]))
-        check_choice("cocoa.variant", variant, ANCHOR_VARIANTS)  # before presets ask what it needs
+    variant = base["cocoa"]["variant"] if base["cocoa"] else None
     presets = find_presets(base["algo"]["name"], variant, dataset, env)
     presets = [preset.without({*given, *_chosen(choices, base), *_missing(base)}) for preset in presets]
     settings = [setting for preset in presets for setting in preset.overrides]
@@ -166,9 +163,8 @@ def store_defaults() -> None:
     for name, cls in REGISTRY.items():
         store(name, {"name": name, **asdict(cls())}, group="algo")
     store("none", {"cocoa": None}, group="cocoa", package="_global_")
-    store("default", asdict(CocoaConfig()), group="cocoa")
-    for variant in ANCHOR_VARIANTS:
-        store(variant, asdict(cocoa_variant(variant)), group="cocoa")
+    for name, variant in {"default": Seek, **ANCHORS}.items():
+        store(name, {"variant": variant.name, **asdict(variant())}, group="cocoa")
     for name, ensemble in ENSEMBLES.items():
         store(name, asdict(ensemble), group="dynamics")
     values = asdict(Config(algo=next(iter(REGISTRY.values()))()))
@@ -205,20 +201,28 @@ def _chosen(choices: Sequence[Override], base: Mapping[str, Any]) -> list[str]:
 
 
 def _missing(base: Mapping[str, Any]) -> list[str]:
-    """Return the fields of `cocoa` in a run without it."""
-    return [] if base["cocoa"] else list(_names({"cocoa": asdict(CocoaConfig())}))
+    """Return the fields of all anchor variants that the chosen one, if any, does not have."""
+    present = set(_names(base))
+    names = dict.fromkeys(name for cls in ANCHORS.values() for name in _names({"cocoa": asdict(cls())}))
+    return [name for name in names if name not in present or not base["cocoa"]]
 
 
 def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     """Raise ConfigError, naming the nearest, unless `override` is about a field of the chosen `base`."""
     key, last = override.key_or_group, override.key_or_group.rpartition(".")[2]
-    known, missing = set(_names(base)) - {"algo.name"}, _missing(base)
+    known, missing = set(_names(base)) - {"algo.name", "cocoa.variant"}, _missing(base)
     if key in known and override.is_add():
         raise _misplaced_plus(override)
     if key in known:
         return
-    if key in missing:
+    if key == "cocoa.variant":
+        raise ConfigError(f"Write +cocoa={override.value()} instead of {override.input_line}.")
+    if key in missing and not base["cocoa"]:
         raise ConfigError(f"{override.input_line} needs anchors: add +cocoa to the command.")
+    if key in missing:
+        raise ConfigError(
+            f"{key} is a field of {', '.join(_variants_with(key))}, not of {base['cocoa']['variant']}."
+        )
     same_name = sorted(name for name in [*known, *missing] if name.rpartition(".")[2] == last)
     owners = [name for name, cls in REGISTRY.items() if last in {field.name for field in fields(cls)}]
     near = same_name or get_close_matches(key, [*known, *missing], n=1)
@@ -231,6 +235,11 @@ def _check_key(override: Override, base: Mapping[str, Any]) -> None:
     else:
         hint = f"{program()} --help lists all fields."
     raise ConfigError(f"Unknown field {key}. {hint}")
+
+
+def _variants_with(key: str) -> list[str]:
+    """Return the names of the anchor variants that have a field `cocoa...`."""
+    return [name for name, cls in ANCHORS.items() if key in _names({"cocoa": asdict(cls())})]
 
 
 def _misplaced_plus(override: Override) -> ConfigError:

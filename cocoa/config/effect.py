@@ -5,34 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from cocoa.anchors.variants import needs
-from cocoa.config.extensions import algorithm_reference, find_algorithm
+from cocoa.algos.base import Algorithm
+from cocoa.anchors import AnchorVariant
+from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.schema import Config, defaults_of, to_dict
 from cocoa.config.typed import leaves, literal
 from cocoa.errors import RunError
 
 
-def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[str, str]:
+def idle_fields(fields: Iterable[str], algo: str, anchors: str | None) -> dict[str, str]:
     """Return those of the `fields`, by their dotted names, that have no effect, each with the reason.
 
-    `algo` is as in `find_algorithm`, `variant` is that of the anchors, None for a plain run. Raises
-    ConfigError if there is no such variant.
+    `algo` and `anchors` are references to classes as in `Axis.find`; no anchors in a plain run. Raises
+    ConfigError for an unknown name. A class whose module is not imported may use everything.
     """
-    sought = variant is not None and needs(variant) == "models"
-    models = sought or _may_need_models(algo)
-    bears = {
-        "algo.discount": (algo != "bc", "cloning looks at no rewards"),
-        "data.reward_normalization": (algo != "bc", "cloning looks at no rewards"),
-        "algo.hidden": (variant is None, "with +cocoa, cocoa.hidden takes its place"),
-        "dynamics.*": (models, "nothing in this run needs models"),
-        "cocoa.seeker.*": (sought, "these anchors have no seeker"),
-        "cocoa.rollout_*": (sought, "these anchors need no reverse rollouts"),
-        "cocoa.horizon": (sought or variant == "nearest", "these anchors are not found step by step"),
-        "cocoa.candidates": (variant == "nearest", "it is for +cocoa=nearest"),
-        "cocoa.per_seed": (models or variant != "zero", "these anchors are the same for every seed"),
-        "cocoa.noise": (variant == "self-noise", "it is for +cocoa=self-noise"),
-    }
-    reasons = {pattern: reason for pattern, (has_effect, reason) in bears.items() if not has_effect}
+    try:
+        algorithm = ALGORITHMS.find(algo)
+        variant = ANCHOR_VARIANTS.find(anchors) if anchors is not None else None
+    except RunError:
+        return {}
+    reasons = dict(_reasons(algorithm, variant))
     return {
         field: reason
         for field in fields
@@ -41,20 +33,24 @@ def idle_fields(fields: Iterable[str], algo: str, variant: str | None) -> dict[s
     }
 
 
-def _may_need_models(algo: str) -> bool:
-    try:
-        return find_algorithm(algo).members > 0
-    except RunError:  # of a module that is not imported here
-        return True
+def _reasons(algorithm: type[Algorithm], variant: type[AnchorVariant] | None) -> Iterable[tuple[str, str]]:
+    """Yield patterns of fields without effect, and why they have none."""
+    if not algorithm.uses_rewards:
+        for pattern in ("algo.discount", "data.reward_normalization"):
+            yield pattern, "the algorithm looks at no rewards"
+    if variant is not None:
+        yield "algo.hidden", "with +cocoa, cocoa.hidden takes its place"
+    if not algorithm.members and not (variant and variant.uses_dynamics):
+        yield "dynamics.*", "nothing in this run needs models"
 
 
 def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
     plain, values = (dict(leaves(to_dict(one))) for one in (defaults_of(config), config))
     changed = [name for name, value in values.items() if value != plain[name]]
-    idle = idle_fields(changed, algorithm_reference(type(config.algo)), config.variant)
+    idle = idle_fields(changed, values["algo.name"], values.get("cocoa.variant"))
     sentences = []
     for reason in dict.fromkeys(idle.values()):
-        told = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)
-        sentences.append(f"Without effect: {told}; {reason}.")
+        settings = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)
+        sentences.append(f"Without effect: {settings}; {reason}.")
     return sentences

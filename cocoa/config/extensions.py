@@ -1,59 +1,101 @@
-"""Algorithms by name: the project's own, and classes of a user's module as `module:Class`."""
+"""Algorithms and anchor variants by name: the project's own, and a user's as `module:Class`."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from dataclasses import fields
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Generic, TypeVar
 
 from cocoa.algos.base import REGISTRY, Algorithm
+from cocoa.anchors import ANCHORS, AnchorVariant
 from cocoa.config.typed import check_choice
 from cocoa.errors import ConfigError, RunError, shown
 
-
-def algorithm_reference(cls: type[Algorithm]) -> str:
-    """Return the text by which `find_algorithm` finds the class.
-
-    The registered name for the project's own algorithms, which every process knows; `module:Class` for
-    others; the registered name for a class that its module does not hold. Raises ConfigError for a class that
-    cannot be found again.
-    """
-    registered = REGISTRY.get(cls.name) is cls
-    if registered and cls.__module__.startswith("cocoa.algos."):
-        return cls.name
-    if _attribute(cls.__module__, cls.__qualname__) is cls:
-        return f"{cls.__module__}:{cls.__qualname__}"
-    if registered:
-        return cls.name
-    raise ConfigError(
-        f"{cls.__qualname__} cannot be found again by its name, so a run with it could not be resumed or its "
-        f"policy loaded: {cls.__module__}.{cls.__qualname__} is "
-        f"{'defined inside of a function' if '<locals>' in cls.__qualname__ else 'another class by now'}. "
-        "Define it at the top level of a module, and make the instance of the class that is there."
-    )
+T = TypeVar("T", Algorithm, AnchorVariant)
 
 
-def find_algorithm(reference: str, trust: bool = False) -> type[Algorithm]:
-    """Return the class that `algorithm_reference` describes.
+@dataclass(frozen=True)
+class Axis(Generic[T]):
+    """A kind of classes that users can add to: frozen dataclasses whose instances are parts of a `Config`."""
 
-    A module that this process has not imported yet is imported only with `trust`, since importing runs its
-    code. Raises ConfigError for an unknown name, RunError for a class that is not to be had.
-    """
-    module, colon, name = str(reference).partition(":")
-    if not colon:
-        check_choice("algo", reference, tuple(REGISTRY))
-        return REGISTRY[reference]
-    import_trusted(reference, trust)
-    found = _attribute(module, name)
-    if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        where = (
-            "the script or notebook that defines it" if module == "__main__" else "the version that has it"
+    field: str
+    """Of `Config`, and on the command line."""
+    noun: str
+    base: type[T]
+    registry: Mapping[str, type[T]]
+    package: str
+    """The project's own classes are in modules whose names begin so."""
+
+    def reference(self, cls: type[T]) -> str:
+        """Return the text by which `find` finds a class.
+
+        The registered name for the project's own classes, which every process knows; `module:Class` for
+        others; the registered name for a class that its module does not hold. Raises ConfigError for a class
+        that cannot be found again.
+        """
+        name: str = cls.name
+        registered = self.registry.get(name) is cls
+        if registered and cls.__module__.startswith(self.package):
+            return name
+        if _attribute(cls.__module__, cls.__qualname__) is cls:
+            return f"{cls.__module__}:{cls.__qualname__}"
+        if registered:
+            return name
+        raise ConfigError(
+            f"{cls.__qualname__} cannot be found again by its name, so a run with it could not be resumed "
+            f"or its policy loaded: {cls.__module__}.{cls.__qualname__} is "
+            f"{'defined inside of a function' if '<locals>' in cls.__qualname__ else 'another class'}. "
+            "Define it at the top level of a module, and make the instance of the class that is there."
         )
-        raise RunError(
-            f"The algorithm {shown(reference)} is not there as a subclass of Algorithm: use {where}."
-        )
-    return found
+
+    def find(self, reference: str, trust: bool = False) -> type[T]:
+        """Return the class that a text of `reference` describes.
+
+        A module that this process has not imported yet is imported only with `trust`, since importing runs
+        its code. Raises ConfigError for an unknown name, RunError for a class that is not there.
+        """
+        module, colon, name = str(reference).partition(":")
+        if not colon:
+            check_choice(self.field, reference, tuple(self.registry))
+            return self.registry[reference]
+        import_trusted(reference, trust)
+        cls = _attribute(module, name)
+        if not (isinstance(cls, type) and issubclass(cls, self.base)):
+            where = (
+                "the script or notebook that defines it"
+                if module == "__main__"
+                else "the version that has it"
+            )
+            raise RunError(
+                f"The {self.noun} {shown(reference)} is not there as a subclass of {self.base.__name__}: use "
+                f"{where}."
+            )
+        return cls
+
+    def check(self, instance: T) -> None:
+        """Raise ConfigError unless an instance can be stored by its fields, and made again of them."""
+        cls = type(instance)
+        self.reference(cls)
+        try:
+            cls()
+            again = cls(**{field.name: getattr(instance, field.name) for field in fields(instance)})
+            same = again == instance
+        except Exception as error:  # whatever a user's class raises
+            raise ConfigError(
+                f"{cls.__name__} cannot be made of its fields ({type(error).__name__}: {shown(error)}): let "
+                "it be a frozen dataclass whose fields all have defaults, without an __init__ of its own."
+            ) from error
+        if not same:
+            raise ConfigError(
+                f"{cls.__name__} made of its fields is not equal to {instance!r:.200}: let it be a frozen "
+                "dataclass that keeps all it needs in its fields."
+            )
+
+
+ALGORITHMS = Axis("algo", "algorithm", Algorithm, REGISTRY, "cocoa.algos.")
+ANCHOR_VARIANTS = Axis("cocoa", "anchor variant", AnchorVariant, ANCHORS, "cocoa.anchors.")
 
 
 def import_trusted(reference: str, trust: bool) -> None:
@@ -78,29 +120,9 @@ def import_trusted(reference: str, trust: bool) -> None:
         ) from error
 
 
-def check_algorithm(algorithm: Algorithm) -> None:
-    """Raise ConfigError unless the algorithm can be stored by its fields, and made again of them."""
-    cls = type(algorithm)
-    algorithm_reference(cls)
-    try:
-        cls()
-        again = cls(**{field.name: getattr(algorithm, field.name) for field in fields(algorithm)})
-        same = again == algorithm
-    except Exception as error:  # whatever a user's class raises
-        raise ConfigError(
-            f"{cls.__name__} cannot be made of its fields ({type(error).__name__}: {shown(error)}): let it "
-            "be a frozen dataclass whose fields all have defaults, without an __init__ of its own."
-        ) from error
-    if not same:
-        raise ConfigError(
-            f"{cls.__name__} made of its fields is not equal to {algorithm!r:.200}: let it be a frozen "
-            "dataclass that keeps all it needs in its fields."
-        )
-
-
 def _attribute(module: str, name: str) -> Any:
     """Return what an imported module holds under a dotted name, or None."""
-    found: Any = sys.modules.get(module)
+    held: Any = sys.modules.get(module)
     for part in name.split("."):
-        found = getattr(found, part, None)
-    return found
+        held = getattr(held, part, None)
+    return held

@@ -9,7 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
+from cocoa.anchors import ANCHORS, Seek
 from cocoa.config.compose import choose, parse
 from cocoa.config.presets import load_presets
 from cocoa.config.program import program
@@ -33,7 +33,7 @@ Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
   {program} -m +cocoa=none,default dataset=hopper-medium-v2,walker2d-medium-v2
 
 Flags:
-  -h, --help   this text; `algo=<name> --help` shows the fields of another algorithm
+  -h, --help   this text; `algo=<name> +cocoa=<variant> --help` shows the fields of these
   -m           train with every combination of values given with commas, range(...) or algo=glob(*), one
                after the other (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere
                or in parallel)
@@ -49,8 +49,9 @@ def _usage() -> str:
 
 
 def help_text(overrides: Sequence[str] = ()) -> str:
-    """Return the text, with the fields of the algorithm that `overrides` chooses."""
-    algo = choose(parse([o for o in overrides if o.startswith("algo=")]))["algo"]["name"]
+    """Return the text, with the fields of the algorithm and the anchor variant that `overrides` chooses."""
+    chosen = choose(parse([o for o in overrides if o.startswith(("algo=", "+cocoa"))]))
+    algo, variant = chosen["algo"]["name"], (chosen["cocoa"] or {"variant": Seek.name})["variant"]
     sections = [
         (
             "Algorithms (algo=)",
@@ -58,14 +59,14 @@ def help_text(overrides: Sequence[str] = ()) -> str:
         ),
         (
             "Where anchors come from (+cocoa=)",
-            [(" ".join(ANCHOR_VARIANTS), document(CocoaConfig)["variant"])],
+            [(name, (cls.__doc__ or "").split("\n")[0]) for name, cls in ANCHORS.items()],
         ),
         ("Models of the environment (dynamics=)", [(" ".join(ENSEMBLES), document(Config)["dynamics"])]),
         ("Datasets (dataset=)", [(" ".join(SHIPPED), document(Config)["dataset"])]),
         ("Presets, by dataset or environment; the command line overrides them", list(_presets())),
         ("Fields", list(_fields(Config(REGISTRY[algo]()), skip=("algo", "cocoa")))),
         (f"Fields of algo={algo}", list(_fields(REGISTRY[algo](), "algo."))),
-        ("Fields of +cocoa", list(_fields(CocoaConfig(), "cocoa."))),
+        (f"Fields of +cocoa={variant}", list(_fields(ANCHORS[variant](), "cocoa."))),
     ]
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
     return "\n".join([_usage(), *(line for title, rows in sections for line in _section(title, rows, width))])

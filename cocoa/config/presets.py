@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.config.effect import idle_fields
-from cocoa.config.extensions import algorithm_reference
+from cocoa.config.extensions import ALGORITHMS
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.config.typed import leaves, literal
 from cocoa.dynamics.settings import passed_fields
@@ -83,8 +83,8 @@ def load_presets() -> tuple[Preset, ...]:
 def find_presets(algo: str, variant: str | None, dataset: str, env: str | None) -> list[Preset]:
     """Return the presets that apply, in order, without settings that have no effect.
 
-    `algo` is as in `find_algorithm`, `variant` is that of the anchors, None for a plain run. Raises
-    ConfigError if there is no such variant.
+    `algo` and `variant` are references to classes as in `Axis.find`; no variant in a plain run. Raises
+    ConfigError for an unknown name.
     """
     names = _names(dataset, env)
     return [
@@ -137,9 +137,9 @@ def with_presets(config: Config) -> tuple[Config, list[Preset]]:
     """
     parent = _registered(config.algo)
     passed = {*passed_fields(config), *_own_defaults(config.algo, parent)}
-    config = from_dict(to_dict(config))
-    found = find_presets(algorithm_reference(parent), config.variant, config.dataset, config.env)
-    values = to_dict(config)
+    values = to_dict(from_dict(to_dict(config)))
+    anchors = (values["cocoa"] or {}).get("variant")
+    found = find_presets(ALGORITHMS.reference(parent), anchors, config.dataset, config.env)
     known = dict(leaves(values))
     applied = [
         preset.without({*passed, *(key for key in preset.settings if key not in known)}) for preset in found

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from cocoa.algos.base import Algorithm
-from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig
-from cocoa.config.extensions import algorithm_reference, find_algorithm
+from cocoa.anchors import AnchorVariant
+from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.typed import build, check_choice, literal
 from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.dynamics.config import EnsembleConfig
@@ -33,20 +33,14 @@ class DistributedConfig(Settings):
     """Which of them this is, from 0; the first writes the run's folder."""
 
 
-def cocoa_variant(name: str) -> CocoaConfig:
-    """Return what `+cocoa=<name>` stands for. Raises ConfigError for an unknown variant."""
-    check_choice("cocoa", name, ANCHOR_VARIANTS)
-    return CocoaConfig(variant=name, horizon=5) if name == "settle" else CocoaConfig(variant=name)
-
-
 @dataclass(frozen=True)
 class Config(Settings):
     """A whole run. `cocoa.fit` takes these fields as keyword arguments, the command line as `field=value`."""
 
     algo: Algorithm
     """The algorithm with its hyperparameters."""
-    cocoa: CocoaConfig | None = None
-    """Compositional conservatism; None trains the plain algorithm."""
+    cocoa: AnchorVariant | None = None
+    """Compositional conservatism: the anchor variant with its settings; None trains the plain algorithm."""
     dataset: str = "hopper-demo"
     """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
     env: str | None = None
@@ -96,13 +90,13 @@ class Config(Settings):
 
     @property
     def variant(self) -> str | None:
-        """Where anchors come from; None in a plain run."""
-        return self.cocoa.variant if self.cocoa else None
+        """The name of the anchor variant; None in a plain run."""
+        return self.cocoa.name if self.cocoa else None
 
 
 def defaults_of(config: Config) -> Config:
     """Return a configuration of the same algorithm and variant of anchors, all else at its defaults."""
-    return Config(type(config.algo)(), cocoa_variant(config.variant) if config.variant else None)
+    return Config(type(config.algo)(), type(config.cocoa)() if config.cocoa else None)
 
 
 def seeds_of(value: Any) -> tuple[Any, ...]:
@@ -119,24 +113,31 @@ def seeds_of(value: Any) -> tuple[Any, ...]:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    """Return the configuration as nested dicts of plain values; `algo.name` says what the algorithm is.
+    """Return the configuration as nested dicts of plain values.
 
-    Raises ConfigError if the algorithm's class could not be found again.
+    `algo.name` and `cocoa.variant` say which classes these are. Raises ConfigError if a class could not be
+    found again.
     """
     values = asdict(config)
-    values["algo"] = {"name": algorithm_reference(type(config.algo)), **values["algo"]}
+    values["algo"] = {"name": ALGORITHMS.reference(type(config.algo)), **values["algo"]}
+    if config.cocoa is not None:
+        values["cocoa"] = {"variant": ANCHOR_VARIANTS.reference(type(config.cocoa)), **values["cocoa"]}
     return values
 
 
 def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
     """Return the configuration of which `to_dict` made `values`; a missing field takes its default.
 
-    Raises ConfigError for an unknown field or algorithm, a wrong type, or a value that `validate` refuses;
-    RunError for an algorithm whose module is not imported yet, unless `trust` allows that.
+    Raises ConfigError for an unknown field or class, a wrong type, or a value that `validate` refuses;
+    RunError for a class whose module is not imported yet, unless `trust` allows that.
     """
     hyperparameters = dict(values.get("algo") or {})
-    algorithm = build(find_algorithm(hyperparameters.pop("name", None), trust), hyperparameters, "algo.")
-    config = build(Config, {**values, "algo": algorithm})
+    algorithm = build(ALGORITHMS.find(hyperparameters.pop("name", None), trust), hyperparameters, "algo.")
+    variant = None
+    if values.get("cocoa") is not None:
+        settings = dict(values["cocoa"])
+        variant = build(ANCHOR_VARIANTS.find(settings.pop("variant", None), trust), settings, "cocoa.")
+    config = build(Config, {**values, "algo": algorithm, "cocoa": variant})
     validate(config)
     return config
 
@@ -145,15 +146,13 @@ _MAY_BE_ZERO = ("eval_episodes", "distributed.process")
 
 
 def validate(config: Config) -> None:
-    """Raise ConfigError for a value that is out of range, whatever the algorithm.
+    """Raise ConfigError for a value that is out of range, whatever the algorithm and anchor variant.
 
-    What an algorithm asks of its own fields, it checks in `__post_init__`, with a ValueError.
+    These check their own fields in `__post_init__`, with a ValueError.
     """
     check_choice("wandb", config.wandb, WANDB_MODES)
     check_choice("matmul_precision", config.matmul_precision, MATMUL_PRECISIONS)
     check_choice("data.reward_normalization", config.data.reward_normalization, REWARD_NORMALIZATIONS)
-    if config.cocoa:
-        check_choice("cocoa.variant", config.cocoa.variant, ANCHOR_VARIANTS)
     seeds = config.seeds  # JAX makes keys of 32 bits
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or max(seeds) >= 2**32:
         raise ConfigError(
@@ -223,11 +222,10 @@ def _validate_ensemble(config: EnsembleConfig, least_elites: int) -> None:
 
 
 def _numbers(node: Any, path: str = "") -> Iterator[tuple[str, int | float]]:
-    """Yield the numbers of a configuration with their names; of the algorithm only `hidden`."""
-    for item in fields(node):
+    """Yield the numbers of a configuration with their names; of algorithm and variant those that all have."""
+    bases = [base for base in (Algorithm, AnchorVariant) if isinstance(node, base)]
+    for item in fields(bases[0] if bases else node):
         value, name = getattr(node, item.name), path + item.name
-        if isinstance(value, Algorithm):
-            value, name = value.hidden, "algo.hidden"
         if is_dataclass(value):
             yield from _numbers(value, name + ".")
         for number in value if isinstance(value, tuple) and name != "seeds" else (value,):

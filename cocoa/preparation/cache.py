@@ -1,8 +1,8 @@
 """A cache of what is learned before training, shared by seeds, algorithms and runs.
 
-An artefact is named by a hash of everything it depends on, so that it can be found again and never be
-confused. Its fit is saved after every epoch: a run that is killed, or any other that needs the same
-artefact, goes on from there and gets the same bits.
+An artifact is named by a hash of everything it depends on and nothing else. Its fit is saved after every
+epoch: a run that is killed, or any other that needs the same artifact, continues from there and gets the same
+bits.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import filelock
 import jax
@@ -23,10 +23,11 @@ from cocoa.errors import RunError
 from cocoa.storage.files import cache_folder, reason
 from cocoa.storage.serialization import CHECKSUM, load_tree, read_metadata, save_tree
 
-FORMAT = 4
-"""Part of every hash: raise it when the same specification yields another artefact."""
+FORMAT = 5
+"""Part of every hash: raise it when the same specification yields another artifact."""
 
 Result = TypeVar("Result", covariant=True)
+Learned = TypeVar("Learned")
 History = list[dict[str, float]]
 """The metrics of each epoch."""
 
@@ -55,15 +56,24 @@ class Fit(Protocol, Generic[Result]):
         ...
 
 
+class Fitted(NamedTuple, Generic[Learned]):
+    """What a fit has learned."""
+
+    result: Learned
+    history: History
+    report: dict[str, float]
+    """Errors on held-out data, by name."""
+
+
 class Watcher(Protocol):
-    """Who is told how a stage goes on, and may end it by raising."""
+    """Shows how a stage proceeds, and may end it by raising."""
 
     def say(self, text: str, /) -> None:
-        """Tell the user."""
+        """Show a text to the user."""
         ...
 
     def epoch(self, stage: str, done: int, most: int, metrics: Mapping[str, float], seconds: float) -> None:
-        """Hear of `done` of at most `most` epochs, the last of which took `seconds`."""
+        """Show that `done` of at most `most` epochs are done, the last of which took `seconds`."""
         ...
 
     def check(self) -> None:
@@ -88,13 +98,14 @@ class Store:
         self,
         kind: str,
         specification: Mapping[str, Any],
-        make: Callable[[], Fit[Result]],
-        example: Fit[Result],
-    ) -> tuple[Result, History]:
-        """Return the result of `make()` trained to its end, and its history; from the cache if it is there.
+        make: Callable[[], Fit[Learned]],
+        template: Learned,
+        report: Callable[[Learned], dict[str, float]] = lambda result: {},
+    ) -> Fitted[Learned]:
+        """Return the result of `make()` trained to its end, its history and report; from the cache if there.
 
-        `example` is a fit on any data whose result has the same structure. A second process that wants the
-        same artefact waits for the first.
+        Only if it is not there are `make` and `report` called. `template` gives the structure, shapes and
+        types of the result. A second process that wants the same artifact waits for the first.
         """
 
         def build(path: Path, partial: Path) -> None:
@@ -107,10 +118,10 @@ class Store:
                 save_tree(partial, state, self._header(specification, history))
                 self.watcher.epoch(kind, *trainer.progress(state), history[-1], time.monotonic() - start)
                 self.watcher.check()
-            save_tree(path, trainer.result(state), self._header(specification, history))
+            result = trainer.result(state)
+            save_tree(path, result, self._header(specification, history, report(result)))
             partial.unlink(missing_ok=True)
 
-        template = jax.eval_shape(lambda: example.result(example.init()))
         return self._get(kind, specification, template, build)
 
     def compute(
@@ -121,7 +132,7 @@ class Store:
         def build(path: Path, partial: Path) -> None:
             save_tree(path, make(), self._header(specification, []))
 
-        return self._get(kind, specification, template, build)[0]
+        return self._get(kind, specification, template, build).result
 
     def _get(
         self,
@@ -129,7 +140,7 @@ class Store:
         specification: Mapping[str, Any],
         template: Any,
         build: Callable[[Path, Path], None],
-    ) -> tuple[Any, History]:
+    ) -> Fitted[Any]:
         path = self.root / f"{kind}-{fingerprint(specification)}.safetensors"
         with self._guard(path):
             if os.path.lexists(path):
@@ -140,18 +151,18 @@ class Store:
             build(path, path.with_suffix(".partial"))
             return self._load(path, specification, template)
 
-    def _load(self, path: Path, specification: Mapping[str, Any], template: Any) -> tuple[Any, History]:
-        """Return a tree and its history. Raises RunError if they are not what was written under this name."""
+    def _load(self, path: Path, specification: Mapping[str, Any], template: Any) -> Fitted[Any]:
+        """Return what a file holds. Raises RunError if it is not what was written under this name."""
         tree, metadata = load_tree(path, template), read_metadata(path)
         expected = self._header(specification, [])
         if CHECKSUM not in metadata or metadata.get("specification") != expected["specification"]:
             raise RunError(f"{path} is not the file that was written under this name.")
-        return tree, json.loads(metadata["history"])
+        return Fitted(tree, json.loads(metadata["history"]), json.loads(metadata["report"]))
 
     def _guard(self, path: Path) -> contextlib.AbstractContextManager[Any]:
-        """Return the lock of an artefact; nothing if it is there and its folder may only be read.
+        """Return the lock of an artifact; nothing if it is there and its folder may only be read.
 
-        Raises RunError if the artefact is to be built, and may not be.
+        Raises RunError if the artifact has to be built and the folder cannot be written.
         """
         try:
             return self._lock(path)
@@ -179,10 +190,17 @@ class Store:
         if not os.path.lexists(partial):
             return trainer.init(), []
         try:
-            return self._load(partial, specification, jax.eval_shape(trainer.init))
+            loaded = self._load(partial, specification, jax.eval_shape(trainer.init))
+            return loaded.result, loaded.history
         except RunError as error:
             self.watcher.say(f"{error} It is built again.")
             return trainer.init(), []
 
-    def _header(self, specification: Mapping[str, Any], history: History) -> dict[str, str]:
-        return {"specification": json.dumps(specification, sort_keys=True), "history": json.dumps(history)}
+    def _header(
+        self, specification: Mapping[str, Any], history: History, report: Mapping[str, float] | None = None
+    ) -> dict[str, str]:
+        return {
+            "specification": json.dumps(specification, sort_keys=True),
+            "history": json.dumps(history),
+            "report": json.dumps(report or {}),
+        }

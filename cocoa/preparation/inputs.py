@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Batch, World
-from cocoa.anchors import Anchors
+from cocoa.anchors import AnchorMap
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.table import AnchorTable, express_all
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, Scaling
+from cocoa.preparation.anchors import build_anchors
 from cocoa.preparation.cache import History, Store
-from cocoa.preparation.models import Preparation, Stage
+from cocoa.preparation.models import ModelSet, Stage
 from cocoa.training.seeds import PerSeed
 
 
@@ -26,7 +27,7 @@ class PreparationReport:
 
     seeds: tuple[int, ...] | None
     """The seeds of the sets of models; None: there is one set, which all seeds share."""
-    anchors: list[Anchors]
+    anchors: list[AnchorMap]
     """Empty in a plain run."""
     errors: list[dict[str, float]]
     """Errors of the models on held-out transitions; empty without models."""
@@ -64,25 +65,24 @@ def build_inputs(
     """
     cocoa, algorithm = config.cocoa, config.algo
     seeds = config.seeds if cocoa is not None and cocoa.per_seed else None
-    preparations = [Preparation(config, dataset, batch, store, stage, seed) for seed in seeds or (0,)]
+    model_sets = [ModelSet(config, dataset, batch, store, stage, seed) for seed in seeds or (0,)]
     join = PerSeed.stack if seeds else operator.itemgetter(0)
-    anchors = [preparation.anchors(cocoa) for preparation in preparations] if cocoa else []
+    anchors = [build_anchors(models, cocoa) for models in model_sets] if cocoa else []
+    maps = [own.map for own in anchors]
     observes = [
-        Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), each)
-        for each in anchors or [None]
+        Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), own)
+        for own in maps or [None]
     ]
-    table = None
-    if cocoa:
-        table = join([p.table(cocoa, own) for p, own in zip(preparations, anchors, strict=True)])
+    table = join([own.table for own in anchors]) if anchors else None
     world = None
     if algorithm.members:
         rule = algorithm.termination  # type: ignore[attr-defined]
-        world = join([p.world(rule, own) for p, own in zip(preparations, observes, strict=True)])
+        world = join([models.world(rule, own) for models, own in zip(model_sets, observes, strict=True)])
     report = PreparationReport(
         seeds,
-        anchors,
-        [preparation.report for preparation in preparations if preparation.report],
-        [preparation.histories for preparation in preparations if preparation.histories],
+        maps,
+        [models.report for models in model_sets if models.report],
+        [models.histories for models in model_sets if models.histories],
     )
     return TrainingInputs(_expressed(batch, observes[0], table, on_host), join(observes), world, report)
 

@@ -1,10 +1,10 @@
-"""The chain of artefacts before training: models of the environment, seeker, anchors."""
+"""The models of a dataset: dynamics, seeker, denoiser, learned termination."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Batch, World
-from cocoa.anchors import Anchors, Ingredients, SeekerFit, build_anchors, moments, needs
-from cocoa.anchors.config import CocoaConfig
-from cocoa.anchors.learned import NETWORK, Learned, denoising_data, distillation_data, distillation_report
-from cocoa.anchors.table import AnchorTable, anchor_table
+from cocoa.anchors import learned
+from cocoa.anchors.seeker import Seeker, SeekerConfig, SeekerFit, moments, seeker_template
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, reward_map
 from cocoa.data.spaces import spaces
 from cocoa.dynamics.accuracy import forward_report, reverse_report
-from cocoa.dynamics.ensemble import Ensemble
-from cocoa.dynamics.fit import EnsembleFit
+from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.ensemble import Ensemble, ensemble_template
+from cocoa.dynamics.fit import EnsembleFit, held_out_rows
 from cocoa.dynamics.forward import ForwardModel, forward_data
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.dynamics.termination import termination_data
@@ -32,13 +31,17 @@ from cocoa.preparation.termination import find_termination
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""
+Specification = dict[str, Any]
+"""Everything that an artifact depends on, as JSON-serialisable values."""
+
+_KEYS = ("forward", "reverse", "rollouts", "seeker", "anchors", "termination", "amortised", "denoiser")
 
 
-class Preparation:
-    """Builds, or finds in the cache, what one set of models gives for one dataset.
+class ModelSet:
+    """The models of a dataset for one seed, each fitted, or read from the cache, when it is first used.
 
-    Every artefact is a function of the dataset, the configuration and `seed` alone. `report` has errors on
-    held-out transitions, in physical units, and `histories` the metrics of each epoch, by stage.
+    Every model is a function of the dataset, the configuration and the seed alone. What comes from the cache
+    touches no data.
     """
 
     def __init__(self, config: Config, dataset: Dataset, batch: Batch, store: Store, stage: Stage, seed: int):
@@ -48,40 +51,97 @@ class Preparation:
         self.batch = batch
         self.store = store
         self.stage = stage
-        self.key = jax.random.key(seed)
-        self.source = {
-            "dataset": dataset.sha256,
-            "env": dataset.env,
-            "action_bounds": _action_bounds(dataset.env),
-            "top_episodes": config.data.top_episodes,
-            "seed": seed,
-        }
-        known = dataset.next_observed
-        self.known = (
-            dataset.observations[known],
-            np.asarray(batch.action)[known],
-            dataset.rewards[known],
-            dataset.next_observations[known],
-        )
+        self.seed = seed
         self.report: dict[str, float] = {}
+        """Errors on held-out transitions, in physical units, of the models that have been used."""
         self.histories: dict[str, History] = {}
+        """The metrics of each epoch, by stage, of the models that have been used."""
+        self.state_dim, self.action_dim = batch.observation.shape[1], batch.action.shape[1]
+
+    def key(self, purpose: str) -> jax.Array:
+        """Return the PRNG key for a purpose."""
+        return jax.random.fold_in(jax.random.key(self.seed), _KEYS.index(purpose))
+
+    @cached_property
+    def known(self) -> tuple[np.ndarray, ...]:
+        """States, actions, rewards and next states of the transitions whose next state is known."""
+        known = self.dataset.next_observed
+        return (
+            self.dataset.observations[known],
+            np.asarray(self.batch.action)[known],
+            self.dataset.rewards[known],
+            self.dataset.next_observations[known],
+        )
+
+    @cached_property
+    def state_std(self) -> np.ndarray:
+        """The standard deviation (O,) of the states; 1 where they do not vary."""
+        return moments(self.dataset.observations)[1]
 
     @cached_property
     def forward(self) -> ForwardModel:
         """The forward dynamics, fitted to the transitions whose next state is known."""
-        fit = self._ensemble_fit("forward", *forward_data(*self.known))
-        model = ForwardModel(self._ensemble("forward", fit))
-        self.report |= forward_report(model, *(rows[fit.holdout] for rows in self.known))
-        return model
+        ensemble = self._ensemble(
+            "forward",
+            lambda: forward_data(*self.known),
+            (self.state_dim + self.action_dim, self.state_dim + 1),
+            lambda ensemble: forward_report(ForwardModel(ensemble), *self._held_out()),
+        )
+        return ForwardModel(ensemble)
 
     @cached_property
     def reverse(self) -> ReverseModel:
         """The reverse dynamics, fitted to the same transitions."""
-        states, actions, _, next_states = self.known
-        fit = self._ensemble_fit("reverse", *reverse_data(states, actions, next_states))
-        model = ReverseModel(self._ensemble("reverse", fit))
-        self.report |= reverse_report(self.forward, model, *(rows[fit.holdout] for rows in self.known))
-        return model
+        forward = self.forward  # its time counts for its own stage
+
+        def data() -> tuple[np.ndarray, np.ndarray]:
+            states, actions, _, next_states = self.known
+            return reverse_data(states, actions, next_states)
+
+        ensemble = self._ensemble(
+            "reverse",
+            data,
+            (self.state_dim + self.action_dim, self.state_dim),
+            lambda ensemble: reverse_report(forward, ReverseModel(ensemble), *self._held_out()),
+        )
+        return ReverseModel(ensemble)
+
+    def seeker(self, config: SeekerConfig, length: int, scale: float, noise: float) -> Seeker:
+        """Return the anchor seeker, trained on reverse rollouts of these settings; see `reverse_rollouts`."""
+        reverse = self.reverse  # its time counts for its own stage
+
+        def fit() -> SeekerFit:
+            starts = self.batch.next_observation[self.dataset.next_observed]
+            rollouts = (self.batch.action, self.key("rollouts"), length, scale, noise)
+            return SeekerFit(config, *reverse_rollouts(reverse, starts, *rollouts), self.key("seeker"))
+
+        specification = self.seeker_specification(config, length, scale, noise)
+        with self.stage("seeker"):
+            fitted = self.store.fit(
+                "seeker", specification, fit, seeker_template(config, self.state_dim, self.action_dim)
+            )
+        self.histories["seeker"] = fitted.history
+        return fitted.result
+
+    @cached_property
+    def denoiser(self) -> Ensemble:
+        """A network that leads noisy states back to the data."""
+        return self.network(
+            "denoiser",
+            self.denoiser_specification,
+            lambda: learned.denoising_data(self.dataset.observations, self.state_std, self.seed),
+        )
+
+    def network(
+        self,
+        kind: str,
+        specification: Specification,
+        data: Callable[[], tuple[np.ndarray, np.ndarray]],
+        report: Callable[[Ensemble], dict[str, float]] = lambda network: {},
+    ) -> Ensemble:
+        """Return a network from states to states (`learned.NETWORK`), fitted to inputs and targets (N, O)."""
+        sizes = (self.state_dim, self.state_dim)
+        return self._fit(kind, specification, learned.NETWORK, data, sizes, report)
 
     def world(self, termination: str, observe: Any) -> World:
         """Return the learned environment, whose episodes end as `termination` says.
@@ -93,132 +153,91 @@ class Preparation:
         return World(self.forward, observe, ends, jnp.float32(scale), jnp.float32(shift))
 
     def _learned_termination(self) -> Ensemble:
-        states, actions, _, next_states = self.known
-        terminals = self.dataset.terminals[self.dataset.next_observed]
-        fit = self._ensemble_fit("termination", *termination_data(states, actions, next_states, terminals))
-        return self._ensemble("termination", fit)
+        def data() -> tuple[np.ndarray, np.ndarray]:
+            states, actions, _, next_states = self.known
+            terminals = self.dataset.terminals[self.dataset.next_observed]
+            return termination_data(states, actions, next_states, terminals)
 
-    def anchors(self, cocoa: CocoaConfig) -> Anchors:
-        """Return the map from states to anchors."""
-        exact = self._exact_anchors(cocoa)
-        if not cocoa.amortised:
-            return exact
-        states, std, seed = self.dataset.observations, self.state_std(), self.source["seed"]
-        network = self._network(
-            "amortised", self._anchors(cocoa), lambda: distillation_data(exact, states, std, seed)
-        )
-        self.report |= distillation_report(exact, Learned(network), states, std, seed + 1)
-        return Learned(network)
+        return self._ensemble("termination", data, (2 * self.state_dim + self.action_dim, 1))
 
-    def _denoiser(self) -> Ensemble:
-        states, seed = self.dataset.observations, self.source["seed"]
-        return self._network("denoiser", self.source, lambda: denoising_data(states, self.state_std(), seed))
+    @property
+    def states_specification(self) -> Specification:
+        """What an artifact that depends on the states alone depends on."""
+        return {
+            "dataset": self.dataset.sha256,
+            "top_episodes": self.config.data.top_episodes,
+            "matmul_precision": self.config.matmul_precision,
+        }
 
-    def _network(
-        self, kind: str, source: dict[str, Any], data: Callable[[], tuple[np.ndarray, np.ndarray]]
+    @property
+    def denoiser_specification(self) -> Specification:
+        """What the denoiser depends on."""
+        return self.states_specification | {"seed": self.seed, "network": asdict(learned.NETWORK)}
+
+    def dynamics_specification(self, kind: str) -> Specification:
+        """Return what the model `kind` (forward, reverse or termination) depends on."""
+        return {
+            **self.states_specification,
+            "kind": kind,
+            "action_bounds": _action_bounds(self.dataset.env),
+            "seed": self.seed,
+            "config": asdict(self.config.dynamics),
+        }
+
+    def seeker_specification(
+        self, config: SeekerConfig, length: int, scale: float, noise: float
+    ) -> Specification:
+        """Return what a seeker depends on."""
+        return {
+            "reverse": fingerprint(self.dynamics_specification("reverse")),
+            "rollouts": (length, scale, noise),
+            "config": asdict(config),
+        }
+
+    def _held_out(self) -> Iterator[np.ndarray]:
+        """Return those of the `known` transitions that no model was trained on."""
+        rows = held_out_rows(self.config.dynamics, len(self.known[0]))
+        return (values[rows] for values in self.known)
+
+    def _ensemble(
+        self,
+        kind: str,
+        data: Callable[[], tuple[np.ndarray, np.ndarray]],
+        sizes: tuple[int, int],
+        report: Callable[[Ensemble], dict[str, float]] = lambda ensemble: {},
     ) -> Ensemble:
-        """Return a network fitted to `data`, inputs and targets like states, and note its history."""
-        key, few = self._key(kind), self.dataset.observations[:2]
-        with self._told_as_data_error(kind), self.stage(kind):
-            found, self.histories[kind] = self.store.fit(
+        specification = self.dynamics_specification(kind)
+        return self._fit(kind, specification, self.config.dynamics, data, sizes, report)
+
+    def _fit(
+        self,
+        kind: str,
+        specification: Specification,
+        config: EnsembleConfig,
+        data: Callable[[], tuple[np.ndarray, np.ndarray]],
+        sizes: tuple[int, int],
+        report: Callable[[Ensemble], dict[str, float]],
+    ) -> Ensemble:
+        """Return an ensemble fitted to `data`, inputs and targets of these sizes; note history and report."""
+        with self._data_errors(kind), self.stage(kind):
+            fitted = self.store.fit(
                 kind,
-                source | {"network": asdict(NETWORK)},
-                lambda: EnsembleFit(NETWORK, *data(), key),
-                EnsembleFit(NETWORK, few, few, key),
+                specification,
+                lambda: EnsembleFit(config, *data(), self.key(kind)),
+                ensemble_template(config, *sizes),
+                report,
             )
-        return found
-
-    def _exact_anchors(self, cocoa: CocoaConfig) -> Anchors:
-        ingredients = Ingredients(
-            self.dataset.observations, self.dataset.episodes, self.state_std(), self._key("anchors")
-        )
-        if needs(cocoa.variant) == "network":
-            ingredients = replace(ingredients, network=self._denoiser())
-        if needs(cocoa.variant) != "models":
-            return build_anchors(cocoa, ingredients)
-        forward = self.forward
-        self.reverse  # noqa: B018  # built here, so that its time counts for its own stage
-        example = SeekerFit(cocoa.seeker, self.batch.observation[:2], self.batch.action[:2], self.key)
-        with self.stage("seeker"):
-            seeker, self.histories["seeker"] = self.store.fit(
-                "seeker", self._seeker(cocoa), lambda: self._fit_seeker(cocoa), example
-            )
-        return build_anchors(cocoa, replace(ingredients, forward=forward, seeker=seeker))
-
-    def table(self, cocoa: CocoaConfig, anchors: Anchors) -> AnchorTable:
-        """Return the anchors of all states, each distinct state's computed once."""
-        with self.stage("anchors"):
-            return self.store.compute(
-                "anchors",
-                self._anchors(cocoa),
-                lambda: anchor_table(anchors, self.dataset.observations, self.dataset.next_observations),
-                AnchorTable(*[np.broadcast_to(np.float32(0), self.dataset.observations.shape)] * 2),
-            )
-
-    def state_std(self) -> np.ndarray:
-        """Return the standard deviation (O,) of the states; 1 where they do not vary."""
-        return moments(self.dataset.observations)[1]
-
-    def _ensemble_fit(self, kind: str, inputs: np.ndarray, targets: np.ndarray) -> EnsembleFit:
-        with self._told_as_data_error(kind):
-            return EnsembleFit(self.config.dynamics, inputs, targets, self._key(kind))
-
-    def _ensemble(self, kind: str, fit: EnsembleFit) -> Ensemble:
-        """Return the fitted ensemble, and note its history."""
-        with self._told_as_data_error(kind), self.stage(kind):
-            found, self.histories[kind] = self.store.fit(kind, self._model(kind), lambda: fit, fit)
-        return found
+        self.histories[kind] = fitted.history
+        self.report |= fitted.report
+        return fitted.result
 
     @contextmanager
-    def _told_as_data_error(self, kind: str) -> Iterator[None]:
-        """Turn an error of dynamics/, which knows none of ours, into one."""
+    def _data_errors(self, kind: str) -> Iterator[None]:
+        """Turn a ValueError of dynamics/ into a DataError that names the model and the dataset."""
         try:
             yield
         except ValueError as error:
             raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}.") from error
-
-    def _fit_seeker(self, cocoa: CocoaConfig) -> SeekerFit:
-        states, actions = reverse_rollouts(
-            self.reverse,
-            self.batch.next_observation[self.dataset.next_observed],
-            self.batch.action,
-            self._key("rollouts"),
-            cocoa.rollout_length,
-            cocoa.rollout_scale,
-            cocoa.rollout_noise,
-        )
-        return SeekerFit(cocoa.seeker, states, actions, self._key("seeker"))
-
-    def _key(self, purpose: str) -> jax.Array:
-        number = (
-            "forward",
-            "reverse",
-            "rollouts",
-            "seeker",
-            "anchors",
-            "termination",
-            "amortised",
-            "denoiser",
-        ).index(purpose)
-        return jax.random.fold_in(self.key, number)
-
-    def _model(self, kind: str) -> dict[str, Any]:
-        return {**self.source, "kind": kind, "config": asdict(self.config.dynamics)}
-
-    def _anchors(self, cocoa: CocoaConfig) -> dict[str, Any]:
-        return self._seeker(cocoa) | {
-            "forward": fingerprint(self._model("forward")),
-            "cocoa": asdict(replace(cocoa, per_seed=False)),
-        }
-
-    def _seeker(self, cocoa: CocoaConfig) -> dict[str, Any]:
-        rollouts = (cocoa.rollout_length, cocoa.rollout_scale, cocoa.rollout_noise)
-        return {
-            **self.source,
-            "reverse": fingerprint(self._model("reverse")),
-            "rollouts": rollouts,
-            "config": asdict(cocoa.seeker),
-        }
 
 
 def _action_bounds(env: str | None) -> list[list[float]] | None:

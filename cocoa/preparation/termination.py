@@ -16,7 +16,7 @@ def find_termination(
 ) -> Termination | LearnedTermination:
     """Return the rule that `algo.termination` asks for; `learn` fits one to the data.
 
-    Raises ConfigError if it is not to be had.
+    Raises ConfigError if there is none.
     """
     family = family_of(dataset.env or "")
     if kind in ("auto", "known") and family in RULES:

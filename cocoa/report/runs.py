@@ -11,9 +11,9 @@ from typing import Any
 
 from cocoa.algos import REGISTRY
 from cocoa.algos.bc import BC
-from cocoa.anchors.config import CocoaConfig
 from cocoa.config.effect import idle_fields
-from cocoa.config.schema import Config, cocoa_variant, to_dict
+from cocoa.config.extensions import ANCHOR_VARIANTS
+from cocoa.config.schema import Config, to_dict
 from cocoa.config.typed import leaves, literal
 from cocoa.errors import RunError, UserError, shown
 from cocoa.runs.folder import STAGED
@@ -55,8 +55,9 @@ class Run:
     @property
     def method(self) -> str:
         """The algorithm's name, with +cocoa, and its variant unless it is the published one."""
-        name = str(self.summary.get("algo") or self.values["algo"]["name"]).rpartition(":")[2]
-        return shown(method_name(name, _variant(self.values)))
+        algo, variant = self.summary.get("algo"), self.summary.get("cocoa")
+        name = str(algo or self.values["algo"]["name"]).rpartition(":")[2]
+        return shown(method_name(name, variant or _variant(self.values)))
 
     @property
     def unit(self) -> str:
@@ -140,13 +141,13 @@ def _unit(summary: Mapping[str, Any]) -> str:
 def _variant(values: Mapping[str, Any]) -> str | None:
     """Return where anchors come from; None in a plain run."""
     wrapped = values.get("cocoa")
-    return wrapped.get("variant", CocoaConfig.variant) if wrapped else None
+    return wrapped.get("variant") if wrapped else None
 
 
 def _defaults(algo: str, variant: str | None) -> dict[str, str]:
     """Return the defaults, which fields have that a run of an earlier version does not know."""
     cls = REGISTRY.get(algo, BC)
-    values = to_dict(Config(cls(), cocoa_variant(variant) if variant else None))
+    values = to_dict(Config(cls(), ANCHOR_VARIANTS.find(variant)() if variant else None))
     if algo not in REGISTRY:
         del values["algo"]
     fields = {key: value for key, value in values.items() if key not in _NOT_THE_EXPERIMENT}

@@ -145,7 +145,7 @@ _NO_CONFIGURATION = (ConfigError, AttributeError, KeyError, TypeError, ValueErro
 
 
 def read_config(folder: Path, trust: bool = False) -> Config:
-    """Return the configuration of a run; `trust` is as in `find_algorithm`.
+    """Return the configuration of a run; `trust` is as in `from_dict`.
 
     Raises RunError if it cannot be read.
     """

@@ -13,18 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Batch
-from cocoa.anchors import Ingredients, SeekerFit, build_anchors, needs
+from cocoa.algos.base import Batch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
-from cocoa.anchors.learned import NETWORK, Learned
 from cocoa.config.schema import Config
 from cocoa.data import Scaling
-from cocoa.dynamics.fit import EnsembleFit
-from cocoa.dynamics.forward import ForwardModel
 from cocoa.dynamics.xla.numerics import standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
+from cocoa.preparation.templates import ModelShapes, anchor_template
 from cocoa.runs.checkpoint import load_state, read_identified
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
 from cocoa.storage.serialization import load_tree, save_tree
@@ -51,11 +48,12 @@ class Policy:
     It pickles as the run's folder and its seed: whoever unpickles it loads what the folder then holds.
     """
 
-    def __init__(self, algorithm: Algorithm, state: Any, interface: Interface, folder: Path, seed: int):
+    def __init__(self, config: Config, state: Any, interface: Interface, folder: Path, seed: int):
         """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
         self.folder = folder
         self.seed = seed
-        self._algorithm = type(algorithm)
+        algorithm = config.algo
+        self._classes = type(algorithm), type(config.cocoa)
         self._shape = interface.scaling.observation_mean.shape
         self._noise_key = jax.random.key(seed)
         example = np.zeros((1, *self._shape), np.float32)
@@ -100,7 +98,7 @@ class Policy:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the call that loads this policy; the algorithm's class lets its module be imported."""
-        return _restore, (str(self.folder.absolute()), self.seed, self._algorithm)
+        return _restore, (str(self.folder.absolute()), self.seed, self._classes)
 
     def _checked(self, observation: Any) -> np.ndarray:
         observation = np.asarray(observation, np.float32)
@@ -111,8 +109,8 @@ class Policy:
         return observation
 
 
-def _restore(folder: str, seed: int, algorithm: type[Algorithm]) -> Policy:
-    """Load a pickled policy, of whose algorithm the class has been imported by now."""
+def _restore(folder: str, seed: int, classes: tuple[type, type]) -> Policy:
+    """Load a pickled policy; the classes of its algorithm and anchor variant have been imported by now."""
     return load_policy(folder, seed)
 
 
@@ -141,8 +139,8 @@ def save_interface(folder: Path, interface: Interface, run: Mapping[str, str]) -
 def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: bool = False) -> Policy:
     """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
 
-    A run of an algorithm from a module that is not imported yet is loaded only with `trust`, since importing
-    it runs its code; nothing else in a run's folder is ever executed. Raises RunError if the folder is no
+    A run of a class from a module that is not imported yet is loaded only with `trust`, since importing it
+    runs its code; nothing else in a run's folder is ever executed. Raises RunError if the folder is no
     run, has no checkpoint yet, or does not train this seed.
     """
     run = find_run(folder)
@@ -161,7 +159,7 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     position = config.seeds.index(seed)
     interface = of_seed(interface, position)
     state = load_state(checkpoint_path(run), _state_template(config, interface.observe, *dims))
-    return Policy(config.algo, of_seed(state.learner, position), interface, run, seed)
+    return Policy(config, of_seed(state.learner, position), interface, run, seed)
 
 
 def _load_interface(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Interface, tuple[int, int]]:
@@ -176,11 +174,10 @@ def _load_interface(run: Path, config: Config, saved: Mapping[str, str]) -> tupl
     if not _has_dims(metadata):
         raise RunError(f"{path} is incomplete: the sizes of states and actions are missing in its metadata.")
     dims = int(metadata["observation_dim"]), int(metadata["action_dim"])
-    template, cocoa = _senses_template(config, *dims), config.cocoa
+    template, cocoa = _interface_template(config, *dims), config.cocoa
     if cocoa is not None and cocoa.per_seed:
         template = replace(template, observe=PerSeed.shapes(template.observe, len(config.seeds)))
-    tables = cocoa is not None and not needs(cocoa.variant)  # as long as the data, or shorter
-    return load_tree(path, template, any_rows=tables), dims
+    return load_tree(path, template), dims
 
 
 def _interface_path(folder: Path) -> Path:
@@ -200,32 +197,14 @@ def _state_template(config: Config, observe: Observe, observation_dim: int, acti
     return job.template()
 
 
-def _senses_template(config: Config, observation_dim: int, action_dim: int) -> Interface:
-    """Return senses of the right structure, made from random numbers."""
-    rng = np.random.default_rng(0)
-    rows = 4 + (config.cocoa.horizon if config.cocoa else 0)
-    states = rng.normal(size=(rows, observation_dim)).astype(np.float32)
-    actions = rng.uniform(-1, 1, (rows, action_dim)).astype(np.float32)
-    key = jax.random.key(0)
-    zeros = jnp.zeros(observation_dim)
-    anchors = None
-    if config.cocoa:
-        inputs, targets = np.concatenate([states, actions], 1), np.column_stack([states, states[:, 0]])
-        model = EnsembleFit(config.dynamics, inputs, targets, key)
-        network_fit = EnsembleFit(NETWORK, states, states, key)
-        network = jax.eval_shape(lambda: network_fit.result(network_fit.init()))
-        seeker = SeekerFit(config.cocoa.seeker, states, actions, key)
-        given = Ingredients(
-            states,
-            np.zeros(rows, np.int32),
-            np.ones(observation_dim, np.float32),
-            key,
-            forward=ForwardModel(jax.eval_shape(lambda: model.result(model.init()))),
-            seeker=jax.eval_shape(lambda: seeker.result(seeker.init())),
-            network=network,
-        )
-        anchors = build_anchors(config.cocoa, given)
-        if config.cocoa.amortised:
-            anchors = Learned(network)
-    scaling = Scaling(zeros, zeros, jnp.zeros(action_dim), jnp.zeros(action_dim))
-    return Interface(Observe(zeros, zeros, anchors), scaling)  # type: ignore[arg-type]
+def _interface_template(config: Config, observation_dim: int, action_dim: int) -> Interface:
+    """Return the structure of a run's interface, from its configuration and sizes alone."""
+
+    def vector(size: int) -> Any:
+        return jax.ShapeDtypeStruct((size,), jnp.float32)
+
+    observation, action = vector(observation_dim), vector(action_dim)
+    shapes = ModelShapes(config.dynamics, observation_dim, action_dim)
+    anchors = anchor_template(config.cocoa, shapes) if config.cocoa else None
+    scaling = Scaling(observation, observation, action, action)  # type: ignore[arg-type]
+    return Interface(Observe(observation, observation, anchors), scaling)  # type: ignore[arg-type]

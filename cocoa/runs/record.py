@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium import Env
 
 from cocoa.algos.base import World
-from cocoa.anchors import moments
 from cocoa.anchors.diagnostics import diagnose
+from cocoa.anchors.seeker import moments
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.dynamics.accuracy import format_report

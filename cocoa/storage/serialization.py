@@ -70,18 +70,18 @@ def _checksum(arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapping[str, s
     return sha256.hexdigest()
 
 
-def load_tree(path: Path, template: Tree, any_rows: bool = False) -> Tree:
+def load_tree(path: Path, template: Tree) -> Tree:
     """Return the tree saved at `path`; `template` gives its structure, types and shapes.
 
-    With `any_rows` the axis before the last may be of any size, where it depends on the data. Raises RunError
-    if the file is missing, not as it was written, or holds anything else than the template.
+    An axis of size 0 in the template may have any size, as where it depends on the data. Raises RunError if
+    the file is missing, not as it was written, or holds anything else than the template.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(template)
     expected = {jax.tree_util.keystr(key_path): leaf for key_path, leaf in leaves}
     with _opened(path) as file:
         _compare_names(path, set(file.keys()), set(expected))
         for name, leaf in expected.items():  # before reading: a foreign file may have any size
-            _compare_shapes(path, name, tuple(file.get_slice(name).get_shape()), _bits(leaf).shape, any_rows)
+            _compare_shapes(path, name, tuple(file.get_slice(name).get_shape()), _bits(leaf).shape)
         arrays = {name: file.get_tensor(name) for name in sorted(expected)}
         metadata = dict(file.metadata() or {})
     for name, leaf in expected.items():
@@ -105,12 +105,16 @@ def _compare_names(path: Path, stored: set[str], expected: set[str]) -> None:
         )
 
 
-def _compare_shapes(path: Path, name: str, stored: tuple, expected: tuple, any_rows: bool) -> None:
-    wanted = expected
-    if any_rows and len(stored) == len(expected) >= 2:
-        wanted = (*expected[:-2], stored[-2], expected[-1])
-    if stored != wanted:
+def _compare_shapes(path: Path, name: str, stored: tuple, expected: tuple) -> None:
+    if not fits_shape(stored, expected):
         raise _unfit(path, name, stored, expected)
+
+
+def fits_shape(shape: tuple[int, ...], template: tuple[int, ...]) -> bool:
+    """Tell whether a shape is that of a template, of which sizes of 0 stand for any."""
+    return len(shape) == len(template) and all(
+        size in (have, 0) for have, size in zip(shape, template, strict=True)
+    )
 
 
 def _unfit(path: Path, name: str, stored: Any, expected: Any) -> RunError:

@@ -7,7 +7,8 @@ from jax.tree_util import Partial
 from scipy.spatial import cKDTree
 
 from cocoa.anchors.diagnostics import MEASURES, diagnose, nearest_distances, random_policy_states
-from cocoa.anchors.variants import Random, Zero
+from cocoa.anchors.random import RandomMap
+from cocoa.anchors.zero import ZeroMap
 
 GROUPS = ["data", "perturbed-0.1", "perturbed-0.3", "perturbed-1.0"]
 PLANE = np.array([0, 0, 0, 1, 1], np.float32)  # data vary in the first three of five dimensions
@@ -62,14 +63,14 @@ def test_measures_are_those_of_an_independent_computation():
 
 def test_held_out_states_are_not_among_their_own_neighbours():
     states, std = flat_data()
-    data = diagnose(Zero(), states, std).groups["data"]
+    data = diagnose(ZeroMap(), states, std).groups["data"]
     assert len(data["nn_state"]) == 50
     assert data["nn_state"].min() > 0
 
 
 def test_the_state_itself_is_no_nearer_and_its_difference_no_news():
     states, std = flat_data()
-    measured = diagnose(Zero(), states, std)
+    measured = diagnose(ZeroMap(), states, std)
     for group in GROUPS:
         rows = measured.groups[group]
         np.testing.assert_allclose(rows["nn_anchor"], rows["nn_state"], rtol=1e-6)
@@ -80,7 +81,7 @@ def test_the_state_itself_is_no_nearer_and_its_difference_no_news():
 
 def test_data_states_as_anchors_lie_on_the_data_and_far_away():
     states, std = flat_data()
-    measured = diagnose(Random(jnp.asarray(states), jnp.uint32(3)), states, std).groups["perturbed-0.3"]
+    measured = diagnose(RandomMap(jnp.asarray(states), jnp.uint32(3)), states, std).groups["perturbed-0.3"]
     assert np.median(measured["nn_anchor"]) == pytest.approx(0, abs=1e-3)
     assert np.median(measured["delta"]) > 1.5
 
@@ -96,7 +97,7 @@ def test_units_of_the_states_do_not_matter():
 
 def test_summary_and_table_have_a_place_for_every_number():
     states, std = flat_data()
-    measured = diagnose(Zero(), states, std, "Hopper-v4-that-does-not-exist")
+    measured = diagnose(ZeroMap(), states, std, "Hopper-v4-that-does-not-exist")
     assert list(measured.groups) == GROUPS
     assert set(measured.summary()) == {
         f"anchors/{group}/{name}" for group in GROUPS for name in [*MEASURES, "nearer"]
@@ -118,5 +119,5 @@ def test_random_policy_visits_seeded_states():
     assert len(np.unique(first, axis=0)) == 200
     assert random_policy_states(None, 10, 0) is None
     states = first + np.random.default_rng(0).normal(0, 0.01, first.shape).astype(np.float32)
-    measured = diagnose(Zero(), states, states.std(0), "InvertedPendulum-v5", samples=100)
+    measured = diagnose(ZeroMap(), states, states.std(0), "InvertedPendulum-v5", samples=100)
     assert len(measured.groups["random-policy"]["nn_state"]) == 100

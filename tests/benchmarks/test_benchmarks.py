@@ -7,7 +7,7 @@ from benchmarks.flops import Net, Sizes, needed
 from benchmarks.setting import rates
 from benchmarks.updates import compile_update
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 
 
 def test_a_layers_three_products_have_equally_many_operations():
@@ -17,7 +17,7 @@ def test_a_layers_three_products_have_equally_many_operations():
     assert Net([(3, 5)], [], rows=4).training.flops == 2 * one.forward.flops
 
 
-@pytest.mark.parametrize("cocoa", [None, CocoaConfig()], ids=["plain", "cocoa"])
+@pytest.mark.parametrize("cocoa", [None, Seek()], ids=["plain", "cocoa"])
 def test_needed_operations_are_about_those_that_xla_counts(cocoa):
     counted = compile_update(REGISTRY["bc"](), cocoa).cost_analysis()["flops"]
     assert 1 <= counted / needed(REGISTRY["bc"](), cocoa, Sizes()).flops < 1.1

@@ -19,11 +19,11 @@ from support.paths import ROOT
 from cocoa.algos import REGISTRY, Algorithm, register
 from cocoa.algos.bc import BC
 from cocoa.algos.iql import IQL
-from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
+from cocoa.anchors import ANCHORS, Seek, SeekerConfig
 from cocoa.cli import main
 from cocoa.config.compose import compose, expand
 from cocoa.config.presets import load_presets, with_presets
-from cocoa.config.schema import Config, DistributedConfig, cocoa_variant, from_dict, to_dict
+from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import ConfigError
@@ -51,10 +51,10 @@ def test_without_presets_and_arguments_the_dataclasses_hold():
 
 @pytest.mark.parametrize(
     ("argument", "variant"),
-    [("+cocoa", "seek"), ("+cocoa=default", "seek"), *((f"+cocoa={name}", name) for name in ANCHOR_VARIANTS)],
+    [("+cocoa", "seek"), ("+cocoa=default", "seek"), *((f"+cocoa={name}", name) for name in ANCHORS)],
 )
 def test_cocoa_is_a_flag_with_variants(argument: str, variant: str):
-    assert configure("algo=iql", argument, PLAIN).cocoa == cocoa_variant(variant)
+    assert configure("algo=iql", argument, PLAIN).cocoa == ANCHORS[variant]()
 
 
 def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
@@ -71,7 +71,7 @@ def test_the_ensemble_is_chosen_by_name_and_changed_by_fields():
 def test_many_fields_at_once():
     config = configure(
         "algo=iql",
-        "+cocoa=zero",
+        "+cocoa=seek",
         "cocoa.horizon=3",
         "cocoa.seeker.hidden=[64]",
         "algo.expectile=0.9",
@@ -90,7 +90,7 @@ def test_many_fields_at_once():
     )
     assert config == Config(
         algo=IQL(expectile=0.9, temperature=5.0, hidden=(32, 32, 32), cosine_schedule=False),
-        cocoa=CocoaConfig(variant="zero", horizon=3, seeker=SeekerConfig(hidden=(64,))),
+        cocoa=Seek(horizon=3, seeker=SeekerConfig(hidden=(64,))),
         dataset="~/recordings, new/walk=1.hdf5",
         env="Hopper-v5",
         seeds=(3, 7),
@@ -245,7 +245,11 @@ def test_a_mistake_is_one_paragraph_that_names_the_nearest(argument: str):
 
 
 def test_mistakes_that_need_a_choice_first():
-    assert "cocoa.variant=seek?" in mistake("+cocoa", "cocoa.variant=sek")
+    assert "Write +cocoa=zero instead of cocoa.variant=zero" in mistake("+cocoa", "cocoa.variant=zero")
+    message = mistake("+cocoa", "cocoa.candidates=3")
+    assert message == "cocoa.candidates is a field of nearest, not of seek."
+    assert "is a field of seek, settle, not of zero" in mistake("+cocoa=zero", "cocoa.seeker.patience=3")
+    assert "Did you mean cocoa.candidates?" in mistake("+cocoa=nearest", "cocoa.candidate=3")
     assert "cocoa.encoder_hidden" in mistake("+cocoa", "cocoa.encoder_hidden=[]")
     assert "cocoa.seeker.max_epochs?" in mistake("+cocoa", "cocoa.seeker.max_epoch=3")
     assert "cocoa.horizon=0" in mistake("cocoa.horizon=0", "+cocoa")
@@ -320,13 +324,13 @@ def test_help_names_every_field_algorithm_variant_and_preset(capsys: pytest.Capt
         ("distributed.", DistributedConfig),
         ("dynamics.", EnsembleConfig),
         ("algo.", IQL),
-        ("cocoa.", CocoaConfig),
+        ("cocoa.", Seek),
         ("cocoa.seeker.", SeekerConfig),
     ]:
         for name in {field.name for field in fields(cls)} - inner:
             assert f"  {path}{name}=" in printed
     words = printed.split()
-    assert {*REGISTRY, *ANCHOR_VARIANTS, "hopper-demo", "antmaze-*"} <= set(words)
+    assert {*REGISTRY, *ANCHORS, "hopper-demo", "antmaze-*"} <= set(words)
     assert "0.5 averages over the data's actions" in " ".join(words)
     assert "Discount per step" in printed
 
@@ -402,10 +406,10 @@ def test_multirun_is_every_combination():
         for seeds in ("[1,2]", "[3]")
     ]
     assert [configure(*job).cocoa is None for job in expand(["+cocoa=none,zero"])] == [True, False]
-    assert expand(["+cocoa=none,zero", "cocoa.horizon=1,3", "seeds=2"]) == [
+    assert expand(["+cocoa=none,settle", "cocoa.horizon=1,3", "seeds=2"]) == [
         ["cocoa=none", "seeds=2"],
-        ["cocoa=zero", "cocoa.horizon=1", "seeds=2"],
-        ["cocoa=zero", "cocoa.horizon=3", "seeds=2"],
+        ["cocoa=settle", "cocoa.horizon=1", "seeds=2"],
+        ["cocoa=settle", "cocoa.horizon=3", "seeds=2"],
     ]
 
 
@@ -420,7 +424,7 @@ def test_extended_sweep_syntax():
     assert algorithms("algo=sort(iql,bc)") == ["bc", "iql"]
     assert sorted(algorithms("algo=shuffle(iql,bc)")) == ["bc", "iql"]
     assert expand(["batch_size=range(32,97,32)"]) == [[f"batch_size={size}"] for size in (32, 64, 96)]
-    assert {configure(*job).variant for job in expand(["+cocoa=glob(*)"])} == {None, *ANCHOR_VARIANTS}
+    assert {configure(*job).variant for job in expand(["+cocoa=glob(*)"])} == {None, *ANCHORS}
 
 
 def test_runs_that_are_equal_are_one(capsys: pytest.CaptureFixture[str]):
@@ -452,7 +456,7 @@ def test_a_launcher_runs_what_is_run_without_one(tmp_path: Path):
     arguments = [
         "-m",
         "+cocoa=none,zero",
-        "cocoa.horizon=2",
+        "cocoa.embedding=2",
         "algo=bc",
         "algo.hidden=[8]",
         "cocoa.hidden=[8]",

@@ -200,7 +200,7 @@ def test_presets_set_what_was_not_passed(algorithm, expectile, temperature):
         ({}, "return_range", (100, 100)),
         ({"data": {"top_episodes": 0.5}}, "return_range", (100, 100)),
         ({"data": {"reward_normalization": "none"}}, "none", (100, 100)),
-        ({"cocoa": cocoa.CocoaConfig(seeker={"max_epochs": 50})}, "return_range", (100, 100)),  # type: ignore
+        ({"cocoa": cocoa.Seek(seeker={"max_epochs": 50})}, "return_range", (100, 100)),  # type: ignore
     ],
 )
 def test_presets_leave_alone_single_fields_of_what_was_passed(fields, normalization, hidden):

@@ -9,8 +9,8 @@ import pytest
 
 from cocoa.dynamics.accuracy import format_report, forward_report, reverse_report
 from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
-from cocoa.dynamics.ensemble import Ensemble, init_params, negative_log_likelihood, predict
-from cocoa.dynamics.fit import EnsembleFit, _keep_best, _program
+from cocoa.dynamics.ensemble import Ensemble, ensemble_template, init_params, negative_log_likelihood, predict
+from cocoa.dynamics.fit import EnsembleFit, _keep_best, _program, held_out_rows
 from cocoa.dynamics.forward import ForwardModel, forward_data
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.storage.serialization import load_tree, save_tree
@@ -330,17 +330,17 @@ def test_holdout_is_kept_out_of_training():
     fit = EnsembleFit(SMALL, x, x, jax.random.key(0))
     mean, std = fit.input_moments
     train_rows = np.asarray(fit.train_data[0] * std + mean).round().astype(int)[:, 0]
-    assert len(fit.holdout) == 100
-    assert set(train_rows) | set(fit.holdout.tolist()) == set(range(500))
-    assert not set(train_rows) & set(fit.holdout.tolist())
+    held_out = held_out_rows(SMALL, 500)
+    assert len(held_out) == len(fit.holdout_data[0]) == 100
+    assert set(train_rows) | set(held_out.tolist()) == set(range(500))
+    assert not set(train_rows) & set(held_out.tolist())
 
 
-def test_models_of_the_same_transitions_share_their_held_out_rows():
-    """Else a report of one on the other's rows would tell its error on training data."""
-    x = np.zeros((500, 1), np.float32)
-    forward, reverse = (EnsembleFit(SMALL, x, x, jax.random.key(i)) for i in range(2))
-    np.testing.assert_array_equal(forward.holdout, reverse.holdout)
-    np.testing.assert_array_equal(np.unique(forward.holdout), forward.holdout)
+def test_a_template_has_the_structure_of_a_fitted_ensemble():
+    x, y = np.zeros((50, 3), np.float32), np.zeros((50, 2), np.float32)
+    fit = EnsembleFit(SMALL, x, y, jax.random.key(0))
+    fitted = jax.eval_shape(lambda: fit.result(fit.init()))
+    assert ensemble_template(SMALL, 3, 2) == fitted
 
 
 def test_members_train_on_different_bootstraps_of_the_training_rows():
@@ -368,7 +368,7 @@ def test_targets_are_fitted_raw_or_with_unit_variance():
     for standardize in (False, True):
         config = dataclasses.replace(SMALL, standardize_targets=standardize)
         fit = EnsembleFit(config, inputs, targets, jax.random.key(0))
-        rows = np.delete(targets.astype(np.float64), fit.holdout, axis=0)
+        rows = np.delete(targets.astype(np.float64), held_out_rows(config, 300), axis=0)
         mean, std = (rows.mean(axis=0), rows.std(axis=0)) if standardize else (0, 1)
         np.testing.assert_allclose(fit.train_data[1], (rows - mean) / std, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(np.asarray(fit.train_data[0]).std(axis=0), 1, rtol=1e-4)

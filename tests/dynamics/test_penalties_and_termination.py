@@ -17,7 +17,7 @@ from cocoa.dynamics.penalties import PENALTIES
 from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
 from cocoa.errors import ConfigError
 from cocoa.preparation.cache import Store
-from cocoa.preparation.models import Preparation
+from cocoa.preparation.models import ModelSet
 
 MEMBERS, SHAPE, STATE_DIM = 4, (3, 5), 2
 ENV = "InvertedPendulum-v4"
@@ -140,7 +140,7 @@ def world_of(cache):
         config = Config(algo=MOPO(), dataset="", data=data, dynamics=models)
         batch, _ = unnormalized_batch(dataset, data)
         stage = lambda name: contextlib.nullcontext()  # noqa: E731
-        made = Preparation(config, dataset, batch, Store(cache, Silent()), stage, 0)
+        made = ModelSet(config, dataset, batch, Store(cache, Silent()), stage, 0)
         return made.world(termination, observe=None), batch
 
     return make

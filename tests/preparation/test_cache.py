@@ -60,15 +60,19 @@ class Watcher:
 
 
 def obtain(store, fit, **specification):
-    return store.fit("halving", specification, lambda: fit, fit)
+    template = {"x": jax.ShapeDtypeStruct((), jnp.float32)}
+    return store.fit(
+        "halving", specification, lambda: fit, template, lambda result: {"last": float(result["x"])}
+    )
 
 
 def test_a_fit_is_trained_once_and_then_found(tmp_path):
     first, second = Halving(), Halving()
-    result, history = obtain(Store(str(tmp_path), Watcher()), first, a=1)
+    result, history, report = obtain(Store(str(tmp_path), Watcher()), first, a=1)
     assert float(result["x"]) == 1.0
     assert [epoch["x"] for epoch in history] == [16, 8, 4, 2]
-    assert obtain(Store(str(tmp_path), Watcher()), second, a=1) == (result, history)
+    assert report == {"last": 1.0}
+    assert obtain(Store(str(tmp_path), Watcher()), second, a=1) == (result, history, report)
     assert (first.epochs, second.epochs) == (4, 0)
     other = Halving()
     obtain(Store(str(tmp_path), Watcher()), other, a=2)
@@ -79,7 +83,7 @@ def test_a_fit_that_was_stopped_goes_on(tmp_path):
     first, second = Halving(), Halving()
     with pytest.raises(InterruptedError):
         obtain(Store(str(tmp_path), Watcher(stop_after=3)), first, a=1)
-    result, history = obtain(Store(str(tmp_path), Watcher()), second, a=1)
+    result, history, _ = obtain(Store(str(tmp_path), Watcher()), second, a=1)
     assert (first.epochs, second.epochs) == (3, 1)
     assert float(result["x"]) == 1.0
     assert len(history) == 4
@@ -92,7 +96,7 @@ def test_a_damaged_file_is_built_anew(suffix, content, tmp_path):
     path = tmp_path / f"halving-{fingerprint({'a': 1})}"
     path.with_suffix(suffix).write_bytes(content)
     watcher = Watcher()
-    result, _ = obtain(Store(str(tmp_path), watcher), Halving(), a=1)
+    result, *_ = obtain(Store(str(tmp_path), watcher), Halving(), a=1)
     assert float(result["x"]) == 1.0
     assert "built again" in watcher.said[0]
 
@@ -161,7 +165,7 @@ def test_what_is_not_as_it_was_written_is_built_again(suffix, change, tmp_path):
     path = (tmp_path / f"halving-{fingerprint({'a': 1})}").with_suffix(suffix)
     change(path)
     watcher, fit = Watcher(), Halving()
-    result, history = obtain(Store(str(tmp_path), watcher), fit, a=1)
+    result, history, report = obtain(Store(str(tmp_path), watcher), fit, a=1)
     assert fit.epochs == 4
     assert float(result["x"]) == 1.0
     assert [epoch["x"] for epoch in history] == [16, 8, 4, 2]
@@ -169,7 +173,7 @@ def test_what_is_not_as_it_was_written_is_built_again(suffix, change, tmp_path):
     assert str(path) in watcher.said[0]
     assert watcher.said[0].endswith("It is built again.")
     found, fit = Watcher(), Halving()
-    assert obtain(Store(str(tmp_path), found), fit, a=1) == (result, history)
+    assert obtain(Store(str(tmp_path), found), fit, a=1) == (result, history, report)
     assert (found.said, fit.epochs) == ([], 0)
 
 
@@ -325,16 +329,16 @@ def test_hostile_files_are_refused(content, tmp_path):
         assert isinstance(read_metadata(path, verified=True), dict)
 
 
-def test_a_table_of_any_rows_keeps_all_else(tmp_path):
+def test_a_size_of_zero_in_a_template_stands_for_any(tmp_path):
     save_tree(tmp_path / "tree", {"table": np.ones((5, 3), np.float32), "vector": np.ones(3, np.float32)})
 
     def template(table, vector):
         return {"table": np.ones(table, np.float32), "vector": np.ones(vector, np.float32)}
 
-    assert load_tree(tmp_path / "tree", template((2, 3), 3), any_rows=True)["table"].shape == (5, 3)
-    for wrong in (template((5, 2), 3), template((2, 5, 3), 3), template((5, 3), 2)):
+    assert load_tree(tmp_path / "tree", template((0, 3), 3))["table"].shape == (5, 3)
+    for wrong in (template((0, 2), 3), template((0, 5, 3), 3), template((0, 3), 2)):
         with pytest.raises(RunError, match="does not fit the configuration"):
-            load_tree(tmp_path / "tree", wrong, any_rows=True)
+            load_tree(tmp_path / "tree", wrong)
     with pytest.raises(RunError, match=r"\['table'\] has \(5, 3\) there, and should have \(2, 3\)"):
         load_tree(tmp_path / "tree", template((2, 3), 3))
 

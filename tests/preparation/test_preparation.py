@@ -7,16 +7,17 @@ import jax
 import numpy as np
 import pytest
 
-from cocoa import preparation
 from cocoa.algos.iql import IQL
-from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.anchors import Seek, SeekerConfig
+from cocoa.anchors.seeker import SeekerFit
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.errors import DataError
+from cocoa.preparation import models
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import build_inputs
-from cocoa.preparation.models import Preparation
+from cocoa.preparation.models import ModelSet
 
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
 
@@ -45,7 +46,7 @@ def setting(tmp_path_factory):
         next_observations=rng.normal(size=(60, 4)),
         env=ENV,
     )
-    cocoa = CocoaConfig(
+    cocoa = Seek(
         rollout_length=2, rollout_scale=0.7, rollout_noise=0.2, seeker=SeekerConfig(hidden=(8,), max_epochs=1)
     )
     models = EnsembleConfig(members=1, elites=1, hidden=(8,), weight_decay=(0.0, 0.0), max_epochs=1)
@@ -56,7 +57,7 @@ def setting(tmp_path_factory):
 
 def test_models_learn_from_scaled_actions(setting):
     config, dataset, batch, _, *rest = setting
-    states, actions, rewards, next_states = Preparation(config, dataset, batch, *rest, seed=0).known
+    states, actions, rewards, next_states = ModelSet(config, dataset, batch, *rest, seed=0).known
     np.testing.assert_allclose(actions, dataset.actions / 3, rtol=1e-6)
     np.testing.assert_array_equal(states, dataset.observations)
     np.testing.assert_array_equal(rewards, dataset.rewards)
@@ -71,17 +72,18 @@ def test_the_seeker_learns_from_walks_back_from_next_states(setting, monkeypatch
         walks.append((given, real(*given)))
         return walks[0][1]
 
-    real = preparation.reverse_rollouts
-    monkeypatch.setattr(preparation, "reverse_rollouts", spy)
-    maker = Preparation(config, dataset, batch, *rest, seed=0)
-    fit = maker._fit_seeker(config.cocoa)
+    real, fits = models.reverse_rollouts, []
+    monkeypatch.setattr(models, "reverse_rollouts", spy)
+    maker = ModelSet(config, dataset, batch, *rest, seed=0)
+    monkeypatch.setattr(models, "SeekerFit", lambda *given: fits.append(SeekerFit(*given)) or fits[0])
+    config.cocoa.trained_seeker(maker)
     (model, starts, directions, _, *numbers), (states, actions) = walks[0]
     assert model is maker.reverse
     np.testing.assert_array_equal(starts, dataset.next_observations)
     np.testing.assert_allclose(directions, dataset.actions / 3, rtol=1e-6)
     assert numbers == [2, 0.7, 0.2]
-    np.testing.assert_array_equal(fit.states, states)
-    np.testing.assert_array_equal(fit.actions, actions)
+    np.testing.assert_array_equal(fits[0].states, states)
+    np.testing.assert_array_equal(fits[0].actions, actions)
 
 
 def test_observations_are_those_of_their_own_states(setting):
@@ -101,4 +103,4 @@ def test_too_few_transitions_for_a_model_are_an_error_that_tells(setting):
     config, dataset, batch, _, *rest = setting
     nothing = dataclasses.replace(dataset, next_observed=np.zeros(60, bool))
     with pytest.raises(DataError, match="forward model of arrays cannot be fitted: inputs have 0 rows"):
-        Preparation(config, nothing, batch, *rest, seed=0).forward  # noqa: B018
+        ModelSet(config, nothing, batch, *rest, seed=0).forward  # noqa: B018

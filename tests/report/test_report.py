@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 from support.paths import ROOT
 
 from cocoa.algos.iql import IQL
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import ANCHORS, Seek, SeekerConfig
 from cocoa.anchors.diagnostics import Diagnostics
 from cocoa.config.schema import Config, to_dict
 from cocoa.data import Dataset
-from cocoa.dynamics.config import ENSEMBLES
+from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import RunError
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
@@ -47,7 +47,7 @@ def runs(tmp_path):
     for wrapped, scores in SCORES.items():
         config = Config(
             algo=IQL(),
-            cocoa=CocoaConfig() if wrapped else None,
+            cocoa=Seek() if wrapped else None,
             env="Hopper-v4",
             seeds=tuple(range(len(scores))),
             updates=100,
@@ -145,21 +145,23 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("variant", "idle", "bearing"),
+    ("variant", "changes"),
     [
-        ("seek", {"candidates": 8, "noise": 0.5}, {"horizon": 3, "rollout_scale": 0.1}),
-        ("nearest", {"rollout_scale": 0.1, "noise": 0.5}, {"horizon": 3, "candidates": 8}),
-        ("self-noise", {"horizon": 3, "candidates": 8, "rollout_length": 1}, {"noise": 0.5}),
-        ("zero", {"horizon": 3, "candidates": 8, "rollout_length": 1, "noise": 0.5}, {"embedding": 3}),
+        ("seek", {"horizon": 3, "rollout_scale": 0.1, "seeker": SeekerConfig(patience=2)}),
+        ("nearest", {"horizon": 3, "candidates": 8}),
+        ("self-noise", {"noise": 0.5}),
+        ("zero", {"embedding": 3}),
     ],
 )
-def test_settings_are_the_fields_that_a_variant_uses(variant, idle, bearing, tmp_path):
-    def settings(hidden=(256, 256), **changes):
-        config = Config(algo=IQL(hidden=hidden), cocoa=CocoaConfig(variant=variant, **changes))
+def test_settings_are_the_fields_that_have_an_effect(variant, changes, tmp_path):
+    def settings(hidden=(256, 256), patience=5, **changes):
+        dynamics = EnsembleConfig(patience=patience)
+        config = Config(algo=IQL(hidden=hidden), cocoa=ANCHORS[variant](**changes), dynamics=dynamics)
         return Run(tmp_path, to_dict(config), {}, {}).settings
 
-    assert settings(**idle) == settings(hidden=(7,)) == settings()
-    for field, value in bearing.items():
+    assert settings(hidden=(7,)) == settings()
+    assert (settings(patience=2) == settings()) == (variant != "seek")
+    for field, value in changes.items():
         assert settings(**{field: value}) != settings()
 
 

@@ -9,14 +9,14 @@ import pytest
 import safetensors.numpy
 
 import cocoa
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek, Zero
 from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import RunError
 from cocoa.runs.checkpoint import Position, read_position
 from cocoa.storage.serialization import read_metadata, save_tree
 
-CONFIG = Config(cocoa.IQL(hidden=(16,)), CocoaConfig(), seeds=(3, 7), updates=60)
+CONFIG = Config(cocoa.IQL(hidden=(16,)), Seek(), seeds=(3, 7), updates=60)
 POSITION = Position(40, 123, 456, "the data's", "the models'", {"training": 1.5})
 
 
@@ -103,7 +103,7 @@ def test_a_checksum_is_not_lost(path):
         ({"seeds": (3, 8)}, r"seeds is \[3, 7\] there, and \[3, 8\] here"),
         ({"algo": cocoa.IQL(hidden=(16,), expectile=0.8)}, r"algo\.expectile is 0\.7 there, and 0\.8 here"),
         ({"algo": cocoa.BC(hidden=(16,))}, r'algo\.name is "iql" there, and "bc" here'),
-        ({"cocoa": CocoaConfig(variant="zero")}, r'cocoa\.variant is "seek" there, and "zero" here'),
+        ({"cocoa": Zero()}, r'cocoa\.variant is "seek" there, and "zero" here'),
         ({"data": DataConfig(top_episodes=0.5)}, r"data\.top_episodes is 1\.0 there, and 0\.5 here"),
         ({"batch_size": 7}, r"batch_size is 256 there, and 7 here"),
     ],

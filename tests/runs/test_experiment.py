@@ -20,16 +20,17 @@ import pytest
 import safetensors.numpy
 from gymnasium.envs.mujoco.inverted_pendulum_v4 import InvertedPendulumEnv
 from support.paths import ROOT
-from support.pendulum import COCOA, ENV, arrays_in, assert_same_run, interrupt
+from support.pendulum import COCOA, ENV, WIDTHS, arrays_in, assert_same_run, interrupt
 
 import cocoa
 from cocoa.algos.mopo import MOPO
+from cocoa.anchors import ANCHORS, Nearest, Seek, learned
 from cocoa.anchors.decomposition import Observe
+from cocoa.config.schema import Config
 from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError
-from cocoa.preparation import models as preparation_models
 from cocoa.runs import checkpoint, experiment, launch, policy, record
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
@@ -141,8 +142,7 @@ def test_a_run_may_stream_its_data(config, finished, monkeypatch):
 @pytest.mark.parametrize("own", [False, True])
 def test_an_interrupted_model_based_run_goes_on(own, config, tmp_path, monkeypatch):
     """Between two rounds of rollouts, whose buffer is made again; seeds share models or have their own."""
-    for module in (preparation_models, policy):
-        monkeypatch.setattr(module, "NETWORK", dataclasses.replace(module.NETWORK, max_epochs=2))
+    monkeypatch.setattr(learned, "NETWORK", dataclasses.replace(learned.NETWORK, max_epochs=2))
     imagining = MOPO(hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15, rollout_rounds=2)
     wrapped = dataclasses.replace(COCOA, per_seed=own, amortised=own)
     cache = str(tmp_path / "cache")
@@ -219,7 +219,7 @@ def test_models_per_seed_differ_and_do_not_depend_on_the_other_seeds(config):
 
 @pytest.mark.parametrize("variant", ["nearest", "random", "self-noise", "zero", None])
 def test_plain_runs_and_controls(variant, config):
-    wrapped = variant and dataclasses.replace(COCOA, variant=variant)
+    wrapped = variant and ANCHORS[variant](**WIDTHS)
     data = dataclasses.replace(config.data, observation_normalization=True)
     run = dataclasses.replace(config, cocoa=wrapped, data=data, updates=20, seeds=(0,), name="control")
     folder = launch.run(run)
@@ -254,7 +254,7 @@ def test_a_policy_keeps_to_the_bounds_of_actions(tmp_path):
 
     zeros, ones = jnp.zeros(2), jnp.ones(2)
     scaling = Scaling(zeros, ones, jnp.array([0.5, 0.0]), jnp.array([1.5, 2.0]))
-    act = policy.Policy(Unbounded(), (), policy.Interface(Observe(zeros, ones), scaling), tmp_path, 0)
+    act = policy.Policy(Config(Unbounded()), (), policy.Interface(Observe(zeros, ones), scaling), tmp_path, 0)
     np.testing.assert_allclose(act([[-9, 9], [9, 0.5]]), [[-1, 2], [2, 1]])
 
 
@@ -332,20 +332,18 @@ def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data
 
 
 @pytest.mark.parametrize(
-    ("variant", "amortised", "told"),
+    ("variant", "told"),
     [
-        ("denoise", False, "The denoiser model of arrays cannot be fitted"),
-        ("zero", True, "The amortised model of arrays cannot be fitted"),
-        ("nearest", False, r"no episode of the dataset is that long\. Set another cocoa\.variant"),
+        (Seek(), "The forward model of arrays cannot be fitted"),
+        (Nearest(), r"no episode of the dataset is that long\. Set another variant"),
     ],
 )
-def test_too_little_data_is_told(variant, amortised, told, config):
-    wrapped = dataclasses.replace(COCOA, variant=variant, amortised=amortised)
+def test_too_little_data_is_told(variant, told, config):
     row = np.zeros((1, 4))
     step = {"observations": row, "next_observations": row + 1, "actions": row[:, :1]}
     dataset = cocoa.Dataset.from_arrays(**step, rewards=[1], terminals=[0], env=ENV)
     with pytest.raises(DataError, match=told):
-        launch.run(dataclasses.replace(config, cocoa=wrapped, name="tiny"), dataset)
+        launch.run(dataclasses.replace(config, cocoa=variant, name="tiny"), dataset)
 
 
 def test_mistakes_are_told(config, finished, tmp_path):
@@ -390,11 +388,11 @@ def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
         "dynamics=EnsembleConfig(hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=1)",
     ).replace("updates=30_000", "updates=20")
     shortened = shortened.replace(
-        "cocoa=True", "cocoa=cocoa.CocoaConfig(rollout_length=1, seeker=SeekerConfig(max_epochs=1))"
+        "cocoa=True", "cocoa=cocoa.Seek(rollout_length=1, seeker=SeekerConfig(max_epochs=1))"
     )
     assert shortened.count("max_epochs=1") == 2
     script = (
-        "from cocoa.dynamics.config import EnsembleConfig\nfrom cocoa.anchors.config import SeekerConfig\n"
+        "from cocoa.dynamics.config import EnsembleConfig\nfrom cocoa.anchors import SeekerConfig\n"
         + shortened
         + "import json\nprint(json.dumps([action.tolist(), again(observation).tolist(), again.seed]))\n"
         + "assert longer.folder == policy.folder\n"

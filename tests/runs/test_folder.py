@@ -16,7 +16,7 @@ import pytest
 from support.paths import ROOT
 
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import ANCHOR_VARIANTS, CocoaConfig, SeekerConfig
+from cocoa.anchors import ANCHORS, Seek, SeekerConfig
 from cocoa.cli import main
 from cocoa.config.program import resume_command
 from cocoa.config.schema import Config
@@ -46,9 +46,9 @@ def config(tmp_path):
     return Config(algo=REGISTRY["iql"](), runs_dir=str(tmp_path / "runs"))
 
 
-@pytest.mark.parametrize("variant", [None, *ANCHOR_VARIANTS])
+@pytest.mark.parametrize("variant", [None, *ANCHORS])
 def test_the_folder_names_dataset_and_method(config, variant):
-    cocoa = variant and CocoaConfig(variant=variant)
+    cocoa = variant and ANCHORS[variant]()
     folder = create_run(
         dataclasses.replace(config, cocoa=cocoa, dataset="/data/my.file.hdf5", name="first"), SHA
     )
@@ -247,7 +247,7 @@ def test_where_no_folder_can_be_made(config, tmp_path):
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_configurations_come_back_exactly(tmp_path, name, wrapped):
     algorithm = REGISTRY[name](hidden=(7, 5, 3), discount=1 / 3)
-    cocoa = CocoaConfig(variant="nearest", seeker=SeekerConfig(learning_rate=1e-7)) if wrapped else None
+    cocoa = Seek(horizon=3, seeker=SeekerConfig(learning_rate=1e-7)) if wrapped else None
     config = Config(
         algo=algorithm,
         cocoa=cocoa,

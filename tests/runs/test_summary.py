@@ -12,7 +12,7 @@ import pytest
 import scipy.stats
 
 from cocoa.algos import REGISTRY
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.errors import RunError
@@ -95,7 +95,7 @@ def summary_of(dataset, metrics, env, cocoa=None):
 def test_every_documented_field(dataset, tmp_path):
     returns = np.random.default_rng(0).normal(1000, 300, (3, 12))
     scores = 100 * (returns + 20.272305) / (3234.3 + 20.272305)  # D4RL's numbers for Hopper
-    found = summary_of(dataset, metrics_of(tmp_path / "m.csv", returns, scores), "Hopper-v4", CocoaConfig())
+    found = summary_of(dataset, metrics_of(tmp_path / "m.csv", returns, scores), "Hopper-v4", Seek())
     assert set(found) == {
         *("status", "dataset", "env", "algo", "cocoa", "updates", "seeds", "score", "score_last10"),
         *("return", "return_last10", "behaviour_score", "behaviour_return", "updates_per_second", "seconds"),

@@ -18,13 +18,13 @@ from support.paths import ROOT
 from support.wandb_server import accepting_server
 
 from cocoa.algos.iql import IQL
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.runs.folder import write_config
 from cocoa.runs.wandb_environment import choose_mode, has_key, settings
 from cocoa.runs.wandb_logger import WandbLogger
 
-CONFIG = Config(algo=IQL(), cocoa=CocoaConfig(), seeds=(3, 7), wandb="auto", name="logged")
+CONFIG = Config(algo=IQL(), cocoa=Seek(), seeds=(3, 7), wandb="auto", name="logged")
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import sys
 
 from support.paths import ROOT
 
-from cocoa.anchors.config import CocoaConfig, SeekerConfig
+from cocoa.anchors import Seek, SeekerConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.runs.folder import checkpoint_path
 from cocoa.training.loop import Training
@@ -14,7 +14,8 @@ from cocoa.training.loop import Training
 TRAIN = [sys.executable, str(ROOT / "train.py")]
 ENV = "InvertedPendulum-v4"
 MODELS = EnsembleConfig(members=2, elites=2, hidden=(16,), weight_decay=(0.0, 0.0), max_epochs=2)
-COCOA = CocoaConfig(seeker=SeekerConfig(hidden=(16,), max_epochs=2), encoder_hidden=(8,), hidden=(16,))
+WIDTHS = {"encoder_hidden": (8,), "hidden": (16,)}
+COCOA = Seek(seeker=SeekerConfig(hidden=(16,), max_epochs=2), **WIDTHS)
 
 
 def assert_same_run(folder, other):

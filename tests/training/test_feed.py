@@ -10,7 +10,7 @@ import pytest
 
 from cocoa.algos.base import Batch
 from cocoa.algos.iql import IQL
-from cocoa.anchors.config import CocoaConfig
+from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
@@ -96,8 +96,8 @@ def test_data_are_streamed_if_they_are_too_large(limit, monkeypatch):
     wholes = np.zeros((ROWS, 6), np.float32)
     data = Batch(wholes, np.zeros((ROWS, 6), np.float32), wholes[:, 0], wholes[:, 1], wholes)
     config = Config(algo=IQL(), seeds=(0, 1))
-    separate = CocoaConfig(per_seed=True)
-    found = [too_large(data, replace(config, cocoa=cocoa)) for cocoa in (None, CocoaConfig(), separate)]
+    separate = Seek(per_seed=True)
+    found = [too_large(data, replace(config, cocoa=cocoa)) for cocoa in (None, Seek(), separate)]
     assert found == TOO_LARGE[limit]
 
 
