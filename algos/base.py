@@ -131,6 +131,13 @@ class RefreshedSource(Source, ABC):
         """
 
 
+def check_at_least(least: float, settings: Any, *names: str) -> None:
+    """Raise ValueError for the first of the named fields whose value is below `least`."""
+    for name in names:
+        if not getattr(settings, name) >= least:
+            raise ValueError(f"{name}={getattr(settings, name)} must be at least {least}")
+
+
 def concatenate(*batches: Any) -> Any:
     """Return pytrees of equal structure as one, joined along their leading axes."""
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batches)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos import sac
-from cocoa.algos.base import Array, Batch, Metrics, Observation, register
+from cocoa.algos.base import Array, Batch, Metrics, Observation, check_at_least, register
 from cocoa.algos.networks import Adam, Model, Networks, Scalar
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
@@ -64,8 +64,7 @@ class CQL(sac.SAC):
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
-        if self.samples < 1:
-            raise ValueError(f"samples={self.samples} must be at least 1")
+        check_at_least(1, self, "samples")
         if not self.penalty_temperature > 0:
             raise ValueError(f"penalty_temperature={self.penalty_temperature} must be above 0")
 

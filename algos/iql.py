@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
 from cocoa.algos.networks import Adam, Model, Networks, polyak
 
 
@@ -39,6 +39,8 @@ class IQL(Algorithm):
     zero along a cosine.
     """
 
+    critics: int = 2
+    """Number of critics, of which the lowest value counts."""
     expectile: float = 0.7
     """τ: 0.5 averages over the data's actions, 1 takes their maximum."""
     temperature: float = 3.0
@@ -54,10 +56,10 @@ class IQL(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        check_at_least(1, self, "critics")
+        check_at_least(0, self, "temperature")
         if not 0 < self.expectile < 1:
             raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
-        if self.temperature < 0:
-            raise ValueError(f"temperature={self.temperature} must be at least 0")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
@@ -65,7 +67,8 @@ class IQL(Algorithm):
         optimizer = Adam(self.learning_rate)
         actor_optimizer = Adam(self.learning_rate, updates if self.cosine_schedule else None)
         actor = Model.create(networks.gaussian_policy(), actor_optimizer, actor_key, batch.observation)
-        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        values = networks.critics(self.critics)
+        critics = Model.create(values, optimizer, critics_key, batch.observation, batch.action)
         value = Model.create(networks.value(), optimizer, value_key, batch.observation)
         return State(actor, critics, value, critics.params)
 

@@ -9,7 +9,17 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Act, Array, Batch, Metrics, Observation, RefreshedSource, World, concatenate
+from cocoa.algos.base import (
+    Act,
+    Array,
+    Batch,
+    Metrics,
+    Observation,
+    RefreshedSource,
+    World,
+    check_at_least,
+    concatenate,
+)
 from cocoa.dynamics.penalties import PENALTIES
 from cocoa.dynamics.xla.blocks import count_blocks
 
@@ -171,9 +181,7 @@ class ModelBased:
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()  # type: ignore[misc]  # SAC's
-        for name in ("rollout_length", "rollout_starts", "rollout_every", "rollout_rounds"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        check_at_least(1, self, "rollout_length", "rollout_starts", "rollout_every", "rollout_rounds")
         if not 0 <= self.real_ratio < 1:
             raise ValueError(f"real_ratio={self.real_ratio} must be at least 0 and less than 1")
         if self.termination not in TERMINATIONS:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
 from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak
 
 
@@ -27,7 +27,7 @@ class State:
 @register("sac")
 @dataclass(frozen=True)
 class SAC(Algorithm):
-    """Soft actor-critic with two critics and a temperature α that holds the entropy at a target H̄.
+    """Soft actor-critic with a temperature α that holds the entropy at a target H̄.
 
     With ã' ~ π(s') and ã ~ π(s), one update minimises in this order
 
@@ -39,6 +39,8 @@ class SAC(Algorithm):
     upper bound; OfflineRL-Kit's is 1.
     """
 
+    critics: int = 2
+    """Number of critics, of which the lowest value counts."""
     actor_learning_rate: float = 1e-4
     """Adam's step size of the policy, and of α."""
     critic_learning_rate: float = 3e-4
@@ -58,6 +60,7 @@ class SAC(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        check_at_least(1, self, "critics")
         if not self.initial_alpha > 0:
             raise ValueError(f"initial_alpha={self.initial_alpha} must be above 0")
 
@@ -72,7 +75,8 @@ class SAC(Algorithm):
             batch.observation,
         )
         optimizer = Adam(self.critic_learning_rate)
-        critics = Model.create(networks.critics(), optimizer, critics_key, batch.observation, batch.action)
+        values = networks.critics(self.critics)
+        critics = Model.create(values, optimizer, critics_key, batch.observation, batch.action)
         start = Scalar(math.log(self.initial_alpha))
         log_alpha = Model.create(start, Adam(self.actor_learning_rate), alpha_key)
         return State(actor, critics, critics.params, log_alpha)

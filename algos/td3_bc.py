@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
 from cocoa.algos.networks import Adam, Gaussian, Model, Networks, polyak
 
 
@@ -40,6 +40,8 @@ class TD3BC(Algorithm):
     standardises observations: `data.observation_normalization=true`.
     """
 
+    critics: int = 2
+    """Number of critics, of which the lowest value counts."""
     alpha: float = 2.5
     """α: weight of the value against cloning."""
     policy_noise: float = 0.2
@@ -57,17 +59,14 @@ class TD3BC(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        if self.policy_delay < 1:
-            raise ValueError(f"policy_delay={self.policy_delay} must be at least 1")
-        for name in ("policy_noise", "noise_clip"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        check_at_least(1, self, "critics", "policy_delay")
+        check_at_least(0, self, "policy_noise", "noise_clip")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""
         actor_key, critics_key = jax.random.split(key)
         optimizer = Adam(self.learning_rate)
-        values = networks.critics(layer_norm=self.critic_layer_norm)
+        values = networks.critics(self.critics, self.critic_layer_norm)
         actor = Model.create(networks.deterministic_policy(), optimizer, actor_key, batch.observation)
         critics = Model.create(values, optimizer, critics_key, batch.observation, batch.action)
         nothing = {name: jnp.float32(0) for name in ("actor_loss", "cloning_loss", "q_policy")}
@@ -96,7 +95,7 @@ class TD3BC(Algorithm):
     def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
         """L(π)."""
         action = state.actor(batch.observation, params=params)
-        q = state.critics(batch.observation, action, 1)[0]
+        q = state.critics.module.single(state.critics.params, 0)(batch.observation, action)
         weight = self.alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
         cloning = jnp.mean((action - batch.action) ** 2)
         loss = -weight * q.mean() + cloning

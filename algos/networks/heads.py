@@ -7,10 +7,13 @@ orthogonal, as in IQL's code; the other papers' codes have the defaults of their
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from cocoa.algos.base import Array, Observation
@@ -19,6 +22,12 @@ from cocoa.algos.networks.initializers import orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
 
 LOG_STD_BOUNDS = (-5.0, 2.0)
+WRITTEN_OUT = 4
+"""More critics than these are batched."""
+_BATCHED = "Values"
+
+Critic = Callable[[Observation, Array], Array]
+"""An action value Q_i: from observations and actions (..., A) to (...)."""
 
 
 class Encoder(Protocol):
@@ -69,9 +78,21 @@ class Value(nn.Module):
 
 
 class Critics(nn.Module):
-    """Independent action values Q_i(s, a): shape (count, ...).
+    """Independent action values Q_i(s, a).
 
-    Written out rather than batched: on a CPU separate matrix products are faster than a batched one.
+    Up to `WRITTEN_OUT` critics are written out one after the other, which is faster on a CPU; more of them
+    are batched: each parameter has a leading axis of critics, and ten or fifty compile as fast as two.
+
+    A call evaluates all critics. `single` and `each` give access to one critic as a function Q_i of
+    observations and actions, so that a loss may differentiate it without a pass over the others:
+
+        critics = state.critics.module
+        q = critics.single(params, 0)(observation, action)                      # (...)
+
+        def slope(critic):  # of Q_i with respect to the action
+            return jax.grad(lambda action: critic(observation, action).sum())(action)
+
+        slopes = critics.each(params, slope)                                    # (count, ..., A)
     """
 
     encoder: Encoder
@@ -80,11 +101,49 @@ class Critics(nn.Module):
     layer_norm: bool = False
 
     @nn.compact
-    def __call__(self, observation: Observation, action: Array, first: int | None = None) -> Array:
-        """Return values of shape (count, ...); with `first`, of so many of the critics alone."""
-        count = self.count if first is None else first
-        critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(count)]
-        return jnp.stack([critic(observation, action) for critic in critics])
+    def __call__(self, observation: Observation, action: Array) -> Array:
+        """Return the values of all critics, (count, ...)."""
+        if self.count <= WRITTEN_OUT:
+            critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(self.count)]
+            return jnp.stack([critic(observation, action) for critic in critics])
+
+        def initial(key: Array) -> Any:
+            return _initial_values(self._value, jax.random.split(key, self.count), observation, action)
+
+        params = {_BATCHED: self.param(_BATCHED, initial)}
+        return self.each(params, lambda critic: critic(observation, action))
+
+    def single(self, params: Any, index: int | Array) -> Critic:
+        """Return the critic `index` as a function, given the parameters of all; no other is evaluated.
+
+        `index` may be traced: `jax.vmap` over it evaluates a subset of the critics.
+        """
+        if _BATCHED in params:
+            return self._critic(jax.tree.map(lambda x: x[index], params[_BATCHED]))
+        if isinstance(index, int):
+            return self._critic(params[f"Value_{index}"])
+        critics = [params[f"Value_{i}"] for i in range(self.count)]
+        return self._critic(jax.tree.map(lambda *x: jnp.stack(x)[index], *critics))
+
+    def each(self, params: Any, function: Callable[[Critic], Any]) -> Any:
+        """Return `function(critic)` of all critics, stacked to (count, ...), given the parameters of all."""
+        if _BATCHED in params:
+            return jax.vmap(lambda params: function(self._critic(params)))(params[_BATCHED])
+        results = [function(self.single(params, index)) for index in range(self.count)]
+        return jax.tree.map(lambda *x: jnp.stack(x), *results)
+
+    @property
+    def _value(self) -> Value:
+        return Value(self.encoder, self.hidden, self.layer_norm, parent=None)
+
+    def _critic(self, params: Any) -> Critic:
+        return partial(self._value.apply, {"params": params})  # type: ignore[return-value]
+
+
+@partial(jax.jit, static_argnums=0)
+def _initial_values(value: Value, keys: Array, observation: Observation, action: Array) -> Any:
+    """Return parameters stacked along the axis of `keys` (count,), by a program that is compiled once."""
+    return jax.vmap(lambda key: value.init(key, observation, action)["params"])(keys)
 
 
 class GaussianPolicy(nn.Module):
@@ -158,7 +217,7 @@ class Networks:
         return Value(self.encoder, self.hidden, layer_norm)
 
     def critics(self, count: int = 2, layer_norm: bool = False) -> Critics:
-        """Return `count` independent action-value networks."""
+        """Return `count` independent action values; see `Critics` for how to evaluate one alone."""
         return Critics(self.encoder, self.hidden, count, layer_norm)
 
     def deterministic_policy(self, layer_norm: bool = False) -> DeterministicPolicy:

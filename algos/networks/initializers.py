@@ -22,13 +22,15 @@ def drawn_on_host(draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndar
 
     def initializer(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
         def compute(words: Array) -> np.ndarray:
-            return draw(np.random.default_rng(np.asarray(words)), shape).astype(dtype)
+            rows = np.asarray(words).reshape(-1, words.shape[-1])  # of a batch of keys, or of one
+            draws = np.stack([draw(np.random.default_rng(row), shape) for row in rows])
+            return draws.astype(dtype).reshape(*words.shape[:-1], *shape)
 
         words = jax.random.key_data(key)
         if not isinstance(words, Tracer):
             return jnp.asarray(compute(words))
         result = jax.ShapeDtypeStruct(shape, dtype)
-        return jax.pure_callback(compute, result, words, vmap_method="sequential")
+        return jax.pure_callback(compute, result, words, vmap_method="expand_dims")
 
     return initializer
 

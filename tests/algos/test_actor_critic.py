@@ -42,8 +42,9 @@ def test_bc(with_cocoa):
     np.testing.assert_allclose(loss, np.mean((expected - batch.action) ** 2), rtol=1e-4)
 
 
-def test_td3_bc_losses(with_cocoa):
-    algorithm = TD3BC(discount=0.9, alpha=2.0, policy_noise=0.4, noise_clip=0.3)
+@pytest.mark.parametrize("critics", [2, 6])
+def test_td3_bc_losses(critics, with_cocoa):
+    algorithm = TD3BC(discount=0.9, critics=critics, alpha=2.0, policy_noise=0.4, noise_clip=0.3)
     models, targets = ("actor", "critics"), ("target_actor", "target_critics")
     state, batch, s, b = setting(algorithm, with_cocoa, models, targets)
     noise = np.clip(0.4 * np.asarray(jax.random.normal(KEY, batch.action.shape)), -0.3, 0.3)
@@ -86,9 +87,10 @@ def test_td3_bc_moves_policy_and_targets_in_every_second_update(with_cocoa):
     assert max(jax.tree.leaves(moved)) == pytest.approx(0.01, rel=0.01)
 
 
-@pytest.mark.parametrize("deterministic_backup", [False, True])
-def test_sac_losses(deterministic_backup, with_cocoa):
-    algorithm = SAC(discount=0.9, initial_alpha=0.3, deterministic_backup=deterministic_backup)
+@pytest.mark.parametrize(("critics", "deterministic_backup"), [(2, False), (2, True), (6, False)])
+def test_sac_losses(critics, deterministic_backup, with_cocoa):
+    plain = {"discount": 0.9, "initial_alpha": 0.3}
+    algorithm = SAC(**plain, critics=critics, deterministic_backup=deterministic_backup)
     state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
     noise = np.asarray(jax.random.normal(KEY, batch.action.shape), np.float64)
 
@@ -130,9 +132,10 @@ def test_temperature_finds_the_target_entropy():
     assert float(entropy) == pytest.approx(-0.5 * ACTION_DIM, abs=0.35)
 
 
-@pytest.mark.parametrize("temperature", [1.0, 2.0])
-def test_cql_loss(temperature, with_cocoa):
-    algorithm = CQL(discount=0.9, samples=3, weight=2.0, penalty_temperature=temperature)
+@pytest.mark.parametrize(("critics", "temperature"), [(2, 1.0), (2, 2.0), (6, 2.0)])
+def test_cql_loss(critics, temperature, with_cocoa):
+    plain = {"discount": 0.9, "samples": 3, "weight": 2.0}
+    algorithm = CQL(**plain, critics=critics, penalty_temperature=temperature)
     state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
     target_key, gap_key = jax.random.split(KEY)
     actions, densities = oracle.proposals(

@@ -13,10 +13,11 @@ from cocoa.algos.iql import IQL
 from cocoa.algos.networks import Networks
 
 
-@pytest.fixture
-def setting(with_cocoa):
+@pytest.fixture(params=[2, 6], ids="critics={}".format)
+def setting(request, with_cocoa):
     """An algorithm with telling hyperparameters, and a state in general position: no bias is zero."""
-    algorithm = IQL(discount=0.9, expectile=0.8, temperature=2.0, advantage_clip=0.05, learning_rate=0.01)
+    plain = {"discount": 0.9, "expectile": 0.8, "temperature": 2.0, "advantage_clip": 0.05}
+    algorithm = IQL(**plain, critics=request.param, learning_rate=0.01)
     batch = make_batch(with_cocoa)
     state = algorithm.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
     return algorithm, scatter(state, ("actor", "critics", "value"), ("target_critics",)), batch

@@ -49,7 +49,13 @@ def value(params, observation, action=None):
 
 
 def critics(params, observation, action):
-    return np.stack([value(params[f"Value_{i}"], observation, action) for i in range(len(params))])
+    """Values (count, B) of critics that are written out, or batched along the parameters' leading axis."""
+    if "Values" in params:
+        count = len(jax.tree.leaves(params)[0])
+        each = [jax.tree.map(lambda x, i=i: x[i], params["Values"]) for i in range(count)]
+    else:
+        each = [params[f"Value_{i}"] for i in range(len(params))]
+    return np.stack([value(critic, observation, action) for critic in each])
 
 
 def policy_mean(params, observation):
@@ -68,15 +74,21 @@ def squashed_distribution(params, observation):
 
 
 def level(params, values):
-    """Shift the second critic, whose values are the second of `values`, so that either can be the lower."""
-    second = params["Value_1"]
-    bias = second["Dense_0"]["bias"] - (values[1] - values[0]).mean()
-    return {**params, "Value_1": {**second, "Dense_0": {**second["Dense_0"], "bias": bias}}}
+    """Shift critics, whose values are `values` (count, B), to the first one's mean: any can be lowest."""
+    biases = -(values - values[:1]).mean(axis=1, keepdims=True)
+    if "Values" in params:
+        return {"Values": shifted(params["Values"], biases)}
+    return {f"Value_{i}": shifted(params[f"Value_{i}"], bias) for i, bias in enumerate(biases)}
+
+
+def shifted(value, bias):
+    return {**value, "Dense_0": {**value["Dense_0"], "bias": value["Dense_0"]["bias"] + bias}}
 
 
 def lowest(values):
-    """Return min_j (B,) of values (2, B), where each must be the lower somewhere: else min tells nothing."""
-    assert 0.1 < np.mean(values[0] < values[1]) < 0.9
+    """Return min_j (B,) of values (count, B); two must be the lowest somewhere, else min tells nothing."""
+    shares = np.bincount(values.argmin(0), minlength=len(values)) / values.shape[1]
+    assert np.sort(shares)[-2] > 0.1
     return values.min(0)
 
 
