@@ -2,12 +2,17 @@
 
 An *observation* is an opaque pytree of arrays that share their leading axes; algorithms index, repeat and
 concatenate it through `jax.tree.map` and hand it to networks, and never look inside.
+
+The file of an algorithm has its parts in this order: the state, the class with its fields, `__post_init__`,
+`source`, `objection`, `init`; `next_action`, `next_value`, `target` and `critic_loss`; `value_loss`,
+`actor_loss` and further losses; `update`, `act`. A loss is differentiated with respect to its first argument.
+`critic_loss` stops the gradient of `target`.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
@@ -160,6 +165,11 @@ class Algorithm(Settings, ABC):
     """Whether the result depends on the rewards and the discount."""
     next_actions: ClassVar[bool] = False
     """Whether batches are to be `NextActionBatch`es."""
+    deterministic: ClassVar[bool] = False
+    """Whether `act` does not use its key."""
+    quick: ClassVar[Mapping[str, Any]] = {}
+    """Values of fields with which few updates on little data are enough, for tests; a subclass adds to
+    its parents'."""
 
     discount: float = 0.99
     """Discount per step, γ."""

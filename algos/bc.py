@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,6 +18,8 @@ class BC(Algorithm):
     """Behaviour cloning: a deterministic policy that minimises L(π) = E |π(s) - a|² / A over the data."""
 
     uses_rewards: ClassVar[bool] = False
+    deterministic: ClassVar[bool] = True
+    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3}
 
     learning_rate: float = 3e-4
     """Adam's step size."""

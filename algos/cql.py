@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -42,6 +43,8 @@ class CQL(sac.SAC):
     which is left out here, as in OfflineRL-Kit's.
     """
 
+    quick: ClassVar[Mapping[str, Any]] = {"weight": 0.3, "samples": 4}
+
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
     cosine_schedule: bool = False
@@ -74,14 +77,13 @@ class CQL(sac.SAC):
         log_weight = Model.create(Scalar(0.0), Adam(self.critic_learning_rate), key)
         return State(base.actor, base.critics, base.target_critics, base.log_alpha, log_weight)
 
-    def target(self, state: sac.State, batch: Batch, key: Array) -> Array:
-        """Return what the critics regress to, (...)."""
+    def next_value(self, state: sac.State, batch: Batch, key: Array) -> Array:
+        """Return SAC's, or by `max_q_backup` min_i max_k Q̄_i(s', a_k), (...)."""
         if not self.max_q_backup:
-            return super().target(state, batch, key)
+            return super().next_value(state, batch, key)
         actions = state.actor(batch.next_observation).sample(key, self.samples)
         next_q = self.values(state, batch.next_observation, actions, state.target_critics)
-        best = next_q.max(axis=1).min(axis=0)
-        return batch.reward + self.discount * (1 - batch.terminal) * best
+        return next_q.max(axis=1).min(axis=0)
 
     def values(self, state: sac.State, observation: Observation, actions: Array, params: Any) -> Array:
         """Return Q_i(s, a_k), shape (critics, k, B), for actions (k, B, A)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ class IQL(Algorithm):
     zero along a cosine.
     """
 
+    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
+
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
     expectile: float = 0.7
@@ -72,6 +75,17 @@ class IQL(Algorithm):
         value = Model.create(networks.value(), optimizer, value_key, batch.observation)
         return State(actor, critics, value, critics.params)
 
+    def target(self, state: State, batch: Batch) -> Array:
+        """Return what the critics regress to, (...)."""
+        return batch.reward + self.discount * (1 - batch.terminal) * state.value(batch.next_observation)
+
+    def critic_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
+        """Σ_i L(Q_i)."""
+        target = jax.lax.stop_gradient(self.target(state, batch))
+        q = state.critics(batch.observation, batch.action, params=params)
+        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
+        return loss, {"critic_loss": loss, "q": q.mean()}
+
     def value_loss(self, params: Any, state: State, batch: Batch, target_q: Array) -> tuple[Array, Metrics]:
         """L(V), with `target_q` = Q̄(s, a)."""
         value = state.value(batch.observation, params=params)
@@ -88,14 +102,6 @@ class IQL(Algorithm):
         loss = -jnp.mean(weight * policy.log_prob(batch.action))
         metrics = {"actor_loss": loss, "advantage": advantage.mean(), "weight": weight.mean()}
         return loss, metrics | {"policy_std": jnp.exp(policy.log_std).mean()}
-
-    def critic_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
-        """Σ_i L(Q_i)."""
-        next_value = state.value(batch.next_observation)
-        target = batch.reward + self.discount * (1 - batch.terminal) * next_value
-        q = state.critics(batch.observation, batch.action, params=params)
-        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
-        return loss, {"critic_loss": loss, "q": q.mean()}
 
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
         """Update V, π, Q and the targets, in this order; draws nothing from `key`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -53,6 +54,7 @@ class MOBILE(ModelBased, sac.SAC):
     """
 
     members: ClassVar[int] = 2
+    quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1, "samples": 4, "clamp_target": False}
 
     deterministic_backup: bool = True
     """Leave the entropy out of the critics' target."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 from cocoa.algos.base import register
 from cocoa.algos.rollouts import ModelBased, Rollouts
@@ -18,6 +20,8 @@ class MOPO(ModelBased, SAC):
     The losses are SAC's, on batches of which the share `real_ratio` is data and the rest is imagined with the
     reward r̂(s, a) - λ u(s, a); u is the `penalty`.
     """
+
+    quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1}
 
     penalty: str = "aleatoric"
     """u: aleatoric (largest predicted deviation), pairwise (largest disagreement), deviation (spread)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ class ReBRAC(TD3BC):
     """
 
     next_actions: ClassVar[bool] = True
+    quick: ClassVar[Mapping[str, Any]] = {"actor_penalty": 0.5}
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -163,6 +164,12 @@ class ModelBased:
     """Fields of algorithms that learn from model rollouts, too; to be mixed into SAC or a subclass of it."""
 
     members: ClassVar[int] = 1
+    quick: ClassVar[Mapping[str, Any]] = {
+        "rollout_length": 3,
+        "rollout_starts": 128,
+        "rollout_every": 6,
+        "rollout_rounds": 2,
+    }
 
     rollout_length: int = 5
     """Steps of a model rollout."""

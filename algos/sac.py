@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,12 @@ class SAC(Algorithm):
     and then moves Q̄ towards Q. The entropy term in brackets is left out by `deterministic_backup`. α has no
     upper bound; OfflineRL-Kit's is 1.
     """
+
+    quick: ClassVar[Mapping[str, Any]] = {
+        "actor_learning_rate": 1e-3,
+        "critic_learning_rate": 3e-3,
+        "target_rate": 0.05,
+    }
 
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
@@ -81,13 +88,17 @@ class SAC(Algorithm):
         log_alpha = Model.create(start, Adam(self.actor_learning_rate), alpha_key)
         return State(actor, critics, critics.params, log_alpha)
 
-    def target(self, state: State, batch: Batch, key: Array) -> Array:
-        """Return what the critics regress to, (...)."""
+    def next_value(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return min_i Q̄_i(s', ã') - [α log π(ã' | s')], (...)."""
         next_action, log_prob = state.actor(batch.next_observation).sample_and_log_prob(key)
         next_q = state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
         if not self.deterministic_backup:
             next_q -= jnp.exp(state.log_alpha()) * log_prob
-        return batch.reward + self.discount * (1 - batch.terminal) * next_q
+        return next_q
+
+    def target(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return what the critics regress to, (...)."""
+        return batch.reward + self.discount * (1 - batch.terminal) * self.next_value(state, batch, key)
 
     def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """Σ_i L(Q_i)."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,8 @@ class TD3BC(Algorithm):
     λ passes no gradient. π and all targets move with every `policy_delay`-th update of Q. The paper
     standardises observations: `data.observation_normalization=true`.
     """
+
+    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
 
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
@@ -84,10 +87,13 @@ class TD3BC(Algorithm):
         next_action = self.next_action(state, batch, key)
         return state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
 
+    def target(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return what the critics regress to, (...)."""
+        return batch.reward + self.discount * (1 - batch.terminal) * self.next_value(state, batch, key)
+
     def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """Σ_i L(Q_i)."""
-        next_value = self.next_value(state, batch, key)
-        target = batch.reward + self.discount * (1 - batch.terminal) * next_value
+        target = jax.lax.stop_gradient(self.target(state, batch, key))
         q = state.critics(batch.observation, batch.action, params=params)
         loss = jnp.mean((target - q) ** 2, axis=-1).sum()
         return loss, {"critic_loss": loss, "q": q.mean()}

@@ -1,11 +1,13 @@
 """Critics that are written out and critics that are batched: the same functions of the same parameters."""
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from support import oracle
-from support.ingredients import make_batch, make_networks
+from support.ingredients import make_batch, make_networks, with_next_actions
 
 from cocoa.algos import REGISTRY
 from cocoa.algos.networks import Adam, Model, heads
@@ -133,3 +135,21 @@ def test_the_number_of_critics_is_a_field(name):
     counts = {len(leaf) if leaf.ndim else 0 for leaf in jax.tree.leaves(state.critics.params)}
     assert counts == {6}
     assert jax.tree.map(jnp.shape, state.target_critics) == jax.tree.map(jnp.shape, state.critics.params)
+
+
+@pytest.mark.parametrize("name", [name for name in WITH_CRITICS if not REGISTRY[name].members])
+def test_the_critic_loss_moves_nothing_but_the_critics(name):
+    """Those whose batches hold imagined transitions: see test_model_based.py."""
+    algorithm, batch = REGISTRY[name](), with_next_actions(make_batch(False))
+    state = algorithm.init(KEY, make_networks(False), batch, 100)
+    keys = [KEY] * ("key" in inspect.signature(algorithm.critic_loss).parameters)
+
+    def loss(state, next_observation):
+        moved = batch.replace(next_observation=next_observation)
+        return algorithm.critic_loss(params, state, moved, *keys)[0]
+
+    params = state.critics.params
+    gradient = jax.grad(loss, (0, 1), allow_int=True)(state, batch.next_observation)
+    leaves = [leaf for leaf in jax.tree.leaves(gradient) if leaf.dtype == jnp.float32]
+    assert leaves
+    assert all((leaf == 0).all() for leaf in leaves)

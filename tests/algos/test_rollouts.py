@@ -12,7 +12,7 @@ from support.ingredients import ACTION_DIM, OBSERVATION_DIM, Shift
 
 from cocoa.algos import REGISTRY, Batch, rollouts
 from cocoa.algos.base import World
-from cocoa.algos.rollouts import Buffer, MixedBatch, Rollouts
+from cocoa.algos.rollouts import Buffer, MixedBatch, ModelBased, Rollouts
 from cocoa.anchors.decomposition import Observe
 
 ROWS, LENGTH, STARTS = 10, 3, 32
@@ -286,7 +286,9 @@ def test_batches_hold_data_first_and_then_what_was_imagined(with_cocoa):
     np.testing.assert_array_equal(observation, np.repeat(labels[:, None], observation.shape[-1], -1))
 
 
-@pytest.mark.parametrize("algorithm", ["combo", "mobile", "mopo"])
+@pytest.mark.parametrize(
+    "algorithm", [name for name, cls in sorted(REGISTRY.items()) if issubclass(cls, ModelBased)]
+)
 @pytest.mark.parametrize(
     ("field", "value"),
     [
