@@ -30,13 +30,6 @@ class ForwardModel:
         change = self.ensemble.mean(jnp.concatenate([observation, action], axis=-1))
         return observation + change[..., :-1], change[..., -1]
 
-    def step(self, observation: Array, action: Array, key: Array) -> tuple[Array, Array]:
-        """Return a sampled next state and reward, of a random elite for each row."""
-        inputs = jnp.concatenate([observation, action], axis=-1)
-        change = self.ensemble.sample(inputs.reshape(-1, inputs.shape[-1]), key)
-        change = change.reshape(*inputs.shape[:-1], -1)
-        return observation + change[..., :-1], change[..., -1]
-
     def means(self, observation: Array, action: Array) -> Array:
         """Return the means of `distribution` alone (elites, ..., O + 1)."""
         means = self.ensemble.means(jnp.concatenate([observation, action], axis=-1))
