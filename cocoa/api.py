@@ -10,12 +10,12 @@ from typing import Any
 from cocoa.algos.base import Algorithm
 from cocoa.anchors import ANCHORS, AnchorVariant, Seek, SeekerConfig
 from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
-from cocoa.config.presets import preset_notes, with_presets
-from cocoa.config.schema import Config, DistributedConfig, seeds_of
-from cocoa.config.typed import check_choice, suggest
+from cocoa.config.presets import Preset, preset_notes
+from cocoa.config.resolve import resolve, values_of
+from cocoa.config.schema import Config
+from cocoa.config.typed import field_types, suggest
 from cocoa.data import Dataset
-from cocoa.data.preprocessing import DataConfig
-from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
+from cocoa.dynamics.settings import Settings, passed_values
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
 from cocoa.runs.policy import Policy, load_policy
@@ -34,48 +34,60 @@ def fit(
 
     `dataset` is a `Dataset`, or what `load` takes. `cocoa=True` wraps the algorithm in compositional
     conservatism with the published anchors, the name of an anchor variant or an instance such as
-    `cocoa.Seek(horizon=3)` with others. As on the command line, fields that are not passed, here or to these,
-    are set by the presets of the dataset (configs/presets), if there are any, and the run says which. `seeds`
-    is a number of seeds or the seeds themselves. The other fields are those of `Config`: `updates=100_000`,
-    `eval_every=5000`, `runs_dir="runs"`, `dynamics="quick"`... As on the command line the run gets a folder,
-    which is `policy.folder`; `load_policy(folder, seed)` returns the policy of any seed.
+    `cocoa.Seek(horizon=3)` with others. `seeds` is a number of seeds or the seeds themselves. The other
+    fields are those of `Config`: `updates=100_000`, `eval_every=5000`, `runs_dir="runs"`,
+    `dynamics="quick"`... Fields that are not passed, here or to the instances, are set by the presets of the
+    dataset (configs/presets), if there are any, and the run says which. Presets belong to names of datasets:
+    a file of the user's own has none. As on the command line the run gets a folder, which is
+    `policy.folder`; `load_policy(folder, seed)` returns the policy of any seed.
 
     Raises a `UserError` that says what to do for every mistake in the data or the configuration.
     """
+    config, presets = configuration(algorithm, dataset, cocoa, seeds=seeds, wandb=wandb, **fields)
+    arrays = dataset if isinstance(dataset, Dataset) else None
+    return load_policy(launch.run(config, arrays, preset_notes(config, presets)))
+
+
+def configuration(
+    algorithm: Algorithm,
+    dataset: Dataset | str | os.PathLike[str],
+    cocoa: AnchorVariant | str | bool | None = None,
+    **fields: Any,
+) -> tuple[Config, list[Preset]]:
+    """Return the configuration with which `fit` trains, and the presets in it. Raises ConfigError."""
     _check_types(algorithm, dataset, cocoa)
     if isinstance(cocoa, str):
         cocoa = ANCHOR_VARIANTS.find(cocoa)()
     variant = Seek() if cocoa is True else cocoa or None
+    _check_names(fields, algorithm, variant)
+    values = {name: passed_values(x) if isinstance(x, Settings) else x for name, x in fields.items()}
+    values["dataset"] = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
     ALGORITHMS.check(algorithm)
+    values["algo"] = {"name": ALGORITHMS.reference(type(algorithm)), **passed_values(algorithm)}
     if variant:
         ANCHOR_VARIANTS.check(variant)
+        values["cocoa"] = {"variant": ANCHOR_VARIANTS.reference(type(variant)), **passed_values(variant)}
     if isinstance(dynamics := fields.get("dynamics"), str):
-        check_choice("dynamics", dynamics, tuple(ENSEMBLES))
-        fields["dynamics"] = dataclasses.replace(ENSEMBLES[dynamics])  # by name: no preset changes any of it
-    arrays = dataset if isinstance(dataset, Dataset) else None
-    name = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
-    known = [field.name for field in dataclasses.fields(Config) if field.name not in _GIVEN_OTHERWISE]
+        values["dynamics"] = values_of("dynamics", dynamics)
+    return resolve(values)
+
+
+def _check_names(fields: Iterable[str], algorithm: Algorithm, variant: AnchorVariant | None) -> None:
+    """Raise ConfigError, with the way to pass it, for a name that is no keyword argument of `fit`."""
+    known = _field_names(Config) - {"algo"}
     for field in fields:
         if field not in known:
             raise ConfigError(
                 f"There is no field {field}.{_place_of(field, algorithm, variant) or suggest(field, known)}"
             )
-    config = Config(algorithm, variant, name, seeds=seeds_of(seeds), wandb=wandb, **fields)
-    config, presets = with_presets(config)
-    return load_policy(launch.run(config, arrays, preset_notes(config, presets)))
-
-
-_GIVEN_OTHERWISE = {
-    "algo": "The algorithm is the first argument.",
-    "resume": "Go on with a run by cocoa.resume(folder).",
-}
-"""How fields of `Config` are given that `fit` does not take."""
 
 
 def _place_of(field: str, algorithm: Algorithm, variant: AnchorVariant | None) -> str:
-    """Return how a field is given that is not one of `fit`'s, or an empty text."""
-    if field in _GIVEN_OTHERWISE:
-        return f" {_GIVEN_OTHERWISE[field]}"
+    """Return how to pass a field that is none of `fit`'s, or an empty text."""
+    if field == "algo":
+        return " The algorithm is the first argument."
+    if field == "resume":
+        return " Resume a run by cocoa.resume(folder)."
     owner, _, name = field.rpartition(".")
     variants = [type(variant)] if variant else [Seek, *ANCHORS.values()]
     anchors = next((cls for cls in variants if name in _field_names(cls)), Seek)
@@ -83,14 +95,14 @@ def _place_of(field: str, algorithm: Algorithm, variant: AnchorVariant | None) -
         "algo": (type(algorithm), f"{type(algorithm).__name__}({name}=...), the first argument"),
         "cocoa": (anchors, f"cocoa=cocoa.{anchors.__name__}({name}=...)"),
         "cocoa.seeker": (SeekerConfig, f'cocoa=cocoa.Seek(seeker={{"{name}": ...}})'),
-        "data": (DataConfig, f'data={{"{name}": ...}}'),
-        "dynamics": (EnsembleConfig, f'dynamics={{"{name}": ...}}'),
-        "distributed": (DistributedConfig, f'distributed={{"{name}": ...}}'),
     }
+    for group, cls in field_types(Config).items():
+        if dataclasses.is_dataclass(cls) and group != "algo":
+            holders[group] = cls, f'{group}={{"{name}": ...}}'  # type: ignore[assignment]
     ways = [
-        way for holder, (kind, way) in holders.items() if owner in ("", holder) and name in _field_names(kind)
+        way for holder, (cls, way) in holders.items() if owner in ("", holder) and name in _field_names(cls)
     ]
-    return f" Give it as {' or as '.join(ways)}." if ways else ""
+    return f" Pass it as {' or as '.join(ways)}." if ways else ""
 
 
 def _field_names(cls: type) -> set[str]:

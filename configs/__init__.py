@@ -1,1 +1,1 @@
-"""YAML files with what differs from the defaults of the configuration classes."""
+"""Presets by dataset, and the settings of Hydra's launchers, as YAML files."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, Self
 
@@ -24,21 +23,9 @@ class Settings:
         return made
 
 
-def passed_fields(settings: Settings) -> Iterator[str]:
-    """Yield the dotted names of the fields that were passed, of settings within settings as well."""
-    for name in settings._passed:
-        value = getattr(settings, name, None)
-        if isinstance(value, Settings):
-            yield from (f"{name}.{inner}" for inner in passed_fields(value))
-        elif isinstance(value, Mapping):
-            yield from _leaf_names(value, f"{name}.")
-        else:
-            yield name
-
-
-def _leaf_names(values: Mapping[str, Any], path: str) -> Iterator[str]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaf_names(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}"
+def passed_values(settings: Settings) -> dict[str, Any]:
+    """Return the fields that were passed and their values, as nested dicts for settings within settings."""
+    values = {name: getattr(settings, name) for name in settings._passed}
+    return {
+        name: passed_values(value) if isinstance(value, Settings) else value for name, value in values.items()
+    }

@@ -27,12 +27,12 @@ MISTAKES = [
     ({"updates": 10.5}, "updates must be an integer"),
     ({"wandb": False}, "wandb must be a text"),
     ({"update": 5}, "Did you mean updates"),
-    ({"data.top_episodes": 0.1}, 'Give it as data={"top_episodes": ...}'),
-    ({"members": 3}, 'Give it as dynamics={"members": ...}'),
-    ({"expectile": 0.8}, "Give it as IQL(expectile=...), the first argument"),
-    ({"embedding": 3}, "Give it as cocoa=cocoa.Seek(embedding=...)"),
-    ({"cocoa.seeker.patience": 3}, 'Give it as cocoa=cocoa.Seek(seeker={"patience": ...}).'),
-    ({"candidates": 3}, "Give it as cocoa=cocoa.Nearest(candidates=...)"),
+    ({"data.top_episodes": 0.1}, 'Pass it as data={"top_episodes": ...}'),
+    ({"members": 3}, 'Pass it as dynamics={"members": ...}'),
+    ({"expectile": 0.8}, "Pass it as IQL(expectile=...), the first argument"),
+    ({"embedding": 3}, "Pass it as cocoa=cocoa.Seek(embedding=...)"),
+    ({"cocoa.seeker.patience": 3}, 'Pass it as cocoa=cocoa.Seek(seeker={"patience": ...}).'),
+    ({"candidates": 3}, "Pass it as cocoa=cocoa.Nearest(candidates=...)"),
     ({"cocoa": "zero", "candidates": 3}, "There is no field candidates"),
     ({"patience": 3}, 'seeker={"patience": ...}) or as dynamics={"patience": ...}.'),
     ({"algo": "iql"}, "The algorithm is the first argument"),
@@ -44,8 +44,8 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("given", "told"), MISTAKES)
-def test_a_mistake_is_told(given, told):
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_mistake_gets_one_sentence_that_helps(arguments, message):
     with pytest.raises(ConfigError) as error:
-        fit(**{"algorithm": cocoa.IQL(), "dataset": "hopper-demo", "updates": 0, **given})
-    assert told in str(error.value)
+        fit(**{"algorithm": cocoa.IQL(), "dataset": "hopper-demo", "updates": 0, **arguments})
+    assert message in str(error.value)

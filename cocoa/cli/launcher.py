@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cocoa.cli import INTERRUPTED
 from cocoa.cli.multirun import Job, call
-from cocoa.config.compose import parse, rewrite, store_defaults
+from cocoa.config.compose import parse, rewrite
 
 
 def launch(jobs: Sequence[Job], settings: Sequence[str]) -> None:
@@ -40,9 +40,8 @@ def launch(jobs: Sequence[Job], settings: Sequence[str]) -> None:
         if status:
             raise CompactHydraException(f"Exit status {status}: {shlex.join(command)}")
 
-    store_defaults()
     sys.argv[1:] = ["--multirun", *(rewrite(word) for word in [*settings, *runs_dir]), f"+job={lines}"]
-    hydra.main(version_base="1.3", config_path="pkg://cocoa.configs", config_name="config")(job)()
+    hydra.main(version_base="1.3", config_path="pkg://cocoa.configs", config_name="multirun")(job)()
 
 
 def _quoted(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 
 from cocoa.cli import INTERRUPTED
-from cocoa.config.compose import compose, expand, parse
+from cocoa.cli.sweep import expand
+from cocoa.config.compose import compose, parse
 from cocoa.config.schema import Config
 from cocoa.errors import ConfigError
 

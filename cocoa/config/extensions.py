@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
 from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.anchors import ANCHORS, AnchorVariant
-from cocoa.config.typed import check_choice
+from cocoa.config.typed import check_choice, suggest
 from cocoa.errors import ConfigError, RunError, shown
 
 T = TypeVar("T", Algorithm, AnchorVariant)
@@ -27,6 +29,15 @@ class Axis(Generic[T]):
     registry: Mapping[str, type[T]]
     package: str
     """The project's own classes are in modules whose names begin so."""
+    entry_points: str
+    """The group of entry points by which an installed package offers classes."""
+
+    def names(self) -> list[str]:
+        """Return the names that `find` takes: those of registered classes and of installed entry points."""
+        return list(dict.fromkeys([*self.registry, *self._installed()]))
+
+    def _installed(self) -> dict[str, EntryPoint]:
+        return installed_classes(self.entry_points)
 
     def reference(self, cls: type[T]) -> str:
         """Return the text by which `find` finds a class.
@@ -54,25 +65,32 @@ class Axis(Generic[T]):
         """Return the class that a text of `reference` describes.
 
         A module that this process has not imported yet is imported only with `trust`, since importing runs
-        its code. Raises ConfigError for an unknown name, RunError for a class that is not there.
+        its code, or if it belongs to a package that was installed with entry points of this kind. Raises
+        ConfigError for an unknown name, RunError for a class that is not there.
         """
         module, colon, name = str(reference).partition(":")
+        installed = self._installed()
         if not colon:
-            check_choice(self.field, reference, tuple(self.registry))
-            return self.registry[reference]
-        import_trusted(reference, trust)
+            if reference in self.registry:
+                return self.registry[reference]
+            check_choice(self.field, reference, self.names())
+            return self.find(installed[reference].value)
+        packages = {point.module.partition(".")[0] for point in installed.values()}
+        import_trusted(reference, trust or module.partition(".")[0] in packages)
         cls = _attribute(module, name)
-        if not (isinstance(cls, type) and issubclass(cls, self.base)):
-            where = (
-                "the script or notebook that defines it"
-                if module == "__main__"
-                else "the version that has it"
-            )
+        if isinstance(cls, type) and issubclass(cls, self.base):
+            return cls
+        if cls is not None:
             raise RunError(
-                f"The {self.noun} {shown(reference)} is not there as a subclass of {self.base.__name__}: use "
-                f"{where}."
+                f"{shown(reference)} is no {self.noun}: it is not a subclass of cocoa.{self.base.__name__}."
             )
-        return cls
+        members = vars(sys.modules[module]).items() if module in sys.modules else ()
+        near = [key for key, held in members if isinstance(held, type) and issubclass(held, self.base)]
+        hint = "" if module != "__main__" else " Use the script or notebook that defines it."
+        raise RunError(
+            f"The module {shown(module)} has no {self.noun} {shown(name)}."
+            f"{suggest(name, near, f'{module}:') or hint}"
+        )
 
     def check(self, instance: T) -> None:
         """Raise ConfigError unless an instance can be stored by its fields, and made again of them."""
@@ -94,8 +112,8 @@ class Axis(Generic[T]):
             )
 
 
-ALGORITHMS = Axis("algo", "algorithm", Algorithm, REGISTRY, "cocoa.algos.")
-ANCHOR_VARIANTS = Axis("cocoa", "anchor variant", AnchorVariant, ANCHORS, "cocoa.anchors.")
+ALGORITHMS = Axis("algo", "algorithm", Algorithm, REGISTRY, "cocoa.algos.", "cocoa.algorithms")
+ANCHOR_VARIANTS = Axis("cocoa", "anchor variant", AnchorVariant, ANCHORS, "cocoa.anchors.", "cocoa.anchors")
 
 
 def import_trusted(reference: str, trust: bool) -> None:
@@ -116,8 +134,14 @@ def import_trusted(reference: str, trust: bool) -> None:
     except Exception as error:  # whatever a user's module raises
         raise RunError(
             f"The module of {shown(reference)} cannot be imported ({type(error).__name__}: {shown(error)}). "
-            "Start Python where it is found, or add its folder to PYTHONPATH."
+            "If Python does not find it, start where it is, or add its folder to PYTHONPATH."
         ) from error
+
+
+@functools.cache
+def installed_classes(group: str) -> dict[str, EntryPoint]:
+    """Return the entry points of a group by their names; none of them is loaded."""
+    return {point.name: point for point in entry_points(group=group)}
 
 
 def _attribute(module: str, name: str) -> Any:

@@ -25,16 +25,16 @@ class DistributedConfig(Settings):
     """One run in several processes, each of which trains its own share of the seeds."""
 
     coordinator: str | None = None
-    """host:port at which the first process listens, the same in all; auto: SLURM, Open MPI or the TPU pod
-    tells all three; None: this process trains alone."""
+    """host:port at which the first process listens, the same in all. With auto, SLURM, Open MPI or the TPU
+    pod sets all three; without it, this process trains alone."""
     processes: int | None = None
-    """How many processes there are; the number of seeds must be a multiple of it."""
+    """How many processes there are. The number of seeds must be a multiple of it."""
     process: int | None = None
     """Which of them this is, from 0; the first writes the run's folder."""
 
 
 @dataclass(frozen=True)
-class Config(Settings):
+class Config:
     """A whole run. `cocoa.fit` takes these fields as keyword arguments, the command line as `field=value`."""
 
     algo: Algorithm
@@ -44,7 +44,7 @@ class Config(Settings):
     dataset: str = "hopper-demo"
     """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
     env: str | None = None
-    """Gymnasium id for evaluation; None takes the dataset's own, where it is known."""
+    """Gymnasium id for evaluation. None takes the dataset's own, where it is known."""
     seeds: tuple[int, ...] = (0,)
     """One independent training per seed, all in one program. On the command line seeds=4 means [0,1,2,3]."""
     updates: int = 1_000_000
@@ -60,19 +60,20 @@ class Config(Settings):
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
-    """Forward and reverse models: dynamics=quick, the default, fits each in about 20,000 updates, at most 100
-    epochs; dynamics=published fits much as COCOA's authors do, until no member improves."""
+    """Forward and reverse models: quick, the default, or published. dynamics=quick fits each in about 20,000
+    updates, at most 100 epochs; dynamics=published fits much as COCOA's authors do, until no member
+    improves."""
     devices: int | None = None
-    """Over how many devices of each process the seeds are spread, each getting the same number. None: as many
-    as that allows of the accelerators or, on a CPU, of the cores."""
+    """Number of devices of each process over which the seeds are spread evenly. None takes as many as that
+    allows of the accelerators or, on a CPU, of the cores."""
     stream: bool | None = None
-    """Train on data in the host's memory, of which devices get what the next updates draw. None: only if the
+    """Keep the data in the host's memory; devices get what the next updates draw. None does so only if the
     data would fill more than half of a device's memory. Models are fitted on a device all the same."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
     matmul_precision: str = "highest"
-    """Precision of matrix products, where the hardware offers several: highest (float32, as on a CPU and in
-    PyTorch), high, default (JAX's own: TF32 on recent GPUs, bfloat16 on TPUs)."""
+    """Precision of matrix products: highest, high or default. highest is float32, as on a CPU and in PyTorch;
+    default is JAX's own, TF32 on recent GPUs and bfloat16 on TPUs."""
     wandb: str = "auto"
     """auto, online, offline, off. auto obeys W&B's own settings ($WANDB_MODE, `wandb offline`), and without
     them is online where a key is set, else offline; the others overrule them."""
@@ -83,10 +84,7 @@ class Config(Settings):
     runs_dir: str = "runs"
     """Where run folders are made."""
     cache_dir: str | None = None
-    """Where models and anchors are kept for later runs; None takes $COCOA_CACHE or ~/.cache/cocoa."""
-    resume: str | None = None
-    """A run folder to go on with, whose configuration sets all fields but `devices`, `distributed`, `dataset`
-    (where its file has moved) and `updates` (to train further)."""
+    """Where models and anchors are kept for later runs. None takes $COCOA_CACHE or ~/.cache/cocoa."""
 
     @property
     def variant(self) -> str | None:
@@ -167,7 +165,7 @@ def validate(config: Config) -> None:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
         raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
-    for name in ("dataset", "env", "resume", "runs_dir"):
+    for name in ("dataset", "env", "runs_dir"):
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for item in fields(config.algo):

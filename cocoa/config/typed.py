@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from itertools import pairwise
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cocoa.errors import ConfigError
 
@@ -23,11 +23,12 @@ T = TypeVar("T")
 def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
     """Return an instance of the dataclass `cls` with `values`, of which any may be missing.
 
-    Lists become tuples, whole floats become integers where these are asked for. Raises ConfigError for an
-    unknown field or a wrong type; `path` is what errors write in front of a field.
+    Lists become tuples, whole floats become integers where the annotation says int. Raises ConfigError for an
+    unknown field or a wrong type, and for a class that is no dataclass of such fields; `path` is what errors
+    write in front of a field.
     """
-    hints = _hints(cls, path)
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    hints = field_types(cls, path)
+    names = list(hints)
     for name in values:
         if name not in names:
             raise ConfigError(f"Unknown field {path}{name}.{suggest(str(name), names, path)}")
@@ -36,16 +37,53 @@ def build(cls: type[T], values: Mapping[str, Any], path: str = "") -> T:
         return cls(**converted)
     except ValueError as error:
         raise ConfigError(f"{path}{error}.") from error
+    except TypeError as error:  # a field without a default, an abstract method
+        raise ConfigError(
+            f"{cls.__name__} cannot be made of its fields: {error}. Implement all abstract methods, and let "
+            "it be a frozen dataclass whose fields all have defaults."
+        ) from error
 
 
-def _hints(cls: type, path: str) -> dict[str, Any]:
+def field_types(cls: type, path: str = "") -> dict[str, Any]:
+    """Return the annotations of a dataclass's fields.
+
+    Raises ConfigError, with `path` in front of the field, for types that are no configuration's.
+    """
     try:
-        return get_type_hints(cls)
+        hints = get_type_hints(cls)
     except (NameError, TypeError) as error:
         raise ConfigError(
             f"The annotations of {cls.__name__} ({path}...) cannot be read: {error}. Import the types that "
             "they name at the top of the module."
         ) from error
+    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    own = inspect.get_annotations(cls)
+    if missing := [name for name in own if name not in names and get_origin(hints[name]) is not ClassVar]:
+        raise ConfigError(
+            f"{missing[0]} is annotated in {cls.__name__}, but is no field of it. Decorate the class with "
+            "@dataclass(frozen=True)."
+        )
+    for name in names:
+        if not _supported(hints[name]):
+            raise ConfigError(
+                f"The field {path}{name} of {cls.__name__} is of the type {_type_name(hints[name])}. Fields "
+                "are of bool, int, float, str, tuples of one of them as tuple[int, ...], or a dataclass."
+            )
+    return {name: hints[name] for name in names}
+
+
+def _supported(hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        options = [option for option in get_args(hint) if option is not type(None)]
+        return len(options) == 1 and _supported(options[0])
+    if get_origin(hint) is tuple:
+        items = get_args(hint)
+        return len(items) == 2 and items[1] is Ellipsis and _supported(items[0])
+    return hint in _KINDS or is_dataclass(hint)
+
+
+def _type_name(hint: Any) -> str:
+    return hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
 
 
 def suggest(word: str, options: Iterable[str], prefix: str = "") -> str:
@@ -74,6 +112,18 @@ def leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]
             yield from leaves(value, f"{path}{key}.")
         else:
             yield path + key, value
+
+
+def put(node: dict[str, Any], name: str, value: Any) -> None:
+    """Set the value of a dotted name in nested dicts; of a dict as the value, each of its values."""
+    key, dot, rest = name.partition(".")
+    if not dot and not isinstance(value, Mapping):
+        node[key] = value
+        return
+    if not isinstance(node.get(key), dict):
+        node[key] = {}
+    for inner, item in {rest: value}.items() if dot else value.items():
+        put(node[key], inner, item)
 
 
 def document(cls: type) -> dict[str, str]:
@@ -121,13 +171,14 @@ def _convert(value: Any, hint: Any, path: str) -> Any:
     raise ConfigError(f"{path}={literal(value)} is not possible: {path} must be {_kind(hint)}.")
 
 
+_KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+"""The plain types of fields, and what a value of each is."""
+
+
 def _kind(hint: Any) -> str:
     """Return what a value of the annotation `hint` is, in words."""
     if get_origin(hint) is tuple:
         return f"a list, such as [1,2], in which each is {_kind(get_args(hint)[0])}"
     if is_dataclass(hint):
         return "given field by field: " + ", ".join(field.name for field in fields(hint))
-    kinds = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
-    if hint not in kinds:
-        return f"of the type {hint}, but fields are of bool, int, float, str or tuples of one of them"
-    return kinds[hint]
+    return _KINDS[hint]

@@ -11,10 +11,11 @@ import pytest
 
 import cocoa
 from cocoa.algos.base import REGISTRY, register
-from cocoa.config.presets import preset_notes, with_presets
+from cocoa.config.compose import compose
+from cocoa.config.extensions import installed_classes
+from cocoa.config.help import help_text
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.errors import ConfigError, RunError
-from cocoa.runs import launch
 from cocoa.runs.folder import read_config, write_config
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.summary import read_summary
@@ -26,12 +27,6 @@ class Doubled(cocoa.BC):
     def actor_loss(self, params, state, batch):
         loss, metrics = super().actor_loss(params, state, batch)
         return 2 * loss, {name: 2 * value for name, value in metrics.items()}
-
-
-@dataclass(frozen=True)
-class Eager(cocoa.IQL):
-    expectile: float = 0.95
-    """Another default than the parent's."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +142,7 @@ def test_what_cannot_be_found_again_or_made_again_is_refused():
         cocoa.fit(Local(), "hopper-demo")
     with pytest.raises(ConfigError, match="cannot be made of its fields"):
         cocoa.fit(Stateful(8), "hopper-demo")
-    with pytest.raises(RunError, match="is not there as a subclass"):
+    with pytest.raises(RunError, match="os:system is no algorithm: it is not a subclass"):
         from_dict({"algo": {"name": "os:system"}})
     with pytest.raises(RunError, match="script or notebook"):
         from_dict({"algo": {"name": "__main__:Gone"}})
@@ -175,75 +170,6 @@ def test_a_class_that_is_defined_again_takes_the_place_of_the_former():
     assert Doubled.name == "Doubled"
 
 
-@pytest.mark.parametrize(
-    ("algorithm", "expectile", "temperature"),
-    [
-        (cocoa.IQL(), 0.9, 10.0),
-        (cocoa.IQL(expectile=0.7, temperature=3.0), 0.7, 3.0),
-        (cocoa.IQL(temperature=3.0), 0.9, 3.0),
-        (replace(cocoa.IQL(), expectile=0.6), 0.6, 3.0),
-        (Eager(), 0.95, 10.0),
-        (Eager(temperature=1.0), 0.95, 1.0),
-    ],
-)
-def test_presets_set_what_was_not_passed(algorithm, expectile, temperature):
-    config, presets = with_presets(Config(algorithm, dataset="antmaze-umaze-v2"))
-    assert type(config.algo) is type(algorithm)
-    assert (config.algo.expectile, config.algo.temperature) == (expectile, temperature)
-    assert config.data.reward_normalization == "minus_one"
-    assert len(preset_notes(config, presets)) == len(presets) == 1
-
-
-@pytest.mark.parametrize(
-    ("fields", "normalization", "hidden"),
-    [
-        ({}, "return_range", (100, 100)),
-        ({"data": {"top_episodes": 0.5}}, "return_range", (100, 100)),
-        ({"data": {"reward_normalization": "none"}}, "none", (100, 100)),
-        ({"cocoa": cocoa.Seek(seeker={"max_epochs": 50})}, "return_range", (100, 100)),  # type: ignore
-    ],
-)
-def test_presets_leave_alone_single_fields_of_what_was_passed(fields, normalization, hidden):
-    config, _ = with_presets(Config(cocoa.IQL(), **fields))
-    assert config.data.reward_normalization == normalization
-    if config.cocoa:
-        assert config.cocoa.hidden == hidden
-        assert config.cocoa.seeker.max_epochs == 50  # the preset of hopper-demo says 10
-
-
-def test_a_finished_run_is_trained_further(tmp_path):
-    algorithm = cocoa.IQL(hidden=(8,), cosine_schedule=False)
-    folder = train(algorithm, tmp_path, name="one", eval_every=10).folder
-    with pytest.raises(ConfigError, match="has done 20 updates already"):
-        cocoa.resume(folder, updates=10)
-    assert read_summary(folder)["status"] == "finished"
-    longer = cocoa.resume(folder, updates=40)
-    whole = train(algorithm, tmp_path / "whole", updates=40, eval_every=10)
-    assert read_config(folder).updates == read_summary(folder)["updates"] == 40
-    assert (folder / "metrics.csv").read_bytes() == (whole.folder / "metrics.csv").read_bytes()
-    np.testing.assert_array_equal(longer(np.ones(11)), whole(np.ones(11)))
-
-
-def test_a_finished_run_that_is_killed_as_its_extension_begins_is_not_finished(tmp_path, monkeypatch):
-    class Killed(BaseException):
-        """Stands for SIGKILL."""
-
-    def kill(*args):
-        raise Killed
-
-    algorithm = cocoa.IQL(hidden=(8,), cosine_schedule=False)
-    folder = train(algorithm, tmp_path, name="one", eval_every=10).folder
-    with monkeypatch.context() as patch:
-        patch.setattr(launch, "Experiment", kill)
-        patch.setattr(launch.Record, "close", lambda record, status: record._metrics.close())
-        with pytest.raises(Killed):
-            cocoa.resume(folder, updates=40)
-    assert read_summary(folder)["status"] == "running"
-    cocoa.resume(folder)
-    assert read_summary(folder)["status"] == "finished"
-    assert read_summary(folder)["step"] == 40
-
-
 def test_a_policy_acts_as_the_models_of_stable_baselines(tmp_path):
     policy = train(cocoa.IQL(hidden=(8,)), tmp_path)
     observations = np.zeros((4, 11))
@@ -257,47 +183,32 @@ def test_a_policy_acts_as_the_models_of_stable_baselines(tmp_path):
     assert np.abs(drawn).max() <= 1
 
 
-def test_datasets_of_one_name_have_folders_of_their_own(tmp_path):
-    def dataset(scale, name="main_data"):
-        rows = np.arange(20, dtype=np.float32)
-        return cocoa.Dataset.from_arrays(
-            observations=rows[:, None],
-            actions=np.zeros((20, 1)),
-            rewards=scale * rows,
-            terminals=rows % 10 == 9,
-            timeouts=np.zeros(20),
-            name=name,
-        )
-
-    def folder(scale, name="main_data", **fields):
-        policy = cocoa.fit(
-            cocoa.BC(hidden=(8,)), dataset(scale, name), runs_dir=str(tmp_path / "runs"), **SETTINGS | fields
-        )
-        return policy.folder
-
-    first, second, again = folder(1), folder(2), folder(1)
-    assert first.parents[1] == again.parents[1] == tmp_path / "runs" / "main_data"
-    assert second.parents[1].name.startswith("main_data-")
-    for name in ("..", "../../up", "a/b", "\x1b[2J", "..hdf5"):
-        made = folder(3, name)
-        assert made.parents[2] == tmp_path / "runs"
-        assert made.parents[1].name.isprintable()
-    assert {path.name for path in tmp_path.iterdir()} == {"runs"}
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    """An installed package that offers an algorithm and an anchor variant by entry points."""
+    (tmp_path / "lab_plugin.py").write_text(
+        "import cocoa\nclass Slow(cocoa.BC): pass\nclass Still(cocoa.Zero): pass\n"
+    )
+    metadata = tmp_path / "lab_plugin-1.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: lab-plugin\nVersion: 1.0\n")
+    (metadata / "entry_points.txt").write_text(
+        "[cocoa.algorithms]\nslow = lab_plugin:Slow\n[cocoa.anchors]\nstill = lab_plugin:Still\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    installed_classes.cache_clear()
+    yield "lab_plugin"
+    installed_classes.cache_clear()
+    sys.modules.pop("lab_plugin", None)
 
 
-@pytest.mark.parametrize(
-    ("fields", "expected"),
-    [
-        ({"updates": np.int64(30)}, 30),
-        ({"updates": np.array(30)}, 30),
-        ({"updates": np.float64(30)}, 30),
-    ],
-)
-def test_numbers_of_numpy_and_paths_are_taken(tmp_path, fields, expected):
-    algorithm = cocoa.IQL(hidden=np.array([8]), expectile=np.float32(0.75), cosine_schedule=np.bool_(True))  # type: ignore
-    config, _ = with_presets(Config(algorithm, runs_dir=tmp_path, **fields))
-    assert config.updates == expected
-    assert type(config.updates) is int
-    assert config.runs_dir == str(tmp_path)
-    assert config.algo == cocoa.IQL(hidden=(8,), expectile=0.75)
-    assert type(config.algo.expectile) is float
+def test_an_installed_package_offers_classes_by_entry_points(plugin):
+    config, _ = compose(["algo=slow", "+cocoa=still"])
+    assert (type(config.algo).__module__, config.algo.name, config.variant) == (plugin, "Slow", "Still")
+    values = to_dict(config)
+    assert values["algo"]["name"] == "lab_plugin:Slow"
+    del sys.modules[plugin]
+    assert from_dict(values).algo.name == "Slow"  # without trust: it was installed as a plugin
+    with pytest.raises(ConfigError, match=r"Did you mean algo=slow\?"):
+        compose(["algo=slo"])
+    assert "slow" in help_text()

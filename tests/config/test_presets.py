@@ -1,10 +1,15 @@
 """The numbers of the presets beside those that were published: a slip would change results silently."""
 
+import shutil
+
 import pytest
 
+import cocoa
 from cocoa.algos import REGISTRY
-from cocoa.config.presets import find_presets, preset_notes, with_presets
-from cocoa.config.schema import Config
+from cocoa.api import configuration
+from cocoa.config.presets import find_presets, preset_notes
+from cocoa.config.resolve import resolve
+from cocoa.data.sources.shipped import shipped_file
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
 FULL = "full-replay"
@@ -85,7 +90,7 @@ def settings(algo, dataset, prefix=""):
     """What presets set for fields with this prefix, which is left away."""
     return {
         name.removeprefix(prefix): value
-        for preset in find_presets(algo, "seek", dataset, None)
+        for preset in find_presets(REGISTRY[algo], dataset)
         for name, value in preset.settings.items()
         if name.startswith(prefix)
     }
@@ -109,7 +114,7 @@ def test_settings_of_all_datasets_are_the_published_ones():
 
 
 def test_a_pattern_behind_an_exclamation_mark_excludes():
-    assert settings("mopo", "hopper-mixed")["updates"] == 3_000_000
+    assert settings("mopo", "hopper-medium-replay-v2")["updates"] == 3_000_000
     assert settings("mopo", "hopper-demo")["updates"] == 40_000
 
 
@@ -126,8 +131,26 @@ def test_a_pattern_behind_an_exclamation_mark_excludes():
     ],
 )
 def test_what_a_run_says_of_its_presets(algo, dataset, env, lacks):
-    config, presets = with_presets(Config(REGISTRY[algo](), dataset=dataset, env=env))
+    config, presets = resolve({"algo": {"name": algo}, "dataset": dataset, "env": env})
     lines = preset_notes(config, presets)
     assert [line.startswith("Preset ") for line in lines] == [True] * len(presets) + [False] * lacks
     if lacks:
-        assert "where they were not given, algo.penalty_weight, algo.rollout_length are at" in lines[-1]
+        assert "unless they are set, algo.penalty_weight, algo.rollout_length are at" in lines[-1]
+
+
+@pytest.mark.parametrize("path", ["antmaze-umaze-v2.hdf5", "/data/Hopper_Medium-v2.hdf5", "hopper-demo.hdf5"])
+def test_a_file_has_no_presets_whatever_its_name(path):
+    config, presets = resolve({"algo": {"name": "iql"}, "dataset": path})
+    assert presets == []
+    (line,) = preset_notes(config, presets)
+    assert f"applied to the file {path}: presets are for datasets by name, as in dataset=" in line
+    assert settings("td3_bc", path) == {"data.observation_normalization": True}  # which is for all data
+
+
+def test_a_file_called_as_a_known_dataset_does_not_pass_for_it(tmp_path):
+    path = shutil.copy(shipped_file("hopper-demo"), tmp_path / "hopper-medium-v2.hdf5")
+    assert cocoa.load(path).name == "hopper-medium-v2.hdf5"
+    _, presets = configuration(cocoa.IQL(), cocoa.load(path))
+    assert presets == []
+    _, presets = configuration(cocoa.IQL(), cocoa.load("hopper-demo"))
+    assert len(presets) == 2
