@@ -4,99 +4,128 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
-from cocoa.algos import REGISTRY
-from cocoa.anchors import ANCHORS, Seek
-from cocoa.config.compose import choose, parse
-from cocoa.config.presets import load_presets
+from cocoa.algos.base import Algorithm
+from cocoa.config.compose import GROUPS, compose, parse
+from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
+from cocoa.config.presets import find_presets, load_presets, presets_class
 from cocoa.config.program import program
 from cocoa.config.schema import Config
 from cocoa.config.typed import document, literal
-from cocoa.data.sources.shipped import SHIPPED
-from cocoa.dynamics.config import ENSEMBLES
+from cocoa.dynamics.config import EnsembleConfig
 
-USAGE = """\
+_USAGE = """\
 Offline reinforcement learning with compositional conservatism.
 
 Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
        {resume} [updates=...]
        {report} <folders> [--out <folder>]
 
-  {program} algo=iql                          train IQL on the shipped dataset
-  {program} algo=iql +cocoa                   the same with COCOA
-  {program} algo=iql +cocoa=random seeds=4    a control with random anchors, seeds 0, 1, 2, 3
-  {program} dataset=hopper-medium-v2 algo.expectile=0.8 updates=200000
-  {program} dataset=my.hdf5 env=Hopper-v4     a file of your own
-  {program} -m +cocoa=none,default dataset=hopper-medium-v2,walker2d-medium-v2
+  {program} algo=iql +cocoa                       train IQL with COCOA on the shipped dataset
+  {program} dataset=hopper-medium-v2 seeds=4      on one of D4RL's; seeds 0, 1, 2, 3
+  {program} dataset=my.hdf5 env=Hopper-v4         on a file of your own
+  {program} algo=my_package.my_module:AWAC        an algorithm of your own; +cocoa=module:Class
+  {program} -m +cocoa=none,random seeds=[0],[1]   every combination, one run after the other
 
 Flags:
-  -h, --help   this text; `algo=<name> +cocoa=<variant> --help` shows the fields of these
-  -m           train with every combination of values given with commas, range(...) or algo=glob(*), one
-               after the other (hydra/launcher=joblib and other launchers of Hydra, if installed: elsewhere
-               or in parallel)
+  -h, --help   this text, with the fields and presets of what algo=, +cocoa=, dynamics= and dataset= choose
+  -m           sweep over values with commas, range(...) or glob(*); hydra/launcher=joblib: by that launcher
   --cfg job    print the whole configuration and stop
-  --trust      with resume: import the modules that the run's configuration names, which runs their code"""
+  --trust      with resume: import the modules that the run's configuration names, which runs their code
+"""
+_COLUMN = 38
+
+
+def help_text(arguments: Sequence[str] = ()) -> str:
+    """Return the text, with the fields of the algorithm and the anchor variant that the arguments choose."""
+    chosen = {override.key_or_group: override.input_line or "" for override in parse(arguments)}
+    chosen = {field: word for field, word in chosen.items() if field in (*GROUPS, "dataset")}
+    config, _ = compose(list(chosen.values()))
+    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    algo = type(config.algo)
+    parts = [
+        _usage(),
+        _table("Fields:", _run_fields(config), width),
+        _ensemble("dynamics" in chosen, width),
+        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width),
+    ]
+    if config.cocoa:
+        title = f"Fields of +cocoa={config.cocoa.name}:"
+        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width))
+    parts.append(_presets_of(config, width) if "dataset" in chosen else _datasets_with_presets(algo, width))
+    return "\n".join(parts)
 
 
 def _usage() -> str:
     own = program()
     if own == "cocoa":
-        return USAGE.format(program=own, resume="cocoa resume <run>", report="cocoa report")
-    return USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
+        return _USAGE.format(program=own, resume="cocoa resume <run>", report="cocoa report")
+    return _USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
 
 
-def help_text(overrides: Sequence[str] = ()) -> str:
-    """Return the text, with the fields of the algorithm and the anchor variant that `overrides` chooses."""
-    chosen = choose(parse([o for o in overrides if o.startswith(("algo=", "+cocoa"))]))
-    algo, variant = chosen["algo"]["name"], (chosen["cocoa"] or {"variant": Seek.name})["variant"]
-    sections = [
-        (
-            "Algorithms (algo=)",
-            [(name, (cls.__doc__ or "").split("\n")[0]) for name, cls in REGISTRY.items()],
-        ),
-        (
-            "Where anchors come from (+cocoa=)",
-            [(name, (cls.__doc__ or "").split("\n")[0]) for name, cls in ANCHORS.items()],
-        ),
-        ("Models of the environment (dynamics=)", [(" ".join(ENSEMBLES), document(Config)["dynamics"])]),
-        ("Datasets (dataset=)", [(" ".join(SHIPPED), document(Config)["dataset"])]),
-        ("Presets, by dataset or environment; the command line overrides them", list(_presets())),
-        ("Fields", list(_fields(Config(REGISTRY[algo]()), skip=("algo", "cocoa")))),
-        (f"Fields of algo={algo}", list(_fields(REGISTRY[algo](), "algo."))),
-        (f"Fields of +cocoa={variant}", list(_fields(ANCHORS[variant](), "cocoa."))),
-    ]
-    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
-    return "\n".join([_usage(), *(line for title, rows in sections for line in _section(title, rows, width))])
-
-
-def _section(title: str, rows: Sequence[tuple[str, str]], width: int) -> Iterator[str]:
-    """Yield a table of two columns."""
-    yield f"\n{title}:"
-    column = 36
+def _table(title: str, rows: Iterable[tuple[str, str]], width: int) -> str:
+    """Return a title and a table of two columns."""
+    lines = [title]
     for left, right in rows:
-        text = textwrap.wrap(right, max(width - column, 30))
-        if len(left) > column - 4:
-            yield f"  {left}"
+        text = textwrap.wrap(right, max(width - _COLUMN, 30))
+        if len(left) > _COLUMN - 3:
+            lines.append(f"  {left}")
+            left = ""
+        lines.append(f"  {left:<{_COLUMN - 2}}{text.pop(0) if text else ''}".rstrip())
+        lines += [" " * _COLUMN + line for line in text]
+    return "\n".join(lines)
+
+
+def _run_fields(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the rows of all fields but those of the algorithm, the anchor variant and the ensemble."""
+    yield f"algo={config.algo.name}", f"The algorithm: {', '.join(ALGORITHMS.names())} or module:Class"
+    variants = ", ".join(ANCHOR_VARIANTS.names())
+    yield "+cocoa", f"Compositional conservatism; variants +cocoa={variants} or module:Class"
+    yield from _fields(Config, skip=("algo", "cocoa", "dynamics"))
+    yield "dynamics=quick", _first_sentence(document(Config)["dynamics"])
+
+
+def _ensemble(documented: bool, width: int) -> str:
+    """Return the fields of the ensemble, with their documentation if that is asked for."""
+    rows = list(_fields(EnsembleConfig, "dynamics."))
+    if documented:
+        return _table("Fields of dynamics:", rows, width)
+    text = f"Fields of dynamics, which dynamics=quick --help explains: {' '.join(name for name, _ in rows)}"
+    return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
+
+
+def _fields(cls: Any, path: str = "", skip: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
+    """Yield `name=default` and the first sentence on each field of a class, and on the fields in it."""
+    texts = document(cls)
+    for field in fields(cls):
+        if field.name in skip:
+            continue
+        name = path + field.name
+        value = field.default if field.default_factory is MISSING else field.default_factory()
+        if is_dataclass(value):
+            yield from _fields(type(value), name + ".")
         else:
-            yield f"  {left:<{column - 2}}{text.pop(0) if text else ''}".rstrip()
-        yield from (" " * column + line for line in text)
+            yield f"{name}={literal(value)}", _first_sentence(texts.get(field.name, ""))
 
 
-def _presets() -> Iterator[tuple[str, str]]:
-    for preset in load_presets():
-        algo = f"algo={preset.algo}: " if preset.algo else ""
-        yield " ".join(preset.datasets), f"{algo}{preset}"
+def _first_sentence(text: str) -> str:
+    return text.partition(". ")[0].rstrip(".")
 
 
-def _fields(config: Any, path: str = "", skip: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield `name=default` and the documentation of each field, and of the fields in it."""
-    texts = document(type(config))
-    for field in fields(config):
-        name, value = path + field.name, getattr(config, field.name)
-        if is_dataclass(value) and name not in skip:
-            yield from _fields(value, name + ".")
-        elif name not in skip:
-            yield f"{name}={literal(value)}", texts.get(field.name, "")
+def _presets_of(config: Config, width: int) -> str:
+    rows = [(preset.name, str(preset)) for preset in find_presets(type(config.algo), config.dataset)]
+    return _table(f"Presets on {config.dataset}, which yield to the command line:", rows, width)
+
+
+def _datasets_with_presets(algorithm: type[Algorithm], width: int) -> str:
+    algo = presets_class(algorithm).name
+    presets = [preset for preset in load_presets() if preset.algo in (None, algo)]
+    names = [name for preset in presets for name in preset.datasets or ("*",) if not name.startswith("!")]
+    text = (
+        "Presets, which dataset=<name> --help shows and which yield to the command line, are for datasets by "
+        f"name, not for files: {' '.join(dict.fromkeys(names))}"
+    )
+    return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
