@@ -31,6 +31,13 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return flags, words
 
 
+def import_from_here(words: Sequence[str], trust: bool) -> None:
+    """Let modules of the working directory be imported, as `python -m` does, if a module may be named."""
+    named = any(":" in word and word.startswith(("algo=", "+cocoa=", "env=")) for word in words)
+    if (named or trust) and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+
+
 def check_surroundings(words: Sequence[str]) -> None:
     """Raise a UserError for a working directory that is gone, or names that are no text."""
     try:

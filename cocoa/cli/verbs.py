@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from omegaconf import OmegaConf
 
-from cocoa.cli.arguments import check_surroundings, split
+from cocoa.cli.arguments import check_surroundings, import_from_here, split
 from cocoa.config.compose import compose, parse, replaced
 from cocoa.config.presets import preset_notes
 from cocoa.config.program import program
@@ -27,6 +27,7 @@ def run(arguments: Sequence[str]) -> int:
         return main(arguments[1:], f"{program()} report")
     flags, words = split(arguments)
     check_surroundings(words)
+    import_from_here(words, flags.trust)
     if flags.help:
         from cocoa.config.help import help_text
 

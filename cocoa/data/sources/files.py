@@ -9,7 +9,7 @@ import gymnasium
 
 from cocoa.data import hdf5
 from cocoa.data.dataset import Dataset
-from cocoa.data.sources.base import DatasetSource
+from cocoa.data.sources.base import SOURCES, DatasetSource
 from cocoa.data.validation import warn
 from cocoa.errors import shown
 from cocoa.storage.files import expanded
@@ -32,9 +32,10 @@ class FileSource(DatasetSource):
         return os.path.abspath(expanded(name, "dataset"))
 
     def read(self, name: str, env: str | None) -> Dataset:
-        """Return the dataset in the file, which is called by the stem of the file's name."""
+        """Return the dataset in the file, called by the stem of the file's name, unless a source has that."""
         path = expanded(name, "dataset")
-        return read_file(path, path.stem or path.name, env)
+        taken = any(source.answers(path.stem) for source in SOURCES)
+        return read_file(path, path.name if taken else path.stem, env)
 
 
 def read_file(
