@@ -113,17 +113,17 @@ def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
     """Raise ConfigError for arguments of other types than `fit` takes."""
     if not isinstance(algorithm, Algorithm):
         raise ConfigError(
-            f"The algorithm is {algorithm!r}; give an instance of one, such as cocoa.IQL() or "
+            f"The algorithm is {algorithm!r}; pass an instance of one, such as cocoa.IQL() or "
             "cocoa.CQL(weight=10.0)."
         )
     if not isinstance(dataset, Dataset | str | os.PathLike):
         raise ConfigError(
-            f"The dataset is of the type {type(dataset).__name__}; give its name, the path of an HDF5 file, "
+            f"The dataset is of the type {type(dataset).__name__}; pass its name, the path of an HDF5 file, "
             "or arrays as cocoa.Dataset.from_arrays(...)."
         )
     if not isinstance(cocoa, AnchorVariant | str | bool | None):
         raise ConfigError(
-            f"cocoa={cocoa!r} is not possible: give True, the name of a variant, or an instance such as "
+            f"cocoa={cocoa!r} is not possible: pass True, the name of a variant, or an instance such as "
             "cocoa.Seek()."
         )
 
@@ -135,9 +135,9 @@ def resume(
     updates: int | None = None,
     trust: bool = False,
 ) -> Policy:
-    """Go on with a run that was cut or, with `updates`, train a finished one further; return its policy.
+    """Resume a run or, with `updates`, train a finished one further; return its policy.
 
-    `dataset` is needed if the run was given a `Dataset`, or if its file has moved: then it is the name or
+    `dataset` is needed if the run was started with a `Dataset`, or if its file has moved: then it is the name or
     path under which the same file is now. `devices` may be other than before. `updates` is the number of
     updates in all. `trust` allows importing the module of an algorithm or environment that the run's
     configuration names as `module:name`, which runs its code.

@@ -11,7 +11,7 @@ MISTAKES = [
     ({"algorithm": "iql"}, "cocoa.IQL()"),
     ({"algorithm": cocoa.IQL}, "instance"),
     ({"algorithm": cocoa.IQL(hidden=3)}, "algo.hidden must be a list"),
-    ({"dataset": np.zeros(3)}, "ndarray; give its name"),
+    ({"dataset": np.zeros(3)}, "ndarray; pass its name"),
     ({"cocoa": 3}, "name of a variant"),
     ({"cocoa": "sek"}, "Did you mean cocoa=seek"),
     ({"dynamics": "quik"}, "Did you mean dynamics=quick"),

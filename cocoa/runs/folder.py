@@ -1,4 +1,4 @@
-"""Folders of runs: made, found, and what stands in them as text."""
+"""Folders of runs: how they are made and looked up, and the text in them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def checkpoint_path(folder: Path) -> Path:
 
 
 def how_to_resume(folder: Path, dataset: str) -> str:
-    """Return `resume_command`, or the call in Python for a `dataset` that was given as an object."""
+    """Return `resume_command`, or the call in Python for a `dataset` that was passed as an object."""
     if from_anywhere(dataset) == dataset:
         return resume_command(folder)
     return f"cocoa.resume({str(folder)!r}, dataset)"
@@ -116,7 +116,7 @@ def _set_aside(folder: Path) -> bool:
     if not os.path.isfile(folder / "summary.json"):
         return False
     try:
-        with filelock.FileLock(folder / ".lock", blocking=False):  # else somebody goes on with it right now
+        with filelock.FileLock(folder / ".lock", blocking=False):  # else it is being resumed
             failed = read_summary(folder)["status"] == "failed" and not checkpoint_path(folder).exists()
             if failed:
                 folder.rename(folder.with_name(time.strftime(f"{folder.name}-failed-{_TIME}")))
@@ -164,12 +164,12 @@ def find_run(path: str | os.PathLike[str]) -> Path:
     folder = expanded(path, "resume")
     if os.path.isfile(folder / "config.yaml"):
         return folder
-    above = next(one for one in (folder, *folder.parents) if os.path.isdir(one))
+    above = next(path for path in (folder, *folder.parents) if os.path.isdir(path))
     depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
     runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
     runs = [run for run in runs if not Path(run).name.startswith(STAGED)]
-    found = set(runs)
-    runs = [run for run in runs if found.isdisjoint(map(str, Path(run).parents))]  # W&B has such files inside
+    folders = set(runs)  # in which W&B has files of this name, too
+    runs = [run for run in runs if folders.isdisjoint(map(str, Path(run).parents))]
     latest = sorted((run for run in runs if folder in Path(run).parents), key=_changed)[-1:]
     near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."

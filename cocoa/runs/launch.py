@@ -1,4 +1,4 @@
-"""Starts a run or goes on with one: its folder, lock, processes and devices, and how it ends."""
+"""Starts or resumes a run: its folder, lock, processes and devices, and how it ends."""
 
 from __future__ import annotations
 
@@ -72,11 +72,11 @@ def resume(
     updates: int | None = None,
     trust: bool = False,
 ) -> Path:
-    """Go on with the run in `folder` from where it was saved last, and return the folder.
+    """Resume the run in `folder` from its last checkpoint, and return the folder.
 
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
     `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
-    path under which it is found now, and from here on. With `updates` the run ends after so many updates in
+    path under which it is now, and from here on. With `updates` the run ends after so many updates in
     all instead of its configuration's; step sizes that change over a training then follow the new length.
     `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
     no run, or its dataset has changed.
@@ -110,8 +110,8 @@ def _load_again(config: Config, folder: Path) -> Dataset:
     """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
     if not _loadable(config.dataset):
         raise RunError(
-            f"{folder} was given its dataset ({config.dataset}) as an object, and cannot load it. Go on "
-            "in Python, with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
+            f"The dataset of {folder} was passed as an object ({config.dataset}), which cannot be loaded. "
+            "Resume in Python with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
         )
     try:
         return _load(config)[0]
@@ -131,13 +131,13 @@ def _load(config: Config) -> tuple[Dataset, list[str]]:
         try:
             dataset = load(config.dataset, config.env)
         finally:  # an error may follow from what the warnings are about
-            told = [f"Warning: {warning.message}" for warning in caught]
-            print(*told, sep="\n", end="\n" if told else "", file=sys.stderr)
-    return dataset, told
+            lines = [f"Warning: {warning.message}" for warning in caught]
+            print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
+    return dataset, lines
 
 
 def _loadable(dataset: str) -> bool:
-    """Tell whether a run's dataset is a known name or a path, as it is unless it was given as an object."""
+    """Return whether a run's dataset can be loaded: it was not passed as an object."""
     return from_anywhere(dataset) == dataset
 
 
@@ -149,19 +149,19 @@ def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
 def _place(config: Config) -> None:
     """Find the run's cache and processes, and this one's devices, before anything is computed."""
     cache_folder(config.cache_dir)
-    each = processes.shared_evenly(len(config.seeds), config.distributed.processes or 1)
+    per_process = processes.shared_evenly(len(config.seeds), config.distributed.processes or 1)
     processes.join(config.distributed)
-    offer_cores(config.devices, each)
+    offer_cores(config.devices, per_process)
     start_backend()
-    processes.share(len(config.seeds))  # of a number of processes that others may have told
+    processes.share(len(config.seeds))  # raises if a number of processes that SLURM set does not fit
 
 
-def _begin(config: Config, sha256: str, notes: Sequence[str], told: Sequence[str]) -> Path:
-    """Make and return the folder of a run; its log gets the notes, and what was printed before."""
+def _begin(config: Config, sha256: str, notes: Sequence[str], warned: Sequence[str]) -> Path:
+    """Make and return the folder of a run; its log gets the notes and the warnings that were printed."""
     folder = create_run(config, sha256)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
-    for text in told:
+    for text in warned:
         Console(folder).log(text)
     return folder
 
@@ -174,7 +174,7 @@ def _finished(folder: Path) -> bool:
 
 
 def _policy_is_whole(folder: Path, config: Config) -> bool:
-    """Tell whether the files of the last update's policy are there, as they were written."""
+    """Return whether the files of the last update's policy are there, as they were written."""
     try:
         done = read_position(checkpoint_path(folder), config).step
         return done == config.updates and interface_is_whole(folder, config)

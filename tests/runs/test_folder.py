@@ -465,5 +465,5 @@ def test_a_run_of_a_dataset_that_was_an_object_asks_for_it_when_it_is_resumed(co
     config = dataclasses.replace(config, dataset="arrays")
     folder = create_run(config, SHA)
     write_config(folder, config)
-    with pytest.raises(RunError, match=r"dataset \(arrays\) as an object.*cocoa\.resume\(folder, dataset\)"):
+    with pytest.raises(RunError, match=r"passed as an object \(arrays\).*cocoa\.resume\(folder, dataset\)"):
         resume(folder)
