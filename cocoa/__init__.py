@@ -15,31 +15,58 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cocoa.algos import REGISTRY, Algorithm, Batch, register
+    from cocoa.algos.base import NextActionBatch, RefreshedSource, Source, World, concatenate
     from cocoa.algos.bc import BC
     from cocoa.algos.combo import COMBO
     from cocoa.algos.cql import CQL
     from cocoa.algos.iql import IQL
     from cocoa.algos.mobile import MOBILE
     from cocoa.algos.mopo import MOPO
+    from cocoa.algos.networks import (
+        MLP,
+        Adam,
+        Distribution,
+        Encoder,
+        Gaussian,
+        Model,
+        Networks,
+        SquashedGaussian,
+        polyak,
+    )
     from cocoa.algos.rebrac import ReBRAC
     from cocoa.algos.sac import SAC
     from cocoa.algos.td3_bc import TD3BC
     from cocoa.anchors import (
         ANCHORS,
+        AnchorMap,
         AnchorVariant,
         Denoise,
+        Models,
         Nearest,
         Random,
         Seek,
+        SeekerConfig,
         SelfNoise,
         Settle,
         Zero,
         register_anchors,
     )
-    from cocoa.api import fit, resume
+    from cocoa.anchors.decomposition import Decomposition
+    from cocoa.api import fit, pieces, resume
     from cocoa.config.schema import Config
-    from cocoa.data import Dataset, DatasetSource, load, normalized_score, register_source
-    from cocoa.errors import DataError, UserError
+    from cocoa.data import (
+        Dataset,
+        DatasetSource,
+        Scaling,
+        load,
+        normalized_batch,
+        normalized_score,
+        register_source,
+    )
+    from cocoa.data.preprocessing import DataConfig
+    from cocoa.dynamics.config import EnsembleConfig
+    from cocoa.errors import ConfigError, DataError, RunError, UserError
+    from cocoa.runs.pieces import Pieces, sample
     from cocoa.runs.policy import Policy, load_policy
 
 __all__ = [
@@ -48,55 +75,94 @@ __all__ = [
     "COMBO",
     "CQL",
     "IQL",
+    "MLP",
     "MOBILE",
     "MOPO",
     "REGISTRY",
     "SAC",
     "TD3BC",
+    "Adam",
     "Algorithm",
+    "AnchorMap",
     "AnchorVariant",
     "Batch",
     "Config",
+    "ConfigError",
+    "DataConfig",
     "DataError",
     "Dataset",
     "DatasetSource",
+    "Decomposition",
     "Denoise",
+    "Distribution",
+    "Encoder",
+    "EnsembleConfig",
+    "Gaussian",
+    "Model",
+    "Models",
     "Nearest",
+    "Networks",
+    "NextActionBatch",
+    "Pieces",
     "Policy",
     "Random",
     "ReBRAC",
+    "RefreshedSource",
+    "RunError",
+    "Scaling",
     "Seek",
+    "SeekerConfig",
     "SelfNoise",
     "Settle",
+    "Source",
+    "SquashedGaussian",
     "UserError",
+    "World",
     "Zero",
+    "concatenate",
     "fit",
     "load",
     "load_policy",
+    "normalized_batch",
     "normalized_score",
+    "pieces",
+    "polyak",
     "register",
     "register_anchors",
     "register_source",
     "resume",
+    "sample",
 ]
 
 _MODULES = (
     "cocoa.errors",
     "cocoa.config.schema",
     "cocoa.data",
-    "cocoa.runs.policy",
-    "cocoa.api",
+    "cocoa.data.preprocessing",
+    "cocoa.dynamics.config",
     "cocoa.algos",
+    "cocoa.algos.base",
+    "cocoa.algos.networks",
     "cocoa.anchors",
+    "cocoa.anchors.decomposition",
+    "cocoa.runs.policy",
+    "cocoa.runs.pieces",
+    "cocoa.api",
 )
+"""Where the names are, quick imports first."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import one of `__all__`: importing all of it at once would make `train.py --help` slow."""
+    """Import one of `__all__`: importing all of it at once would make `--help` slow."""
     if name in __all__:
-        for module in _MODULES:
-            if hasattr(found := importlib.import_module(module), name):
-                return getattr(found, name)
         registry = importlib.import_module("cocoa.algos").REGISTRY
-        return next(algorithm for algorithm in registry.values() if algorithm.__name__ == name)
+        algorithms = {algorithm.__name__: algorithm for algorithm in registry.values()}
+        modules = (importlib.import_module(module) for module in _MODULES)
+        homes = (vars(module) for module in modules if name in vars(module))
+        return algorithms[name] if name in algorithms else next(homes)[name]
     raise AttributeError(f"module 'cocoa' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names in this module and those that are imported from here."""
+    return sorted({*globals(), *__all__})

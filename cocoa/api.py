@@ -14,10 +14,11 @@ from cocoa.config.presets import Preset, preset_notes
 from cocoa.config.resolve import resolve, values_of
 from cocoa.config.schema import Config
 from cocoa.config.typed import field_types, suggest
-from cocoa.data import Dataset
+from cocoa.data import Dataset, load
 from cocoa.dynamics.settings import Settings, passed_values
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
+from cocoa.runs.pieces import Pieces, build_pieces
 from cocoa.runs.policy import Policy, load_policy
 
 
@@ -46,6 +47,28 @@ def fit(
     config, presets = configuration(algorithm, dataset, cocoa, seeds=seeds, wandb=wandb, **fields)
     arrays = dataset if isinstance(dataset, Dataset) else None
     return load_policy(launch.run(config, arrays, preset_notes(config, presets)))
+
+
+def pieces(
+    algorithm: Algorithm,
+    dataset: Dataset | str | os.PathLike[str],
+    cocoa: AnchorVariant | str | bool | None = None,
+    **fields: Any,
+) -> Pieces:
+    """Return what a training loop of one's own is made of: transitions, networks, the map to observations.
+
+    The arguments are those of `fit`. Models and anchors, where they are needed, are fitted or read from the
+    cache. With the result `p`,
+
+        algorithm.init(key, p.networks, p.data, updates)  # the state before the first update
+        sample(p.data, key, size)  # a batch for algorithm.update
+        p.scaling.to_environment(algorithm.act(state, p.observe(states)))  # actions in environment units
+
+    Raises what `fit` does.
+    """
+    config, _ = configuration(algorithm, dataset, cocoa, **fields)
+    data = dataset if isinstance(dataset, Dataset) else load(config.dataset, config.env)
+    return build_pieces(config, data if config.env in (None, data.env) else data.of_environment(config.env))
 
 
 def configuration(
@@ -137,8 +160,8 @@ def resume(
 ) -> Policy:
     """Resume a run or, with `updates`, train a finished one further; return its policy.
 
-    `dataset` is needed if the run was started with a `Dataset`, or if its file has moved: then it is the name or
-    path under which the same file is now. `devices` may be other than before. `updates` is the number of
+    `dataset` is needed if the run was started with a `Dataset`, or if its file has moved: then it is the name
+    or path under which the same file is now. `devices` may be other than before. `updates` is the number of
     updates in all. `trust` allows importing the module of an algorithm or environment that the run's
     configuration names as `module:name`, which runs its code.
 
