@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
@@ -34,9 +34,9 @@ Flags:
   -h, --help   this text, with the fields and presets of what algo=, +cocoa=, dynamics= and dataset= choose
   -m           sweep over values with commas, range(...) or glob(*); hydra/launcher=joblib: by that launcher
   --cfg job    print the whole configuration and stop
-  --trust      with resume: import the modules that the run's configuration names, which runs their code
-"""
+  --trust      with resume: import the modules that the run's configuration names, which runs their code"""
 _COLUMN = 38
+Wrap = Callable[[str, int], list[str]]
 
 
 def help_text(arguments: Sequence[str] = ()) -> str:
@@ -48,15 +48,15 @@ def help_text(arguments: Sequence[str] = ()) -> str:
     algo = type(config.algo)
     parts = [
         _usage(),
-        _table("Fields:", _run_fields(config), width),
+        _table("Fields:", _run_fields(config), width, _brief),
         _ensemble("dynamics" in chosen, width),
-        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width),
+        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, _brief),
     ]
     if config.cocoa:
         title = f"Fields of +cocoa={config.cocoa.name}:"
-        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width))
+        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width, _brief))
     parts.append(_presets_of(config, width) if "dataset" in chosen else _datasets_with_presets(algo, width))
-    return "\n".join(parts)
+    return "\n\n".join(parts)
 
 
 def _usage() -> str:
@@ -66,11 +66,11 @@ def _usage() -> str:
     return _USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]], width: int) -> str:
+def _table(title: str, rows: Iterable[tuple[str, str]], width: int, wrap: Wrap = textwrap.wrap) -> str:
     """Return a title and a table of two columns."""
     lines = [title]
     for left, right in rows:
-        text = textwrap.wrap(right, max(width - _COLUMN, 30))
+        text = wrap(right, max(width - _COLUMN, 30))
         if len(left) > _COLUMN - 3:
             lines.append(f"  {left}")
             left = ""
@@ -85,20 +85,20 @@ def _run_fields(config: Config) -> Iterator[tuple[str, str]]:
     variants = ", ".join(ANCHOR_VARIANTS.names())
     yield "+cocoa", f"Compositional conservatism; variants +cocoa={variants} or module:Class"
     yield from _fields(Config, skip=("algo", "cocoa", "dynamics"))
-    yield "dynamics=quick", _first_sentence(document(Config)["dynamics"])
+    yield "dynamics=quick", document(Config)["dynamics"]
 
 
 def _ensemble(documented: bool, width: int) -> str:
     """Return the fields of the ensemble, with their documentation if that is asked for."""
     rows = list(_fields(EnsembleConfig, "dynamics."))
     if documented:
-        return _table("Fields of dynamics:", rows, width)
+        return _table("Fields of dynamics:", rows, width, _brief)
     text = f"Fields of dynamics, which dynamics=quick --help explains: {' '.join(name for name, _ in rows)}"
     return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _fields(cls: Any, path: str = "", skip: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
-    """Yield `name=default` and the first sentence on each field of a class, and on the fields in it."""
+    """Yield `name=default` and the documentation of each field of a class, and on the fields in it."""
     texts = document(cls)
     for field in fields(cls):
         if field.name in skip:
@@ -108,11 +108,20 @@ def _fields(cls: Any, path: str = "", skip: Sequence[str] = ()) -> Iterator[tupl
         if is_dataclass(value):
             yield from _fields(type(value), name + ".")
         else:
-            yield f"{name}={literal(value)}", _first_sentence(texts.get(field.name, ""))
+            yield f"{name}={literal(value)}", texts.get(field.name, "")
 
 
-def _first_sentence(text: str) -> str:
-    return text.partition(". ")[0].rstrip(".")
+def _brief(text: str, width: int) -> list[str]:
+    """Return the lines of the first sentence, and of all that fit on the same number of lines."""
+    first, *others = text.split(". ")
+    lines = textwrap.wrap(first.rstrip("."), width)
+    for sentence in others:
+        first = f"{first}. {sentence}"
+        longer = textwrap.wrap(first.rstrip("."), width)
+        if len(longer) > len(lines):
+            break
+        lines = longer
+    return lines
 
 
 def _presets_of(config: Config, width: int) -> str:

@@ -44,7 +44,7 @@ class Config:
     dataset: str = "hopper-demo"
     """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
     env: str | None = None
-    """Gymnasium id for evaluation. None takes the dataset's own, where it is known."""
+    """Gymnasium id for evaluation. None takes the dataset's own, if known."""
     seeds: tuple[int, ...] = (0,)
     """One independent training per seed, all in one program. On the command line seeds=4 means [0,1,2,3]."""
     updates: int = 1_000_000
@@ -84,7 +84,7 @@ class Config:
     runs_dir: str = "runs"
     """Where run folders are made."""
     cache_dir: str | None = None
-    """Where models and anchors are kept for later runs. None takes $COCOA_CACHE or ~/.cache/cocoa."""
+    """Folder of models and anchors. None takes $COCOA_CACHE or ~/.cache/cocoa."""
 
     @property
     def variant(self) -> str | None:
