@@ -362,24 +362,6 @@ def test_mistakes_are_told(config, finished, tmp_path):
         cocoa.load_policy(finished, seed=4)
 
 
-def test_an_algorithm_from_the_guide_trains_with_and_without_cocoa(config, subprocess_env, tmp_path):
-    """Saved where the guide says, in a copy of the package."""
-    guide = (ROOT / "docs" / "adding-an-algorithm.md").read_text()
-    code = re.search(r"```python\n(.*?)```", guide, re.DOTALL)[1]
-    shutil.copytree(ROOT / "cocoa", tmp_path / "cocoa", ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / "cocoa" / "algos" / "cloning.py").write_text(code)
-    short = ("updates=10", "eval_every=10", "eval_episodes=1", "batch_size=8", "wandb=off")
-    run = ["algo=cloning", f"dataset={config.dataset}", f"env={ENV}", *short, f"runs_dir={tmp_path / 'runs'}"]
-    script = (
-        "import sys\nfrom cocoa.cli import main\n"
-        "sys.exit(main(sys.argv[1:]) or main([*sys.argv[1:], '+cocoa=zero', 'algo.learning_rate=1e-3']))\n"
-    )
-    environment = subprocess_env | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    subprocess.run([sys.executable, "-c", script, *run], env=environment, cwd=tmp_path, check=True)
-    made = {read_summary(path.parent)["cocoa"] for path in tmp_path.glob("runs/**/summary.json")}
-    assert made == {None, "zero"}
-
-
 def test_the_example_in_the_readme_runs(tmp_path, subprocess_env):
     example = re.search(r"```python\n(import cocoa\n.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
     shortened = example.replace(
