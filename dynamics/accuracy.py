@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.dynamics.forward import ForwardModel
+from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.reverse import ReverseModel
 
 
@@ -54,8 +55,7 @@ def reverse_report(
 
 def _errors(name: str, predicted: jax.Array, truth: np.ndarray, observations: np.ndarray) -> dict[str, float]:
     errors = np.asarray(predicted, np.float64) - truth
-    std = observations.std(axis=0)
-    relative = errors / np.where(std > 0, std, 1.0)
+    relative = errors / divisor(moments(observations)[1])
     rmse = np.sqrt((errors**2).mean(axis=0))
     report = {f"{name}/observation_{i}": float(value) for i, value in enumerate(rmse)}
     return report | {f"{name}/relative": float(np.sqrt((relative**2).mean()))}

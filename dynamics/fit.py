@@ -16,12 +16,11 @@ from numpy.typing import ArrayLike
 
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
+from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.xla.compiler import ONE_CORE_OPTIONS, compiler_options
 
 Rows = tuple[Array, Array]
 """Inputs and targets, as they are fitted."""
-
-_STD_FLOOR = 1e-6  # below it a column counts as constant
 
 
 @struct.dataclass
@@ -66,10 +65,10 @@ class EnsembleFit:
         self.draws = np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist()
         held_out = held_out_rows(config, len(x))
         train = np.delete(np.arange(len(x)), held_out)
-        self.input_moments, self.target_moments = _moments(x[train]), _moments(y[train])
+        self.input_moments, self.target_moments = moments(x[train]), moments(y[train])
         if not config.standardize_targets:
-            self.target_moments = _raw_moments(self.target_moments)
-        x, y = _standardise(x, self.input_moments), _standardise(y, self.target_moments)
+            self.target_moments = _raw_moments(*self.target_moments)
+        x, y = _standardise(x, *self.input_moments), _standardise(y, *self.target_moments)
         self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
         self.holdout_data = jnp.asarray(x[held_out]), jnp.asarray(y[held_out])
 
@@ -135,8 +134,8 @@ class EnsembleFit:
         params = jax.tree.map(lambda x: x[elites], state.best_params)
         (input_mean, input_std), (target_mean, target_std) = self.input_moments, self.target_moments
         # A constant target keeps the deviation 0: it is predicted exactly and without noise.
-        moments = (input_mean, _divisor(input_std), target_mean, target_std)
-        return Ensemble(params, *(jnp.asarray(moment) for moment in moments))
+        vectors = (input_mean, divisor(input_std), target_mean, target_std)
+        return Ensemble(params, *map(jnp.asarray, vectors))
 
 
 def held_out_rows(config: EnsembleConfig, rows: int) -> np.ndarray:
@@ -156,25 +155,14 @@ def _checked(rows: ArrayLike, name: str) -> np.ndarray:
     return rows
 
 
-def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (d,); 0 for a column that counts as constant."""
-    mean, std = rows.mean(axis=0, dtype=np.float64), rows.std(axis=0, dtype=np.float64)
-    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 0.0, std).astype(np.float32)
-
-
-def _raw_moments(moments: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _raw_moments(mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return moments that leave columns raw; those of constant ones stay, which are predicted exactly."""
-    mean, std = moments
     varies = std > 0
     return np.where(varies, np.float32(0), mean), varies.astype(np.float32)
 
 
-def _divisor(std: np.ndarray) -> np.ndarray:
-    return np.where(std > 0, std, np.float32(1))
-
-
-def _standardise(rows: np.ndarray, moments: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return (rows - moments[0]) / _divisor(moments[1])
+def _standardise(rows: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    return (rows - mean) / divisor(std)
 
 
 def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransformation:

@@ -90,8 +90,8 @@ class AnchorVariant(Settings, ABC):
     """What runs with it are called: the name it is registered by, else that of the class."""
     uses_dynamics: ClassVar[bool] = False
     """Whether `build` uses the forward model or a seeker, so that the settings `dynamics.*` matter."""
-    per_seed: ClassVar[bool] = False
-    """Whether each seed of a run has models and anchors of its own: a variant may make this a field."""
+    per_seed = False  # not annotated, so that it is no field here
+    """Whether each seed of a run has models and anchors of its own; a variant may make it a field."""
 
     encoder_hidden: tuple[int, ...] = (64, 64)
     """Hidden widths of f(difference) and g(anchor); the last is also the width of the feature."""

@@ -13,11 +13,10 @@ from flax import struct
 from numpy.typing import ArrayLike
 
 from cocoa.algos.networks import MLP, Adam, Model
+from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.settings import Settings
 from cocoa.dynamics.xla.compiler import compiled
 from cocoa.errors import RunError
-
-_STD_FLOOR = 1e-6  # below it a dimension counts as constant
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,8 @@ class SeekerFit:
                 "from them. Lower cocoa.rollout_length or cocoa.rollout_scale, or train the reverse model "
                 "for longer (dynamics.max_epochs, dynamics.max_updates)."
             )
-        self.mean, self.std = map(jnp.asarray, moments(np.asarray(self.states)))
+        mean, std = moments(np.asarray(self.states))
+        self.mean, self.std = jnp.asarray(mean), jnp.asarray(divisor(std))
         self.key, shuffle_key = jax.random.split(key)
         self.shuffle_seed = np.asarray(jax.random.key_data(shuffle_key)).tolist()
 
@@ -159,14 +159,6 @@ class SeekerFit:
     def result(self, state: SeekerState) -> Seeker:
         """Return the seeker as it is after `state`."""
         return Seeker(state.model.params, self.mean, self.std, state.model.module)
-
-
-def moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation (O,) of (N, O) rows, float32; 1 in place of no deviation."""
-    mean = rows.mean(axis=0, dtype=np.float64)
-    # Column by column, since NumPy's std makes a float64 copy of what it is given.
-    std = np.array([column.std(dtype=np.float64) for column in rows.T])
-    return mean.astype(np.float32), np.where(std < _STD_FLOOR, 1.0, std).astype(np.float32)
 
 
 def _epoch(

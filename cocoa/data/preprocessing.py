@@ -12,11 +12,12 @@ from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.data.dataset import Dataset
 from cocoa.data.spaces import spaces
 from cocoa.data.transitions import follow
+from cocoa.dynamics.moments import moments
 from cocoa.dynamics.settings import Settings
 from cocoa.errors import ConfigError, DataError
 
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
-_STD_FLOOR = 1e-3  # TD3+BC; keeps a constant observation finite
+_ADDED_STD = 1e-3  # TD3+BC; keeps a constant observation finite
 _PER_ROW = (
     *("observations", "actions", "rewards", "terminals"),
     *("next_observations", "next_observed", "episodes"),
@@ -99,9 +100,8 @@ def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
     observation_dim, action_dim = dataset.observations.shape[1], dataset.actions.shape[1]
     mean, std = np.zeros(observation_dim), np.ones(observation_dim)
     if config.observation_normalization:
-        mean = dataset.observations.mean(axis=0, dtype=np.float64)
-        # Column by column, since NumPy's std makes a float64 copy of its argument.
-        std = np.array([column.std(dtype=np.float64) for column in dataset.observations.T]) + _STD_FLOOR
+        mean, std = moments(dataset.observations)
+        std += _ADDED_STD
     low, high = -np.ones(action_dim), np.ones(action_dim)
     if dataset.env is not None:
         bounds = spaces(dataset.env)

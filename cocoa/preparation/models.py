@@ -14,7 +14,7 @@ import numpy as np
 
 from cocoa.algos.base import Batch, World
 from cocoa.anchors import learned
-from cocoa.anchors.seeker import Seeker, SeekerConfig, SeekerFit, moments, seeker_template
+from cocoa.anchors.seeker import Seeker, SeekerConfig, SeekerFit, seeker_template
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, reward_map
 from cocoa.data.spaces import spaces
@@ -23,6 +23,7 @@ from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, ensemble_template
 from cocoa.dynamics.fit import EnsembleFit, held_out_rows
 from cocoa.dynamics.forward import ForwardModel, forward_data
+from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.dynamics.termination import termination_data
 from cocoa.errors import DataError
@@ -76,7 +77,7 @@ class ModelSet:
     @cached_property
     def state_std(self) -> np.ndarray:
         """The standard deviation (O,) of the states; 1 where they do not vary."""
-        return moments(self.dataset.observations)[1]
+        return divisor(moments(self.dataset.observations)[1])
 
     @cached_property
     def forward(self) -> ForwardModel:

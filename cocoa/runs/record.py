@@ -13,10 +13,10 @@ from gymnasium import Env
 
 from cocoa.algos.base import World
 from cocoa.anchors.diagnostics import diagnose
-from cocoa.anchors.seeker import moments
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.dynamics.accuracy import format_report
+from cocoa.dynamics.moments import divisor, moments
 from cocoa.errors import RunError
 from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
@@ -87,7 +87,7 @@ class Record:
             self._say_errors(report.errors[0])
         if not report.anchors:
             return
-        std = moments(states)[1]
+        std = divisor(moments(states)[1])
         diagnostics = [diagnose(anchors, states, std, env) for anchors in report.anchors]
         self.log(0, by_seed([measured.summary() for measured in diagnostics], ""), report.seeds)
         self.say(f"Distances to the data, medians, in standard deviations:\n{diagnostics[0].table()}")
