@@ -15,7 +15,7 @@ from cocoa.anchors import ANCHORS, AnchorVariant
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *ROOT.glob("*.md"),
-    *ROOT.glob("docs/*.md"),
+    *ROOT.glob("docs/**/*.md"),
     ROOT / "benchmarks/README.md",
     ROOT / "cocoa/data/README.md",
 ]
@@ -57,9 +57,9 @@ def test_the_table_of_anchor_variants_has_each_with_all_of_its_own_fields(name):
     assert named == own or "those of `seek`" in rows[0]
 
 
-def test_the_api_page_has_each_public_name_once():
-    page = (ROOT / "docs/api.md").read_text()
-    assert sorted(re.findall(r"^::: cocoa\.(\w+)$", page, re.MULTILINE)) == sorted(cocoa.__all__)
+def test_the_pages_of_the_api_have_each_public_name_once():
+    text = "".join(page.read_text() for page in (ROOT / "docs/api").glob("*.md"))
+    assert sorted(re.findall(r"^::: cocoa\.(\w+)$", text, re.MULTILINE)) == sorted(cocoa.__all__)
 
 
 OWN = """
