@@ -1,0 +1,63 @@
+"""Every example runs as a user would run it: from a folder of his own, with nothing but cocoa installed."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import pytest
+from support.paths import ROOT
+
+EXAMPLES = ROOT / "examples"
+RUNS = {
+    "fit_and_load": (["--updates", "4"], r"An episode in another process returned \d+, a score of [\d.]+"),
+    "own_algorithm": (
+        ["--updates", "4"],
+        r"AWAC, with anchors: runs/hopper-demo/AWAC\+cocoa-nearest/",
+    ),
+    "own_anchors": (["--updates", "4"], r"size of Δ[^\0]*a policy with 32 anchors"),
+    "own_environment": (
+        ["--updates", "4", "--episodes", "8"],
+        r"Dataset point:8: .* environment Point-v0>, score \d+\n[^\0]*Finished",
+    ),
+    "own_loop": (["500"], r"update 500: .*\nactions: \[\[.*\]"),
+}
+"""By example: arguments that make it short, and what it prints."""
+
+
+def run(example, *arguments, folder, environment):
+    command = [sys.executable, str(EXAMPLES / f"{example}.py"), *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def environment(subprocess_env, tmp_path_factory):
+    return {
+        **subprocess_env,
+        "COCOA_CACHE": str(tmp_path_factory.mktemp("cache")),
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+def test_an_example_runs_and_prints_what_it_does(example, tmp_path, environment):
+    arguments, expected = RUNS[example]
+    output = run(example, *arguments, folder=tmp_path, environment=environment)
+    assert re.search(expected, output), output
+    assert {path.name for path in tmp_path.iterdir()} <= {"runs"}
+
+
+def test_the_page_lists_every_example():
+    page = (EXAMPLES / "README.md").read_text()
+    assert (
+        set(re.findall(r"\((\w+)\.py\)", page)) == {path.stem for path in EXAMPLES.glob("*.py")} == set(RUNS)
+    )
+
+
+def test_a_loop_of_ones_own_needs_less_than_30_lines_and_cocoa_alone():
+    text = (EXAMPLES / "own_loop.py").read_text()
+    assert len([line for line in text.splitlines() if line.strip()]) < 30
+    imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert [ast.unparse(node) for node in imports] == ["import sys", "import jax", "import cocoa"]
