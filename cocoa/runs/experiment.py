@@ -21,7 +21,7 @@ from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import TrainingInputs, build_inputs
 from cocoa.runs.checkpoint import load_state
 from cocoa.runs.evaluations import Evaluations
-from cocoa.runs.policy import Interface
+from cocoa.runs.interface import Interface
 from cocoa.runs.progress import Progress, Stopper
 from cocoa.runs.record import Record
 from cocoa.runs.trainer import Trainer

@@ -32,7 +32,7 @@ from cocoa.runs.folder import (
     read_config,
     write_config,
 )
-from cocoa.runs.policy import interface_is_whole
+from cocoa.runs.interface import interface_is_whole
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.summary import read_summary

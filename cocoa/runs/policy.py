@@ -3,49 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import struct
 
 from cocoa.algos.base import Batch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
-from cocoa.data import Scaling
 from cocoa.dynamics.xla.numerics import standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
-from cocoa.preparation.templates import ModelShapes, anchor_template
 from cocoa.runs.checkpoint import load_state, read_identified
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
-from cocoa.storage.serialization import load_tree, save_tree
+from cocoa.runs.interface import Interface, read_interface
 from cocoa.training.devices import start_backend
 from cocoa.training.job import TrainingJob, TrainState
-from cocoa.training.seeds import PerSeed, of_seed
-
-_DIMS = ("observation_dim", "action_dim")
-
-
-@struct.dataclass
-class Interface:
-    """What stands between the environment and the networks of a run."""
-
-    observe: Any
-    """From states to observations: an `Observe`, which is `PerSeed` where each seed has its own models."""
-    scaling: Scaling
-    """Between the environment's units and those of the networks."""
+from cocoa.training.seeds import of_seed
 
 
 class Policy:
     """`policy(observation) -> action`: the deterministic policy of one seed, in the environment's units.
 
-    It pickles as the run's folder and its seed: whoever unpickles it loads what the folder then holds.
+    It pickles as the run's folder and its seed: to unpickle it is to load what the folder then holds.
     """
 
     def __init__(self, config: Config, state: Any, interface: Interface, folder: Path, seed: int):
@@ -114,27 +97,6 @@ def _restore(folder: str, seed: int, classes: tuple[type, type]) -> Policy:
     return load_policy(folder, seed)
 
 
-def interface_is_whole(folder: Path, config: Config) -> bool:
-    """Tell whether the file of `save_interface` is whole, and of the run with this configuration."""
-    path = _interface_path(folder)
-    try:
-        return _has_dims(read_identified(path, config))
-    except RunError:
-        return False
-
-
-def _has_dims(metadata: Mapping[str, str]) -> bool:
-    texts = [metadata.get(name, "") for name in _DIMS]
-    return all(text.isdecimal() and len(text) < 8 for text in texts)
-
-
-def save_interface(folder: Path, interface: Interface, run: Mapping[str, str]) -> None:
-    """Write what `load_policy` needs beside the training's state, with the `identity` of the run."""
-    dims = len(interface.scaling.observation_mean), len(interface.scaling.action_center)
-    sizes = {name: str(size) for name, size in zip(_DIMS, dims, strict=True)}
-    save_tree(_interface_path(folder), interface, {**run, **sizes})
-
-
 @standard_numerics
 def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: bool = False) -> Policy:
     """Return the policy that the run in `folder` saved last, of `seed` or else of the run's first seed.
@@ -153,58 +115,24 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
         raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
     saved = read_identified(checkpoint_path(run), config)
     try:
-        interface, dims = _load_interface(run, config, saved)
+        interface = read_interface(run, config, saved["dataset_sha256"])
     except RunError as error:
         raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
     position = config.seeds.index(seed)
     interface = of_seed(interface, position)
-    state = load_state(checkpoint_path(run), _state_template(config, interface.observe, *dims))
+    state = load_state(checkpoint_path(run), _state_template(config, interface))
     return Policy(config, of_seed(state.learner, position), interface, run, seed)
 
 
-def _load_interface(run: Path, config: Config, saved: Mapping[str, str]) -> tuple[Interface, tuple[int, int]]:
-    """Return a run's interface, and the sizes of its states and actions.
-
-    Raises RunError if it does not fit the configuration, or the checkpoint's metadata `saved`.
-    """
-    path = _interface_path(run)
-    metadata = read_identified(path, config)
-    if metadata["dataset_sha256"] != saved["dataset_sha256"]:
-        raise RunError(f"{path} is of another run: it was made for another dataset.")
-    if not _has_dims(metadata):
-        raise RunError(f"{path} is incomplete: the sizes of states and actions are missing in its metadata.")
-    dims = int(metadata["observation_dim"]), int(metadata["action_dim"])
-    template, cocoa = _interface_template(config, *dims), config.cocoa
-    if cocoa is not None and cocoa.per_seed:
-        template = replace(template, observe=PerSeed.shapes(template.observe, len(config.seeds)))
-    return load_tree(path, template), dims
-
-
-def _interface_path(folder: Path) -> Path:
-    return folder / "checkpoints" / "interface.safetensors"
-
-
-def _state_template(config: Config, observe: Observe, observation_dim: int, action_dim: int) -> TrainState:
-    """Return shapes and types of a run's state; `observe` is one seed's."""
+def _state_template(config: Config, interface: Interface) -> TrainState:
+    """Return shapes and types of a run's state; the interface is one seed's."""
+    observation_dim, action_dim = interface.dims
 
     def numbers(*shape: int) -> Any:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
-    observation = jax.eval_shape(Observe.__call__, observe, numbers(1, observation_dim))
+    observation = jax.eval_shape(Observe.__call__, interface.observe, numbers(1, observation_dim))
     data = Batch(observation, numbers(1, action_dim), numbers(1), numbers(1), observation)
     networks = build_networks(config.algo, config.cocoa, action_dim)
     job = TrainingJob(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
     return job.template()
-
-
-def _interface_template(config: Config, observation_dim: int, action_dim: int) -> Interface:
-    """Return the structure of a run's interface, from its configuration and sizes alone."""
-
-    def vector(size: int) -> Any:
-        return jax.ShapeDtypeStruct((size,), jnp.float32)
-
-    observation, action = vector(observation_dim), vector(action_dim)
-    shapes = ModelShapes(config.dynamics, observation_dim, action_dim)
-    anchors = anchor_template(config.cocoa, shapes) if config.cocoa else None
-    scaling = Scaling(observation, observation, action, action)  # type: ignore[arg-type]
-    return Interface(Observe(observation, observation, anchors), scaling)  # type: ignore[arg-type]

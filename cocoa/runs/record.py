@@ -21,8 +21,8 @@ from cocoa.errors import RunError
 from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
 from cocoa.runs.folder import checkpoint_path
+from cocoa.runs.interface import Interface, interface_is_whole, write_interface
 from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
-from cocoa.runs.policy import Interface, interface_is_whole, save_interface
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.runs.wandb_logger import WandbLogger
@@ -124,7 +124,7 @@ class Record:
             )
         goes_on = self.step < self.config.updates  # else the policy is that of the old ones
         if (changed and goes_on) or self.step == 0 or not interface_is_whole(self.folder, self.config):
-            save_interface(self.folder, interface, identity(self.config, self.dataset.sha256))
+            write_interface(self.folder, interface, identity(self.config, self.dataset.sha256))
 
     def evaluated(self) -> bool:
         """Tell whether the evaluation after the last update is in the metrics."""

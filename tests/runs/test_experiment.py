@@ -31,7 +31,8 @@ from cocoa.data import Scaling
 from cocoa.data.spaces import make_environment
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError
-from cocoa.runs import checkpoint, experiment, launch, policy, record
+from cocoa.runs import checkpoint, experiment, launch, record
+from cocoa.runs.interface import Interface
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import read_summary
@@ -254,7 +255,8 @@ def test_a_policy_keeps_to_the_bounds_of_actions(tmp_path):
 
     zeros, ones = jnp.zeros(2), jnp.ones(2)
     scaling = Scaling(zeros, ones, jnp.array([0.5, 0.0]), jnp.array([1.5, 2.0]))
-    act = policy.Policy(Config(Unbounded()), (), policy.Interface(Observe(zeros, ones), scaling), tmp_path, 0)
+    interface = Interface(Observe(zeros, ones), scaling)
+    act = cocoa.Policy(Config(Unbounded()), (), interface, tmp_path, 0)
     np.testing.assert_allclose(act([[-9, 9], [9, 0.5]]), [[-1, 2], [2, 1]])
 
 
