@@ -75,5 +75,5 @@ that falls to zero and the β-NLL. `published` fits as the code of Song et al. (
 improves, with three differences: each member has its own bounds of the log-variance, which go back with its
 other parameters; initial weights are cut at two deviations; a last batch that is not full is left out.
 
-docs/performance.md compares their time, errors and penalties.
+benchmarks/README.md compares their times and errors.
 """
