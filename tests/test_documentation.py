@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     *ROOT.glob("*.md"),
     *ROOT.glob("docs/**/*.md"),
-    ROOT / "benchmarks/README.md",
-    ROOT / "cocoa/data/README.md",
+    *ROOT.glob("*/README.md"),
+    *ROOT.glob("cocoa/*/README.md"),
 ]
 
 
