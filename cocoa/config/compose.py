@@ -52,8 +52,8 @@ def choose(overrides: Sequence[Override]) -> dict[str, Any]:
     """
     names = {override.key_or_group: str(override.value()) for override in overrides}
     values = {"algo": "iql", **{field: names[field] for field in GROUPS if field in names}}
-    for name in values.values():
-        import_trusted(name, trust=True)
+    for field in ("algo", "cocoa"):
+        import_trusted(values.get(field, ""), trust=True)
     return {field: values_of(field, name) for field, name in values.items()}
 
 
@@ -141,12 +141,9 @@ def _interpolated(values: dict[str, Any]) -> dict[str, Any]:
         for name, value in references.items():
             OmegaConf.update(tree, name, value)
         for name in references:
-            value = OmegaConf.select(tree, name, throw_on_missing=True)
-            put(
-                plain,
-                name,
-                OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value,
-            )
+            value = OmegaConf.select(tree, name)
+            resolved = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            put(plain, name, resolved)
     except OmegaConfBaseException as error:
         raise ConfigError(f"The configuration cannot be composed: {line(error)}") from error
     return plain
@@ -165,22 +162,25 @@ def _check_field(override: Override, base: Mapping[str, Any]) -> None:
     others = {name: owners for name, owners in _owners().items() if name not in known}
     if key in others:
         raise ConfigError(_elsewhere(key, others[key], base))
-    same_name = [name for name in (*known, *others) if name.rpartition(".")[2] == key.rpartition(".")[2]]
-    near = same_name or get_close_matches(key, [*known, *others], n=1)
-    group = key.partition(".")[0]
-    if (
-        isinstance(base.get(group), Mapping)
-        and "." in key
-        and not any(name.startswith(group + ".") for name in near)
-    ):
+    raise ConfigError(f"Unknown field {key}. {_nearest(key, known, others, base)}")
+
+
+def _nearest(
+    key: str, known: Sequence[str], others: Mapping[str, Sequence[str]], base: Mapping[str, Any]
+) -> str:
+    """Return a sentence about the fields that a user may have meant by `key`.
+
+    These are the `known` fields of the configuration `base`, and `others` with the classes that have them.
+    """
+    group, _, last = key.rpartition(".")
+    names = [*known, *others]
+    near = [name for name in names if name.rpartition(".")[2] == last] or get_close_matches(key, names, n=1)
+    if isinstance(base.get(group), Mapping) and not any(name.startswith(f"{group}.") for name in near):
         fields = sorted(set(base[group]) - {"name", "variant"})
-        raise ConfigError(
-            f"Unknown field {key}. The fields of {_chosen(group, base)} are {', '.join(fields)}."
-        )
+        return f"The fields of {_chosen(group, base)} are {', '.join(fields)}."
     if near and near[0] in others:
-        raise ConfigError(f"Unknown field {key}. {_elsewhere(near[0], others[near[0]], base)}")
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"{program()} --help lists all fields."
-    raise ConfigError(f"Unknown field {key}. {hint}")
+        return _elsewhere(near[0], others[near[0]], base)
+    return f"Did you mean {' or '.join(near)}?" if near else f"{program()} --help lists all fields."
 
 
 def _elsewhere(name: str, owners: Sequence[str], base: Mapping[str, Any]) -> str:

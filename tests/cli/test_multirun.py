@@ -113,7 +113,7 @@ Kill = Callable[[int, int], None]
 def test_a_stopped_multirun_stops_its_job_and_starts_no_other(
     launcher: list[str], kill: Kill, number: int, tmp_path: Path
 ):
-    """Whether both are told to stop, or the first alone, the job saves, and can be gone on with."""
+    """Whether both get the signal, or the first alone, the job saves and can be resumed."""
     short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
     command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short, *launcher]
     pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}

@@ -282,10 +282,10 @@ def test_a_new_algorithm_needs_no_yaml(new_algorithm: type[Algorithm], capsys: p
 
 
 def test_presets_of_models_are_for_runs_that_have_some():
-    told = {algo: " ".join(map(str, compose([f"algo={algo}"])[1])) for algo in ("bc", "mopo")}
-    assert "updates=40000" in told["bc"]
-    assert "dynamics." not in told["bc"]
-    assert "dynamics.max_updates=3800" in told["mopo"]
+    texts = {algo: " ".join(map(str, compose([f"algo={algo}"])[1])) for algo in ("bc", "mopo")}
+    assert "updates=40000" in texts["bc"]
+    assert "dynamics." not in texts["bc"]
+    assert "dynamics.max_updates=3800" in texts["mopo"]
 
 
 def test_a_configuration_survives_json():

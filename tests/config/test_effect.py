@@ -1,4 +1,4 @@
-"""Settings that change nothing are told, and no others."""
+"""The run names settings that change nothing, and no others."""
 
 import pytest
 
@@ -40,10 +40,10 @@ def test_presets_set_nothing_without_effect(arguments):
     config, presets = compose([*arguments.split(), "dataset=hopper-demo"])
     assert presets
     assert idle_settings(config) == []
-    given = {
+    settings = {
         field for preset in load_presets() if "hopper-demo" in preset.datasets for field in preset.settings
     }
-    assert "dynamics.max_updates" in given  # in runs that have models
+    assert "dynamics.max_updates" in settings  # in runs that have models
 
 
 def test_every_variant_and_algorithm_has_an_answer():

@@ -1,4 +1,4 @@
-"""Algorithms of the user's own: what is given is what is trained, stored, and found again."""
+"""Algorithms of the user's own: what is passed is trained, stored and read again."""
 
 import json
 import pickle
@@ -106,7 +106,7 @@ print(cocoa.load_policy(folder)([0.0] * 11).shape)
     script = tmp_path / "script.py"
     script.write_text(code)
     root = str(cocoa.__path__[0]).rpartition("/")[0]
-    told = [
+    used = [
         subprocess.run(
             [sys.executable, script, step],
             cwd=tmp_path,
@@ -117,7 +117,7 @@ print(cocoa.load_policy(folder)([0.0] * 11).shape)
         )
         for step in ("train", "use")
     ][1]
-    lines = told.stdout.splitlines()
+    lines = used.stdout.splitlines()
     assert all("trust=True" in line and "mine:Mine" in line for line in lines[:2])
     assert lines[2] == "2 False"
     assert "0 True" in lines

@@ -101,8 +101,8 @@ def test_settings_by_dataset_are_the_published_ones(algo):
     fields, tasks = PUBLISHED[algo]
     for robot, datasets in tasks.items():
         for dataset, values in datasets.items():
-            found = {"auto_alpha": True} | settings(algo, f"{robot}-{dataset}-v2", "algo.")
-            assert tuple(found[field] for field in fields) == values, f"{robot}-{dataset}"
+            preset = {"auto_alpha": True} | settings(algo, f"{robot}-{dataset}-v2", "algo.")
+            assert tuple(preset[field] for field in fields) == values, f"{robot}-{dataset}"
 
 
 def test_settings_of_all_datasets_are_the_published_ones():

@@ -303,9 +303,9 @@ def test_names_that_yaml_reads_otherwise_stay_strings(config, tmp_path, name):
 
 def test_numbers_are_read_as_they_are_written_by_hand(tmp_path):
     (tmp_path / "config.yaml").write_text("a: 1e-3\nb: 2\nc: [.5, 1E5, -3, .inf]\nd: null\ne: true\n")
-    found = read_values(tmp_path)
-    assert found == {"a": 0.001, "b": 2, "c": [0.5, 1e5, -3, math.inf], "d": None, "e": True}
-    assert [type(value) for value in found.values()] == [float, int, list, type(None), bool]
+    values = read_values(tmp_path)
+    assert values == {"a": 0.001, "b": 2, "c": [0.5, 1e5, -3, math.inf], "d": None, "e": True}
+    assert [type(value) for value in values.values()] == [float, int, list, type(None), bool]
 
 
 BOMB = b"a: &a [x]\n" + b"".join(
@@ -314,7 +314,7 @@ BOMB = b"a: &a [x]\n" + b"".join(
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (BOMB, "it has an alias"),
         (b"algo: " + b"[" * 5000, "recursion"),
@@ -325,10 +325,10 @@ BOMB = b"a: &a [x]\n" + b"".join(
     ],
     ids=str,
 )
-def test_a_hostile_configuration_is_refused_at_once(tmp_path, content, told):
+def test_a_hostile_configuration_is_refused_at_once(tmp_path, content, message):
     (tmp_path / "config.yaml").write_bytes(content)
     begin = time.monotonic()
-    with pytest.raises(RunError, match=told):
+    with pytest.raises(RunError, match=message):
         read_config(tmp_path)
     assert time.monotonic() - begin < 10
 
