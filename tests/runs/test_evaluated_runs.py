@@ -24,15 +24,8 @@ from cocoa.storage.serialization import read_metadata
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 
-FIELDS = {
-    "seeds": (3, 7),
-    "updates": 50,
-    "batch_size": 16,
-    "log_every": 10,
-    "eval_every": 20,
-    "eval_episodes": 2,
-    "wandb": "off",
-}
+SIZES = {"seeds": (3, 7), "updates": 50, "batch_size": 16}
+FIELDS = {**SIZES, "log_every": 10, "eval_every": 20, "eval_episodes": 2, "wandb": "off"}
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,5 @@
-"""What environments may and may not do, what is kept of their spaces, and that they are closed."""
+"""What environments may and may not do in an evaluation, and that they are closed."""
 
-import sys
-import types
 import warnings
 
 import gymnasium
@@ -17,12 +15,8 @@ from cocoa.errors import DataError, RunError
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.faults import Fault, describe, tally
 
-SCALING = Scaling(
-    observation_mean=np.zeros(3, np.float32),
-    observation_std=np.ones(3, np.float32),
-    action_center=np.zeros(2, np.float32),
-    action_half_range=np.ones(2, np.float32),
-)
+ZEROS, ONES = np.zeros(3, np.float32), np.ones(3, np.float32)
+SCALING = Scaling(ZEROS, ONES, action_center=ZEROS[:2], action_half_range=ONES[:2])
 
 
 def policy(states):
@@ -64,10 +58,7 @@ def step_with(**changes):
 @pytest.mark.parametrize(
     ("methods", "told"),
     [
-        (
-            {"__init__": raising(FileNotFoundError("no robot.xml"))},
-            "cannot be made: FileNotFoundError: no rob",
-        ),
+        ({"__init__": raising(FileNotFoundError("no robot.xml"))}, "cannot be made: FileNotFoundError: no"),
         ({"__init__": raising(AttributeError("port"))}, "cannot be made: AttributeError: port"),
         ({"__init__": lambda self, port: None}, "cannot be made: TypeError: .*missing .* argument: 'port'"),
         ({"reset": lambda self: (np.zeros(3), {})}, "keyword argument 'seed'.* must take the keywords seed"),
@@ -279,56 +270,6 @@ def test_numbers_that_are_not_finite_in_the_first_step_are_told():
         evaluator.close()
     assert len(evaluator.notes) == 1
     assert "a reward of environment Robot-v0 is not finite" in evaluator.notes[0]
-
-
-def test_spaces_are_those_of_the_latest_registration():
-    for limit in (1, 2):
-        with registered(action_space=Box(-limit, limit, (2,), np.float32), max_episode_steps=limit):
-            assert spaces("Robot-v0").action_high.tolist() == [limit, limit]
-            assert spaces("Robot-v0").time_limit == limit
-    with pytest.raises(DataError, match="cannot be made"):
-        spaces("Robot-v0")
-
-
-def test_spaces_are_read_once_and_again_when_keywords_or_the_class_change():
-    made = []
-
-    def robot(limit):
-        def init(self, scale=1.0):
-            made.append(scale)
-            self.action_space = Box(-scale * limit, scale * limit, (2,), np.float32)
-
-        return type("Robot", (Robot,), {"__init__": init, "close": lambda self: None})
-
-    module = types.ModuleType("robots_of_a_test")
-    sys.modules[module.__name__] = module
-    try:
-        module.Robot = robot(1)
-        gymnasium.register("Named-v0", entry_point=f"{module.__name__}:Robot")
-        for env in ("Named-v0", f"{module.__name__}:Named-v0"):
-            first, again = spaces(env), spaces(env)
-            assert first is again
-        assert made == [1.0, 1.0]
-        gymnasium.registry["Named-v0"].kwargs["scale"] = 3.0
-        assert spaces("Named-v0").action_high[0] == 3
-        module.Robot = robot(2)
-        assert spaces("Named-v0").action_high[0] == 6
-        assert spaces(f"{module.__name__}:Named-v0").action_high[0] == 6
-    finally:
-        del sys.modules[module.__name__]
-        gymnasium.registry.pop("Named-v0", None)
-
-
-def test_an_environment_without_spaces_is_told():
-    class Blank(Robot):
-        observation_space = property(lambda self: self.missing)
-
-    with (
-        registered(base=Blank) as kind,
-        pytest.raises(DataError, match="does not tell its observation_space"),
-    ):
-        spaces("Robot-v0")
-    assert kind.opened == 0
 
 
 def test_random_states_come_from_an_instance_that_stays_open_and_are_finite():
