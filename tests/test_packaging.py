@@ -1,10 +1,12 @@
 """What a user installs: the wheel, used from an empty folder and beside packages of his own."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import zipfile
 from importlib.metadata import version
 
@@ -88,6 +90,20 @@ def test_an_installed_cocoa_trains_from_an_empty_folder(installed, tmp_path, cac
     assert file.startswith(str(installed.parents[1]))
     assert shape == "(3,)"
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_an_installed_cocoa_has_a_command(installed, tmp_path):
+    assert "cocoa algo=iql +cocoa" in run([str(installed.with_name("cocoa")), "--help"], tmp_path)
+
+
+def test_lower_bounds_are_the_releases_that_are_tested():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    bounds = dict(re.match(r"([\w-]+).*?>=([\d.]+)", text).groups() for text in project["dependencies"])
+    pins = dict(
+        re.findall(r"^([\w-]+)==([\d.]+)$", (ROOT / "tests" / "lowest.txt").read_text(), re.MULTILINE)
+    )
+    assert pins.pop("jaxlib") == bounds["jax"]
+    assert pins == bounds
 
 
 @pytest.mark.parametrize("where", ["installed", "checkout"])
