@@ -156,7 +156,8 @@ def __getattr__(name: str) -> Any:
     """Import one of `__all__`: importing all of it at once would make `--help` slow."""
     if name in __all__:
         registry = importlib.import_module("cocoa.algos").REGISTRY
-        algorithms = {algorithm.__name__: algorithm for algorithm in registry.values()}
+        own = (cls for cls in registry.values() if cls.__module__.startswith("cocoa."))  # not a user's
+        algorithms = {algorithm.__name__: algorithm for algorithm in own}
         modules = (importlib.import_module(module) for module in _MODULES)
         homes = (vars(module) for module in modules if name in vars(module))
         return algorithms[name] if name in algorithms else next(homes)[name]

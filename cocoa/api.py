@@ -80,7 +80,8 @@ def configuration(
     """Return the configuration with which `fit` trains, and the presets in it. Raises ConfigError."""
     _check_types(algorithm, dataset, cocoa)
     if isinstance(cocoa, str):
-        cocoa = ANCHOR_VARIANTS.find(cocoa)()
+        choice = values_of("cocoa", cocoa)
+        cocoa = ANCHOR_VARIANTS.find(choice["variant"])() if choice else None
     variant = Seek() if cocoa is True else cocoa or None
     _check_names(fields, algorithm, variant)
     values = {name: passed_values(x) if isinstance(x, Settings) else x for name, x in fields.items()}

@@ -9,15 +9,13 @@ from collections.abc import Sequence
 
 from cocoa.errors import UserError
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 2 for a mistake of the user."""
     # A start makes many objects that stay. To look for garbage among them so often takes a fifteenth of it.
     gc.set_threshold(100_000)
     from cocoa.cli import verbs
+    from cocoa.cli.arguments import INTERRUPTED
     from cocoa.runs.terminal import protect_streams
 
     protect_streams()

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from cocoa.config.program import program
 from cocoa.errors import ConfigError, RunError
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
 
 def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags, wherever they stand, and all other arguments. Raises ConfigError."""
@@ -32,10 +35,10 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 
 
 def import_from_here(words: Sequence[str], trust: bool) -> None:
-    """Let modules of the working directory be imported, as `python -m` does, if a module may be named."""
+    """Let modules of the working directory be imported, if a module may be named."""
     named = any(":" in word and word.startswith(("algo=", "+cocoa=", "env=")) for word in words)
     if (named or trust) and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+        sys.path.append(os.getcwd())  # last: no file there may take the place of a library
 
 
 def check_surroundings(words: Sequence[str]) -> None:

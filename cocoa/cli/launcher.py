@@ -14,7 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from cocoa.cli import INTERRUPTED
+from cocoa.cli.arguments import INTERRUPTED
 from cocoa.cli.multirun import Job, call
 from cocoa.config.compose import parse, rewrite
 

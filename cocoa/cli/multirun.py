@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from cocoa.cli import INTERRUPTED
+from cocoa.cli.arguments import INTERRUPTED
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose, parse
 from cocoa.config.schema import Config

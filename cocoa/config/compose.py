@@ -50,6 +50,13 @@ def choose(overrides: Sequence[Override]) -> dict[str, Any]:
 
     The modules that they name are imported: who types a name trusts it.
     """
+    for override in overrides:
+        if override.key_or_group in GROUPS and isinstance(override.value(), dict | list):
+            field = override.key_or_group
+            raise ConfigError(
+                f"{override.input_line} is not possible: {field} is chosen by its name, as in {field}=<name>, and "
+                f"its fields are set one by one, as in {field}.<field>=<value>."
+            )
     names = {override.key_or_group: str(override.value()) for override in overrides}
     values = {"algo": "iql", **{field: names[field] for field in GROUPS if field in names}}
     for field in ("algo", "cocoa"):

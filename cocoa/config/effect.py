@@ -10,19 +10,17 @@ from cocoa.anchors import AnchorVariant
 from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.schema import Config, defaults_of, to_dict
 from cocoa.config.typed import leaves, literal
-from cocoa.errors import RunError
 
 
 def idle_fields(fields: Iterable[str], algo: str, anchors: str | None) -> dict[str, str]:
     """Return those of the `fields`, by their dotted names, that have no effect, each with the reason.
 
-    `algo` and `anchors` are references to classes as in `Axis.find`; no anchors in a plain run. Raises
-    ConfigError for an unknown name. A class whose module is not imported may use everything.
+    `algo` and `anchors` are references to classes as in `Axis.find`; no anchors in a plain run. A class whose
+    module is not imported may use everything.
     """
-    try:
-        algorithm = ALGORITHMS.find(algo)
-        variant = ANCHOR_VARIANTS.find(anchors) if anchors is not None else None
-    except RunError:
+    algorithm = ALGORITHMS.imported(algo)
+    variant = ANCHOR_VARIANTS.imported(anchors) if anchors is not None else None
+    if algorithm is None or (variant is None and anchors is not None):
         return {}
     reasons = dict(_reasons(algorithm, variant))
     return {

@@ -65,7 +65,7 @@ class Axis(Generic[T]):
         """Return the class that a text of `reference` describes.
 
         A module that this process has not imported yet is imported only with `trust`, since importing runs
-        its code, or if it belongs to a package that was installed with entry points of this kind. Raises
+        its code, or if an installed entry point of this kind names it. Raises
         ConfigError for an unknown name, RunError for a class that is not there.
         """
         module, colon, name = str(reference).partition(":")
@@ -75,8 +75,7 @@ class Axis(Generic[T]):
                 return self.registry[reference]
             check_choice(self.field, reference, self.names())
             return self.find(installed[reference].value)
-        packages = {point.module.partition(".")[0] for point in installed.values()}
-        import_trusted(reference, trust or module.partition(".")[0] in packages)
+        import_trusted(reference, trust or module in {point.module for point in installed.values()})
         cls = _attribute(module, name)
         if isinstance(cls, type) and issubclass(cls, self.base):
             return cls
@@ -91,6 +90,12 @@ class Axis(Generic[T]):
             f"The module {shown(module)} has no {self.noun} {shown(name)}."
             f"{suggest(name, near, f'{module}:') or hint}"
         )
+
+    def imported(self, reference: str) -> type[T] | None:
+        """Return what `find` does if the class is there already, else None; nothing is imported."""
+        module, _, name = reference.partition(":")
+        cls = self.registry.get(reference, _attribute(module, name))
+        return cls if isinstance(cls, type) and issubclass(cls, self.base) else None
 
     def check(self, instance: T) -> None:
         """Raise ConfigError unless an instance can be stored by its fields, and made again of them."""
