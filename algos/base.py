@@ -11,6 +11,7 @@ The file of an algorithm has its parts in this order: the state, the class with 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -143,6 +144,14 @@ def check_at_least(least: float, settings: Any, *names: str) -> None:
             raise ValueError(f"{name}={getattr(settings, name)} must be at least {least}")
 
 
+def check_positive(settings: Any, *names: str, most: float = math.inf) -> None:
+    """Raise ValueError for the first of the named fields whose value is not above 0, or is above `most`."""
+    for name in names:
+        if not 0 < getattr(settings, name) <= most:
+            bound = "" if most == math.inf else f" and at most {most}"
+            raise ValueError(f"{name}={getattr(settings, name)} must be above 0{bound}")
+
+
 def concatenate(*batches: Any) -> Any:
     """Return pytrees of equal structure as one, joined along their leading axes."""
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *batches)
@@ -163,6 +172,8 @@ class Algorithm(Settings, ABC):
     """How many members the model of the source's `World` must have at least; 0: the source needs no world."""
     uses_rewards: ClassVar[bool] = True
     """Whether the result depends on the rewards and the discount."""
+    termination: ClassVar[str] = "auto"
+    """When imagined episodes end, where there is a world: see `ModelBased`, which makes it a field."""
     next_actions: ClassVar[bool] = False
     """Whether batches are to be `NextActionBatch`es."""
     deterministic: ClassVar[bool] = False

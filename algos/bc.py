@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, register
+from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_positive, register
 from cocoa.algos.networks import Adam, Model, Networks
 
 
@@ -23,6 +23,10 @@ class BC(Algorithm):
 
     learning_rate: float = 3e-4
     """Adam's step size."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        check_positive(self, "learning_rate")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> Model:
         """Return a fresh policy."""

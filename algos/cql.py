@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos import sac
-from cocoa.algos.base import Array, Batch, Metrics, Observation, check_at_least, register
+from cocoa.algos.base import Array, Batch, Metrics, Observation, check_at_least, check_positive, register
 from cocoa.algos.networks import Adam, Model, Networks, Scalar
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
@@ -68,8 +68,7 @@ class CQL(sac.SAC):
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
         check_at_least(1, self, "samples")
-        if not self.penalty_temperature > 0:
-            raise ValueError(f"penalty_temperature={self.penalty_temperature} must be above 0")
+        check_positive(self, "penalty_temperature")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""

@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
+from cocoa.algos.base import (
+    Algorithm,
+    Array,
+    Batch,
+    Metrics,
+    Observation,
+    check_at_least,
+    check_positive,
+    register,
+)
 from cocoa.algos.networks import Adam, Model, Networks, polyak
 
 
@@ -61,6 +70,8 @@ class IQL(Algorithm):
         """Raise ValueError for a value that is out of range."""
         check_at_least(1, self, "critics")
         check_at_least(0, self, "temperature")
+        check_positive(self, "learning_rate")
+        check_positive(self, "target_rate", most=1)
         if not 0 < self.expectile < 1:
             raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
 

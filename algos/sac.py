@@ -11,7 +11,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
+from cocoa.algos.base import (
+    Algorithm,
+    Array,
+    Batch,
+    Metrics,
+    Observation,
+    check_at_least,
+    check_positive,
+    register,
+)
 from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak
 
 
@@ -68,8 +77,8 @@ class SAC(Algorithm):
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         check_at_least(1, self, "critics")
-        if not self.initial_alpha > 0:
-            raise ValueError(f"initial_alpha={self.initial_alpha} must be above 0")
+        check_positive(self, "initial_alpha", "actor_learning_rate", "critic_learning_rate")
+        check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""

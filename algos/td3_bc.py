@@ -10,7 +10,16 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, Observation, check_at_least, register
+from cocoa.algos.base import (
+    Algorithm,
+    Array,
+    Batch,
+    Metrics,
+    Observation,
+    check_at_least,
+    check_positive,
+    register,
+)
 from cocoa.algos.networks import Adam, Gaussian, Model, Networks, polyak
 
 
@@ -64,6 +73,8 @@ class TD3BC(Algorithm):
         """Raise ValueError for a value that is out of range."""
         check_at_least(1, self, "critics", "policy_delay")
         check_at_least(0, self, "policy_noise", "noise_clip")
+        check_positive(self, "learning_rate")
+        check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""

@@ -25,6 +25,11 @@ class Distribution(ABC):
     def sample(self, key: Array, count: int | None = None) -> Array:
         """Return actions (..., A); with `count`, that many draws along a leading axis."""
 
+    def sample_and_log_prob(self, key: Array, count: int | None = None) -> tuple[Array, Array]:
+        """Return the actions of `sample` and their log-densities (...)."""
+        action = self.sample(key, count)
+        return action, self.log_prob(action)
+
     @abstractmethod
     def log_prob(self, action: Array) -> Array:
         """Return the log-density (...) of actions (..., A), which may have further leading axes."""

@@ -54,7 +54,7 @@ def choose(overrides: Sequence[Override]) -> dict[str, Any]:
         if override.key_or_group in GROUPS and isinstance(override.value(), dict | list):
             field = override.key_or_group
             raise ConfigError(
-                f"{override.input_line} is not possible: {field} is chosen by its name, as in {field}=<name>, and "
+                f"{override.input_line} is not possible: {field} is chosen by name, as in {field}=<name>; "
                 f"its fields are set one by one, as in {field}.<field>=<value>."
             )
     names = {override.key_or_group: str(override.value()) for override in overrides}

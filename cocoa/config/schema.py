@@ -157,10 +157,10 @@ def validate(config: Config) -> None:
             f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds or a list of different "
             "ones from 0 to 2^32 - 1: seeds=4, seeds=[3,7]."
         )
-    rate = getattr(config.algo, "target_rate", 1)
-    for name, share in (("data.top_episodes", config.data.top_episodes), ("algo.target_rate", rate)):
-        if not 0 < share <= 1:
-            raise ConfigError(f"{name}={share} is not possible: it must be above 0 and at most 1.")
+    if not 0 < config.data.top_episodes <= 1:
+        raise ConfigError(
+            f"data.top_episodes={config.data.top_episodes} is not possible: it must be above 0 and at most 1."
+        )
     if not 0 <= config.algo.discount <= 1:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
@@ -168,10 +168,6 @@ def validate(config: Config) -> None:
     for name in ("dataset", "env", "runs_dir"):
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
-    for item in fields(config.algo):
-        value = getattr(config.algo, item.name)
-        if item.name.endswith("learning_rate") and not value > 0:
-            raise ConfigError(f"algo.{item.name}={value} is not possible: it must be above 0.")
     for name, number in _numbers(config):
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
         if number < least:

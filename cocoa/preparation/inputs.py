@@ -76,7 +76,7 @@ def build_inputs(
     table = join([own.table for own in anchors]) if anchors else None
     world = None
     if algorithm.members:
-        rule = algorithm.termination  # type: ignore[attr-defined]
+        rule = algorithm.termination
         world = join([models.world(rule, own) for models, own in zip(model_sets, observes, strict=True)])
     report = PreparationReport(
         seeds,
