@@ -31,7 +31,7 @@ class Observe:
     """Map states (..., O) to observations; a pytree, so that it can be stacked over seeds.
 
     `mean` and `std`, shape (O,), normalise states; `anchors` maps states to anchors, or is None in a plain
-    run. Anchors are found in the environment's units. States and anchors are then normalised by the same
+    run. Anchors are computed in the environment's units. States and anchors are then normalised by the same
     affine map and differences by its scale alone, so that anchor + delta = state holds before and after.
     """
 
@@ -66,13 +66,13 @@ def in_chunks(function: Any, rows: np.ndarray) -> Any:
     """
     size, apply = min(CHUNK, len(rows)), compiled(_apply)
     shapes = jax.eval_shape(_apply, function, rows[:size])
-    found = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
+    result = jax.tree.map(lambda x: np.empty((len(rows), *x.shape[1:]), x.dtype), shapes)
     for start in range(0, len(rows), size):
         # The last chunk overlaps the one before it, since a smaller one would be another program.
         chunk = slice(min(start, len(rows) - size), start + size)
-        for whole, part in zip(*map(jax.tree.leaves, (found, apply(function, rows[chunk]))), strict=True):
+        for whole, part in zip(*map(jax.tree.leaves, (result, apply(function, rows[chunk]))), strict=True):
             whole[chunk] = part
-    return found
+    return result
 
 
 def _apply(function: Any, rows: jax.Array) -> Any:

@@ -92,9 +92,9 @@ def diagnose(
         queries["random-policy"] = visited
 
     rows = [states[reference[:_MAX_REFERENCE_DELTAS]], *queries.values()]
-    found = in_chunks(anchors, np.concatenate(rows))
+    anchor_rows = in_chunks(anchors, np.concatenate(rows))
     ends = np.cumsum([len(part) for part in rows])[:-1]
-    known_deltas, *deltas = ((s - a) / std for s, a in zip(rows, np.split(found, ends), strict=True))
+    known_deltas, *deltas = ((s - a) / std for s, a in zip(rows, np.split(anchor_rows, ends), strict=True))
     known_states = states[reference] / std
     groups = {}
     for (group, query), delta in zip(queries.items(), deltas, strict=True):
@@ -140,8 +140,8 @@ def random_policy_states(env: str | gymnasium.Env | None, samples: int, seed: in
             states.append(state)
             if terminated or truncated:
                 made.reset()
-        found = np.asarray(states, np.float32)
-        finite = found[np.isfinite(found).all(axis=1)]
+        visited = np.asarray(states, np.float32)
+        finite = visited[np.isfinite(visited).all(axis=1)]
     except Exception:  # whatever the environment raises: diagnostics stop no run
         return None
     finally:

@@ -1,4 +1,4 @@
-"""The anchors of a dataset's states, found once before training."""
+"""The anchors of a dataset's states, computed once before training."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def anchor_table(anchors: AnchorMap, states: np.ndarray, next_states: np.ndarray
     Where the next state is the next row's state, its anchor is taken from there: this halves the work.
     """
     follows = np.append((next_states[:-1] == states[1:]).all(axis=1), False)
-    found = in_chunks(anchors, np.concatenate([states, next_states[~follows]]))
-    next_anchors = np.empty_like(found[: len(states)])
-    next_anchors[follows] = found[1 : len(states)][follows[:-1]]
-    next_anchors[~follows] = found[len(states) :]
-    return AnchorTable(found[: len(states)], next_anchors)
+    anchor_rows = in_chunks(anchors, np.concatenate([states, next_states[~follows]]))
+    next_anchors = np.empty_like(anchor_rows[: len(states)])
+    next_anchors[follows] = anchor_rows[1 : len(states)][follows[:-1]]
+    next_anchors[~follows] = anchor_rows[len(states) :]
+    return AnchorTable(anchor_rows[: len(states)], next_anchors)
 
 
 def express_all(observe: Observe, states: np.ndarray, anchors: np.ndarray | None, on_host: bool) -> Any:

@@ -78,7 +78,7 @@ def anchor_template(variant: AnchorVariant, shapes: ModelShapes) -> AnchorMap:
     except (TypeError, AttributeError, ValueError, IndexError) as error:
         name = type(variant).__name__
         raise ConfigError(
-            f"The structure of the map of {name} cannot be told from shapes alone ({type(error).__name__}: "
+            f"The structure of {name}'s map cannot be derived from shapes alone ({type(error).__name__}: "
             f"{error}), so a policy could not be loaded. Give {name} a method template(self, shapes) that "
             "returns the map with jax.ShapeDtypeStructs in place of the arrays that build computes."
         ) from error

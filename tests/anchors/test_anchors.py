@@ -249,17 +249,17 @@ def fitted_seeker(seed):
     return fit.result(fit.init())
 
 
-def off_data(given, count=100, seed=3):
+def off_data(models, count=100, seed=3):
     noise = np.random.default_rng(seed).standard_normal((count, OBSERVATION_DIM)).astype(np.float32)
-    return jnp.asarray(given.states[:count] + given.std * noise)
+    return jnp.asarray(models.states[:count] + models.std * noise)
 
 
 @pytest.mark.parametrize("variant", ANCHORS)
 def test_anchor_plus_difference_is_the_state(variant):
-    given = known_models()
-    states = off_data(given)
-    mean, std = jnp.asarray(given.states.mean(0)), jnp.asarray(given.std)
-    anchors = build(make(variant, candidates=32), given)
+    models = known_models()
+    states = off_data(models)
+    mean, std = jnp.asarray(models.states.mean(0)), jnp.asarray(models.std)
+    anchors = build(make(variant, candidates=32), models)
     seen = Observe(mean, std, anchors)(states)
     assert isinstance(seen, Decomposition)
     np.testing.assert_allclose(seen.anchor + seen.delta, (states - mean) / std, atol=1e-5)
@@ -268,9 +268,9 @@ def test_anchor_plus_difference_is_the_state(variant):
 
 @pytest.mark.parametrize("variant", ANCHORS)
 def test_anchors_do_not_depend_on_the_batch_around_them(variant, monkeypatch):
-    given = known_models()
-    states = off_data(given)
-    anchors = build(make(variant, candidates=32, horizon=2), given)
+    models = known_models()
+    states = off_data(models)
+    anchors = build(make(variant, candidates=32, horizon=2), models)
     apply = jax.jit(lambda anchors, states: anchors(states))
     batch = apply(anchors, states)
     alone = jnp.concatenate([apply(anchors, states[i : i + 1]) for i in range(len(states))])
@@ -288,16 +288,16 @@ def test_all_anchors_are_found_by_one_program(monkeypatch):
     anchors, program = build(Seek(), known_models()), compiled(decomposition._apply)
     programs = program._cache_size()
     for rows in (16, 20, 50):
-        found = in_chunks(anchors, off_data(known_models())[:rows])
-        assert found.shape == (rows, off_data(known_models()).shape[1])
+        result = in_chunks(anchors, off_data(known_models())[:rows])
+        assert result.shape == (rows, off_data(known_models()).shape[1])
     assert program._cache_size() == programs + 1
 
 
 @pytest.mark.parametrize("variant", ANCHORS)
 def test_anchors_stack_over_seeds(variant):
-    given = [known_models(seed=seed) for seed in range(3)]
-    anchors = [build(make(variant, candidates=32), each) for each in given]
-    states = off_data(given[0])
+    models = [known_models(seed=seed) for seed in range(3)]
+    anchors = [build(make(variant, candidates=32), each) for each in models]
+    states = off_data(models[0])
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *anchors)
     together = jax.vmap(lambda anchors: anchors(states), axis_size=3)(stacked)
     for i in range(3):
@@ -305,9 +305,9 @@ def test_anchors_stack_over_seeds(variant):
 
 
 def test_no_gradient_flows_through_observation_into_anchors():
-    given = known_models()
-    states = off_data(given, 4)
-    anchors = build(Seek(), given)
+    models = known_models()
+    states = off_data(models, 4)
+    anchors = build(Seek(), models)
 
     def sum_of_parts(states, anchors, std):
         seen = Observe(jnp.zeros(OBSERVATION_DIM), std, anchors)(states)
@@ -320,25 +320,25 @@ def test_no_gradient_flows_through_observation_into_anchors():
 
 @pytest.mark.parametrize("horizon", [1, 2, 5])
 def test_seek_walks_the_mean_dynamics_under_the_seeker(horizon):
-    given = known_models()
-    states = off_data(given, 20)
-    b = np.asarray(given.forward.b, np.float64)
+    models = known_models()
+    states = off_data(models, 20)
+    b = np.asarray(models.forward.b, np.float64)
     walked = np.asarray(states, np.float64)
     for _ in range(horizon):
-        walked = walked + np.asarray(given.trained_seeker(jnp.asarray(walked, jnp.float32))) @ b
-    anchors = build(Seek(horizon=horizon), given)
+        walked = walked + np.asarray(models.trained_seeker(jnp.asarray(walked, jnp.float32))) @ b
+    anchors = build(Seek(horizon=horizon), models)
     np.testing.assert_allclose(anchors(states), walked, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("offset", [0.0, 300.0])
 def test_nearest_is_the_best_of_all_pairs(offset):
-    given = known_models(seed=4)
-    shifted = (given.states + offset * given.std).astype(np.float32)
-    given = KnownModels(shifted, given.episodes, given.std, given.key)
-    anchors = build(Nearest(candidates=64, horizon=2), given)
-    states = off_data(given, 80)
+    models = known_models(seed=4)
+    shifted = (models.states + offset * models.std).astype(np.float32)
+    models = KnownModels(shifted, models.episodes, models.std, models.key)
+    anchors = build(Nearest(candidates=64, horizon=2), models)
+    states = off_data(models, 80)
     candidates, deltas = (np.asarray(x, np.float64) for x in (anchors.data, anchors.deltas))
-    std = given.std.astype(np.float64)
+    std = models.std.astype(np.float64)
     for state, anchor in zip(np.asarray(states, np.float64), np.asarray(anchors(states)), strict=True):
         differences = (state - candidates)[:, None] - deltas
         distances = np.linalg.norm(differences / std, axis=-1).min(axis=1)
@@ -350,18 +350,18 @@ def test_nearest_takes_differences_over_the_horizon_within_episodes():
     episodes = np.repeat(np.arange(40), 6)
     time = np.arange(240) % 6
     observations = np.column_stack([1000 * episodes, time, time**2]).astype(np.float32)
-    given = KnownModels(observations, episodes, np.ones(3, np.float32), jax.random.key(0))
-    anchors = build(Nearest(candidates=50, horizon=4), given)
+    models = KnownModels(observations, episodes, np.ones(3, np.float32), jax.random.key(0))
+    anchors = build(Nearest(candidates=50, horizon=4), models)
     assert anchors.data.shape == anchors.deltas.shape == (50, 3)
     assert len(np.unique(anchors.data, axis=0)) == 50
     assert {tuple(row) for row in np.asarray(anchors.deltas).tolist()} == {(0, -4, -16), (0, -4, -24)}
     with pytest.raises(DataError, match="horizon=6"):
-        build(Nearest(horizon=6), given)
+        build(Nearest(horizon=6), models)
 
 
 def test_nearest_takes_what_there_is_of_few_data():
-    given = known_models(rows=20)
-    anchors = build(Nearest(), given)
+    models = known_models(rows=20)
+    anchors = build(Nearest(), models)
     assert anchors.data.shape == (20, OBSERVATION_DIM)
     assert anchors.deltas.shape == (19, OBSERVATION_DIM)
 
@@ -387,11 +387,11 @@ def test_self_noise_is_normal_with_the_given_scale():
 
 
 def test_self_noise_is_measured_in_deviations_of_the_data():
-    given = known_models()
-    states = off_data(given)
-    small, large = (build(SelfNoise(noise=noise), given)(states) - states for noise in (0.3, 3.0))
+    models = known_models()
+    states = off_data(models)
+    small, large = (build(SelfNoise(noise=noise), models)(states) - states for noise in (0.3, 3.0))
     np.testing.assert_allclose(10 * small, large, rtol=1e-2, atol=1e-2)
-    np.testing.assert_allclose((large / given.std).std(), 3, rtol=0.15)
+    np.testing.assert_allclose((large / models.std).std(), 3, rtol=0.15)
 
 
 def test_zero_differs_in_nothing():
@@ -435,15 +435,15 @@ def test_denoising_data_are_noisy_states_with_the_way_back():
 
 
 def test_a_distilled_map_is_near_the_exact_one():
-    given = known_models(rows=2000)
-    exact = build(Seek(horizon=2), given)
+    models = known_models(rows=2000)
+    exact = build(Seek(horizon=2), models)
     config = dataclasses.replace(NETWORK, batch_size=64, max_epochs=20)
-    fit = EnsembleFit(config, *distillation_data(exact, given.states, given.std, 0), jax.random.key(0))
+    fit = EnsembleFit(config, *distillation_data(exact, models.states, models.std, 0), jax.random.key(0))
     state = fit.init()
-    untrained = distillation_report(exact, NetworkMap(fit.result(state)), given.states, given.std, 1)
+    untrained = distillation_report(exact, NetworkMap(fit.result(state)), models.states, models.std, 1)
     while not fit.finished(state):
         state, _ = fit.epoch(state)
-    report = distillation_report(exact, NetworkMap(fit.result(state)), given.states, given.std, 1)
+    report = distillation_report(exact, NetworkMap(fit.result(state)), models.states, models.std, 1)
     assert report["amortised/data"] < 0.5 * untrained["amortised/data"]
     assert report["amortised/perturbed"] < 0.7 * untrained["amortised/perturbed"]
 
@@ -459,13 +459,13 @@ class Doubtful:
 
 
 def test_settle_stops_where_the_models_agree():
-    given = dataclasses.replace(
+    models = dataclasses.replace(
         known_models(), forward=Doubtful(), trained_seeker=lambda states: states[..., :ACTION_DIM]
     )
     starts = jnp.zeros((4, OBSERVATION_DIM)).at[:, 0].set(jnp.array([0.0, 1.0, 3.0, 7.0]))
-    far = Settle().build(given)(starts)
+    far = Settle().build(models)(starts)
     np.testing.assert_allclose(far[:, 0], [3, 3, 3, 7], atol=1e-5)
-    near = Settle(horizon=1).build(given)(starts)
+    near = Settle(horizon=1).build(models)(starts)
     np.testing.assert_allclose(near[:, 0], [1, 2, 3, 7], atol=1e-5)
 
 
@@ -552,9 +552,9 @@ def test_a_table_holds_the_anchors_whatever_the_chunks(chunk, monkeypatch):
     states = rng.normal(size=(11, 3)).astype(np.float32)
     next_states = np.roll(states, -1, axis=0)
     next_states[[3, 10]] = rng.normal(size=(2, 3))  # where episodes end
-    found = table.anchor_table(Partial(lambda x: 2 * x + 1), states, next_states)
-    np.testing.assert_array_equal(found.observation, 2 * states + 1)
-    np.testing.assert_array_equal(found.next_observation, 2 * next_states + 1)
+    result = table.anchor_table(Partial(lambda x: 2 * x + 1), states, next_states)
+    np.testing.assert_array_equal(result.observation, 2 * states + 1)
+    np.testing.assert_array_equal(result.next_observation, 2 * next_states + 1)
 
 
 @pytest.mark.parametrize("shape", [None, (11, 3), (2, 11, 3)])

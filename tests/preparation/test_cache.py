@@ -1,4 +1,4 @@
-"""The cache of artefacts, and the files that it is made of."""
+"""The cache of artifacts, and the files that it is made of."""
 
 import contextlib
 import json
@@ -147,7 +147,7 @@ CHANGES = {
     "another history": lambda path: rewritten(path, lambda x: x, history="[]"),
     "no checksum": without_checksum,
     "no metadata": lambda path: safetensors.numpy.save_file(safetensors.numpy.load_file(path), path),
-    "another artefact": another,
+    "another artifact": another,
     "a FIFO": fifo,
     "a link to a FIFO": link_to_fifo,
     "a dangling link": dangling,
@@ -172,12 +172,12 @@ def test_what_is_not_as_it_was_written_is_built_again(suffix, change, tmp_path):
     assert len(watcher.said) == 1
     assert str(path) in watcher.said[0]
     assert watcher.said[0].endswith("It is built again.")
-    found, fit = Watcher(), Halving()
-    assert obtain(Store(str(tmp_path), found), fit, a=1) == (result, history, report)
-    assert (found.said, fit.epochs) == ([], 0)
+    watcher, fit = Watcher(), Halving()
+    assert obtain(Store(str(tmp_path), watcher), fit, a=1) == (result, history, report)
+    assert (watcher.said, fit.epochs) == ([], 0)
 
 
-def test_a_folder_in_place_of_an_artefact_is_told(tmp_path):
+def test_a_folder_in_place_of_an_artifact_is_told(tmp_path):
     path = (tmp_path / f"halving-{fingerprint({'a': 1})}").with_suffix(".safetensors")
     path.mkdir()
     with pytest.raises(RunError, match=f"{path} cannot be written"):
@@ -278,7 +278,7 @@ def test_a_full_disk_leaves_the_old_file_and_a_clear_error(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_specifications_stand_beside_the_artefact(tmp_path):
+def test_specifications_stand_beside_the_artifact(tmp_path):
     obtain(Store(str(tmp_path), Watcher()), Halving(), dataset="abc")
     path = next(tmp_path.glob("*.safetensors"))
     assert json.loads(read_metadata(path)["specification"]) == {"dataset": "abc"}

@@ -1,4 +1,4 @@
-"""What each stage of the preparation is given, in an environment whose actions are not bounded by 1."""
+"""The inputs of each stage of the preparation, in an environment whose actions are not bounded by 1."""
 
 import dataclasses
 from contextlib import nullcontext
@@ -23,7 +23,7 @@ ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
 
 
 class Quiet:
-    """A watcher to whom nothing needs to be told."""
+    """A watcher that shows nothing."""
 
     def say(self, text):
         pass
@@ -68,14 +68,14 @@ def test_the_seeker_learns_from_walks_back_from_next_states(setting, monkeypatch
     config, dataset, batch, _, *rest = setting
     walks = []
 
-    def spy(*given):
-        walks.append((given, real(*given)))
+    def spy(*arguments):
+        walks.append((arguments, real(*arguments)))
         return walks[0][1]
 
     real, fits = models.reverse_rollouts, []
     monkeypatch.setattr(models, "reverse_rollouts", spy)
     maker = ModelSet(config, dataset, batch, *rest, seed=0)
-    monkeypatch.setattr(models, "SeekerFit", lambda *given: fits.append(SeekerFit(*given)) or fits[0])
+    monkeypatch.setattr(models, "SeekerFit", lambda *arguments: fits.append(SeekerFit(*arguments)) or fits[0])
     config.cocoa.trained_seeker(maker)
     (model, starts, directions, _, *numbers), (states, actions) = walks[0]
     assert model is maker.reverse
@@ -90,12 +90,12 @@ def test_observations_are_those_of_their_own_states(setting):
     config, dataset, batch, scaling, *rest = setting
     inputs = build_inputs(config, dataset, batch, scaling, *rest)
     observed = jax.jit(lambda states: inputs.observe(states))
-    for found, states in (
+    for observations, states in (
         (inputs.data.observation, dataset.observations),
         (inputs.data.next_observation, dataset.next_observations),
     ):
         expected = observed(states)
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), found, expected)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), observations, expected)
     assert not np.allclose(inputs.data.observation.anchor, inputs.data.next_observation.anchor)
 
 

@@ -172,7 +172,7 @@ def test_a_run_in_whose_folder_nothing_can_be_locked_is_told(finished):
         launch.resume(folder)
 
 
-def test_artefacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(config, finished):
+def test_artifacts_are_shared_by_seeds_and_algorithms_and_rebuilt_when_damaged(config, finished):
     cache = Path(config.cache_dir)
     before = {path: path.stat().st_mtime_ns for path in cache.glob("*.safetensors")}
     again = dataclasses.replace(config, seeds=(5,), algo=cocoa.IQL(hidden=(16,), expectile=0.9), name="other")
