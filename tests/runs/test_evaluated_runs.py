@@ -1,6 +1,5 @@
 """Whole runs whose environment is odd or fails: what is saved, what is told, and how they go on."""
 
-import dataclasses
 import os
 import shutil
 import signal
@@ -11,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 from support.paths import ROOT, TESTS
-from support.pendulum import COCOA, assert_same_run
+from support.pendulum import assert_same_run
 from support.robots import Robot, dataset, failing_after, registered
 
 import cocoa
@@ -163,7 +162,7 @@ def test_a_single_instance_serves_the_diagnostics_as_well(runs):
     groups = {}
     for name, methods in (("many", {}), ("one", {"__init__": init})):
         with registered(**methods):
-            train(runs, name, updates=10, cocoa=dataclasses.replace(COCOA, variant="zero"))
+            train(runs, name, updates=10, cocoa=cocoa.Zero(encoder_hidden=(8,), hidden=(16,)))
         series = read_metrics(runs / "arrays" / "bc+cocoa-zero" / name / "metrics.csv").series
         groups[name] = {key: rows for key, rows in series.items() if key[0].startswith("anchors/")}
     assert ("anchors/random-policy/nn_state", None) in groups["one"]
