@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         polyak,
     )
     from cocoa.algos.rebrac import ReBRAC
+    from cocoa.algos.rollouts import ModelBased
     from cocoa.algos.sac import SAC
     from cocoa.algos.td3_bc import TD3BC
     from cocoa.anchors import (
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
     )
     from cocoa.data.preprocessing import DataConfig
     from cocoa.dynamics.config import EnsembleConfig
+    from cocoa.dynamics.termination import termination_rule
     from cocoa.errors import ConfigError, DataError, RunError, UserError
     from cocoa.runs.pieces import Pieces, sample
     from cocoa.runs.policy import Policy, load_policy
@@ -99,6 +101,7 @@ __all__ = [
     "EnsembleConfig",
     "Gaussian",
     "Model",
+    "ModelBased",
     "Models",
     "Nearest",
     "Networks",
@@ -132,6 +135,7 @@ __all__ = [
     "register_source",
     "resume",
     "sample",
+    "termination_rule",
 ]
 
 _MODULES = (
@@ -140,9 +144,11 @@ _MODULES = (
     "cocoa.data",
     "cocoa.data.preprocessing",
     "cocoa.dynamics.config",
+    "cocoa.dynamics.termination",
     "cocoa.algos",
     "cocoa.algos.base",
     "cocoa.algos.networks",
+    "cocoa.algos.rollouts",
     "cocoa.anchors",
     "cocoa.anchors.decomposition",
     "cocoa.runs.policy",

@@ -112,7 +112,7 @@ class EnsembleFit:
         return order[: updates * size].reshape(updates, size)
 
     def finished(self, state: FitState) -> bool:
-        """Tell whether no epoch is left."""
+        """Return whether no epoch is left."""
         # To stop before a step size has fallen would lose what it falls for.
         stale = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
         return stale or int(state.epoch) >= self.config.epochs(self._batch_shape[0])

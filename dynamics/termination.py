@@ -18,8 +18,8 @@ RULES: dict[str, Rule] = {}
 """Rules by family: a Gymnasium id without its version."""
 
 
-def rule(*families: str) -> Callable[[Rule], Rule]:
-    """Make a function the termination rule of environments, as in `@rule("Hopper")`; a decorator."""
+def termination_rule(*families: str) -> Callable[[Rule], Rule]:
+    """Decorate a function as the rule of environments, as in `@termination_rule("Hopper")`."""
 
     def add(function: Rule) -> Rule:
         RULES.update(dict.fromkeys(families, function))
@@ -28,13 +28,13 @@ def rule(*families: str) -> Callable[[Rule], Rule]:
     return add
 
 
-@rule("HalfCheetah", "Swimmer", "Reacher", "Pusher", "Pendulum", "HumanoidStandup")
+@termination_rule("HalfCheetah", "Swimmer", "Reacher", "Pusher", "Pendulum", "HumanoidStandup")
 def never(state: Array, action: Array, next_state: Array) -> Array:
     """No state is terminal."""
     return jnp.zeros(next_state.shape[:-1], bool)
 
 
-@rule("Hopper")
+@termination_rule("Hopper")
 def hopper(state: Array, action: Array, next_state: Array) -> Array:
     """Height at most 0.7, an angle of at least 0.2, or anything else beyond 100."""
     height, angle = next_state[..., 0], next_state[..., 1]
@@ -42,28 +42,28 @@ def hopper(state: Array, action: Array, next_state: Array) -> Array:
     return ~healthy
 
 
-@rule("Walker2d")
+@termination_rule("Walker2d")
 def walker2d(state: Array, action: Array, next_state: Array) -> Array:
     """Height outside of (0.8, 2) or angle outside of (-1, 1)."""
     height, angle = next_state[..., 0], next_state[..., 1]
     return ~((height > 0.8) & (height < 2.0) & (jnp.abs(angle) < 1.0))
 
 
-@rule("Ant")
+@termination_rule("Ant")
 def ant(state: Array, action: Array, next_state: Array) -> Array:
     """Height of the torso outside of [0.2, 1]."""
     height = next_state[..., 0]
     return ~((height >= 0.2) & (height <= 1.0))
 
 
-@rule("Humanoid")
+@termination_rule("Humanoid")
 def humanoid(state: Array, action: Array, next_state: Array) -> Array:
     """Height of the torso outside of (1, 2)."""
     height = next_state[..., 0]
     return ~((height > 1.0) & (height < 2.0))
 
 
-@rule("InvertedPendulum")
+@termination_rule("InvertedPendulum")
 def inverted_pendulum(state: Array, action: Array, next_state: Array) -> Array:
     """An angle of more than 0.2."""
     return ~(jnp.abs(next_state[..., 1]) <= 0.2)

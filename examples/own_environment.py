@@ -12,7 +12,6 @@ import gymnasium
 import numpy as np
 
 import cocoa
-from cocoa.dynamics.termination import rule
 
 
 class Point(gymnasium.Env):
@@ -40,7 +39,7 @@ class Point(gymnasium.Env):
 gymnasium.register("Point-v0", Point, max_episode_steps=100)
 
 
-@rule("Point")
+@cocoa.termination_rule("Point")
 def out_of_bounds(state, action, next_state):
     """The point has left the square; states are (..., 4), the result (...)."""
     return (abs(next_state[..., :2]) > 1).any(axis=-1)

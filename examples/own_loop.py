@@ -25,7 +25,7 @@ def train(state, data, key):
     return state, jax.tree.map(lambda values: values.mean(), metrics)
 
 
-for update in range(0, updates, 500):
+for update in range(0, updates, 500):  # whole rounds of 500
     state, metrics = train(state, pieces.data, jax.random.fold_in(key, update))
     print(f"update {update + 500}:", {name: round(float(value), 2) for name, value in metrics.items()})
 states = cocoa.load("hopper-demo").observations[:2]

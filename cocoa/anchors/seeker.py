@@ -148,7 +148,7 @@ class SeekerFit:
         return np.resize(order, (-(-rows // size), size)).astype(np.int32)
 
     def finished(self, state: SeekerState) -> bool:
-        """Tell whether no epoch is left."""
+        """Return whether no epoch is left."""
         settled = int(state.stale_epochs) >= self.config.patience
         return settled or int(state.epoch) >= self.config.max_epochs
 

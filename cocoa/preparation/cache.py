@@ -44,7 +44,7 @@ class Fit(Protocol, Generic[Result]):
         ...
 
     def finished(self, state: Any) -> bool:
-        """Tell whether no epoch is left."""
+        """Return whether no epoch is left."""
         ...
 
     def progress(self, state: Any) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from cocoa.dynamics.termination import termination_data
 from cocoa.errors import DataError
 from cocoa.preparation.cache import History, Store, fingerprint
 from cocoa.preparation.termination import find_termination
+from cocoa.storage.serialization import digest
 
 Stage = Callable[[str], AbstractContextManager[Any]]
 """`with stage(name):` accounts the time spent to that stage."""
@@ -161,11 +162,14 @@ class ModelSet:
 
         return self._ensemble("termination", data, (2 * self.state_dim + self.action_dim, 1))
 
-    @property
+    @cached_property
     def states_specification(self) -> Specification:
         """What an artifact that depends on the states alone depends on."""
+        # The same file holds other transitions where the environment has another time limit.
+        columns = {"episodes": self.dataset.episodes, "next_observed": self.dataset.next_observed}
         return {
             "dataset": self.dataset.sha256,
+            "transitions": digest(columns),
             "top_episodes": self.config.data.top_episodes,
             "matmul_precision": self.config.matmul_precision,
         }

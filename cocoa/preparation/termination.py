@@ -32,7 +32,7 @@ def find_termination(
         f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would go "
         "on beyond it."
     )
-    add = "add a rule with cocoa.dynamics.termination.rule"
+    add = "add a rule with cocoa.termination_rule"
     if shown:
         advice = f"Set algo.termination=learned to learn it from the data, or {add}."
     elif dataset.terminals.any():

@@ -62,7 +62,7 @@ def read_interface(folder: Path, config: Config, dataset_sha256: str) -> Interfa
 
 
 def interface_is_whole(folder: Path, config: Config) -> bool:
-    """Tell whether the file of the interface is whole, and of the run with this configuration."""
+    """Return whether the file of the interface is whole, and of the run with this configuration."""
     try:
         return _has_dims(read_identified(_path(folder), config))
     except RunError:

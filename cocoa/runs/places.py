@@ -59,7 +59,7 @@ def _dataset_folder(config: Config, sha256: str) -> Path:
 
 
 def _claimed(folder: Path, owner: Mapping[str, str]) -> bool:
-    """Tell whether the folder belongs to a dataset, after taking it if it belongs to none."""
+    """Return whether the folder belongs to a dataset, after taking it if it belongs to none."""
     note = folder / OWNER
     try:
         folder.mkdir(parents=True, exist_ok=True)

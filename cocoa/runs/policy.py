@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cocoa.algos.base import Batch
+from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
@@ -132,7 +132,10 @@ def _state_template(config: Config, interface: Interface) -> TrainState:
         return jax.ShapeDtypeStruct(shape, jnp.float32)
 
     observation = jax.eval_shape(Observe.__call__, interface.observe, numbers(1, observation_dim))
-    data = Batch(observation, numbers(1, action_dim), numbers(1), numbers(1), observation)
+    action, number = numbers(1, action_dim), numbers(1)
+    data = Batch(observation, action, number, number, observation)
+    if config.algo.next_actions:
+        data = NextActionBatch(**vars(data), next_action=action, next_action_known=number)
     networks = build_networks(config.algo, config.cocoa, action_dim)
     job = TrainingJob(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
     return job.template()

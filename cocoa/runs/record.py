@@ -127,7 +127,7 @@ class Record:
             write_interface(self.folder, interface, identity(self.config, self.dataset.sha256))
 
     def evaluated(self) -> bool:
-        """Tell whether the evaluation after the last update is in the metrics."""
+        """Return whether the evaluation after the last update is in the metrics."""
         steps, _ = read_metrics(self.folder / "metrics.csv").values("evaluation/return")
         return self.step in steps
 

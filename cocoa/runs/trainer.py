@@ -145,7 +145,7 @@ class Trainer:
             self.record.save(processes.gather(saved))
 
     def _pauses(self) -> bool:
-        """Tell whether the training is saved and evaluated after the last update."""
+        """Return whether the training is saved and evaluated after the last update."""
         return self.record.step % self.config.eval_every == 0 or self.record.step == self.config.updates
 
     def _chunk_ends(self) -> list[int]:

@@ -111,7 +111,7 @@ def _compare_shapes(path: Path, name: str, stored: tuple, expected: tuple) -> No
 
 
 def fits_shape(shape: tuple[int, ...], template: tuple[int, ...]) -> bool:
-    """Tell whether a shape is that of a template, of which sizes of 0 stand for any."""
+    """Return whether a shape is that of a template, of which sizes of 0 stand for any."""
     return len(shape) == len(template) and all(
         size in (have, 0) for have, size in zip(shape, template, strict=True)
     )

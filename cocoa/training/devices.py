@@ -82,7 +82,7 @@ def host_mesh() -> Mesh:
 
 
 def evaluates_beside(mesh: Mesh) -> bool:
-    """Tell whether policies are evaluated on the host while the mesh goes on with the training.
+    """Return whether policies are evaluated on the host while the mesh goes on with the training.
 
     Not on a CPU, where the two would compete for the cores.
     """

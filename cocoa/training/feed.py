@@ -141,7 +141,7 @@ class Streamed:
 
 
 def too_large(batch: Batch, config: Config) -> bool:
-    """Tell whether all transitions, as the networks will see them, are too large for a device's memory."""
+    """Return whether all transitions, as the networks will see them, are too large for a device's memory."""
     memory = jax.local_devices()[0].memory_stats()
     if not memory or "bytes_limit" not in memory:
         return False

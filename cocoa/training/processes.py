@@ -38,7 +38,7 @@ def join(config: DistributedConfig) -> None:
 
 
 def leads() -> bool:
-    """Tell whether this is the process that writes the run's folder."""
+    """Return whether this is the process that writes the run's folder."""
     return jax.process_index() == 0
 
 
@@ -76,7 +76,7 @@ def gather(tree: Any) -> Any:
 
 
 def anywhere(flag: bool) -> bool:
-    """Tell whether `flag` is true in any process."""
+    """Return whether `flag` is true in any process."""
     return bool(gather(np.array([flag])).any())
 
 

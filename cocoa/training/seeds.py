@@ -40,7 +40,7 @@ class PerSeed:
 
 
 def is_per_seed(tree: Any) -> bool:
-    """Tell whether the whole tree is a `PerSeed`."""
+    """Return whether the whole tree is a `PerSeed`."""
     return isinstance(tree, PerSeed)
 
 
