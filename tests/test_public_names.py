@@ -25,6 +25,11 @@ def test_checkers_see_the_same_names():
     assert sorted(imported) == sorted(cocoa.__all__)
 
 
+def test_a_class_of_a_user_does_not_take_the_place_of_ours(monkeypatch):
+    monkeypatch.setitem(cocoa.REGISTRY, "of-a-test", type("IQL", (cocoa.BC,), {"__module__": "lab"}))
+    assert cocoa.IQL.__module__ == "cocoa.algos.iql"
+
+
 def test_a_name_that_is_not_there_is_an_attribute_error():
     assert not hasattr(cocoa, "nothing")
 

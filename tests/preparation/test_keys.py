@@ -124,3 +124,23 @@ def test_models_in_the_cache_are_loaded_without_the_data(dataset, tmp_path):
     assert second.report == first.report
     assert second.report.keys() >= {"forward/relative", "reverse/relative", "round_trip/relative"}
     assert second.histories == first.histories
+
+
+def test_the_same_file_read_as_other_episodes_has_other_artifacts(dataset, tmp_path):
+    episodes = np.arange(60, dtype=np.int32) // 30  # as under a time limit of 30
+    other = dataclasses.replace(
+        dataset,
+        episodes=episodes,
+        complete=np.ones(2, bool),
+        episode_returns=np.zeros(2),
+        source_sha256=dataset.sha256,
+    )
+    specifications = [
+        ModelSet(
+            BASE, data, unnormalized_batch(data, BASE.data)[0], Store(str(tmp_path), Quiet()), nullcontext, 0
+        )
+        for data in (dataset, other)
+    ]
+    assert dataset.sha256 == other.sha256
+    first, second = (models.states_specification for models in specifications)
+    assert first != second
