@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cocoa.algos.networks import (
         MLP,
         Adam,
+        Critics,
         Distribution,
         Encoder,
         Gaussian,
@@ -90,6 +91,7 @@ __all__ = [
     "Batch",
     "Config",
     "ConfigError",
+    "Critics",
     "DataConfig",
     "DataError",
     "Dataset",

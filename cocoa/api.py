@@ -58,7 +58,8 @@ def pieces(
     """Return what a training loop of one's own is made of: transitions, networks, the map to observations.
 
     The arguments are those of `fit`. Models and anchors, where they are needed, are fitted or read from the
-    cache. With the result `p`,
+    cache, with the precision `matmul_precision`. The loop computes as JAX is configured: inside of
+    `jax.default_matmul_precision("highest")` it has the precision of `fit`. With the result `p`,
 
         algorithm.init(key, p.networks, p.data, updates)  # the state before the first update
         sample(p.data, key, size)  # a batch for algorithm.update
@@ -135,6 +136,9 @@ def _field_names(cls: type) -> set[str]:
 
 def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
     """Raise ConfigError for arguments of other types than `fit` takes."""
+    for cls in (algorithm, cocoa):
+        if isinstance(cls, type) and issubclass(cls, Algorithm | AnchorVariant):
+            raise ConfigError(f"{cls.__name__} is a class: pass an instance, {cls.__name__}().")
     if not isinstance(algorithm, Algorithm):
         raise ConfigError(
             f"The algorithm is {algorithm!r}; pass an instance of one, such as cocoa.IQL() or "

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import importlib
+import importlib.util
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from cocoa.algos.base import REGISTRY, Algorithm
@@ -51,7 +54,8 @@ class Axis(Generic[T]):
         if registered and cls.__module__.startswith(self.package):
             return name
         if _attribute(cls.__module__, cls.__qualname__) is cls:
-            return f"{cls.__module__}:{cls.__qualname__}"
+            module = cls.__module__ if cls.__module__ != "__main__" else script_module() or "__main__"
+            return f"{module}:{cls.__qualname__}"
         if registered:
             return name
         raise ConfigError(
@@ -73,6 +77,11 @@ class Axis(Generic[T]):
         if not colon:
             if reference in self.registry:
                 return self.registry[reference]
+            if "." in reference:
+                raise ConfigError(
+                    f"{self.field}={shown(reference)} names a module: name the class in it as well, as in "
+                    f"{self.field}={shown(reference)}:<Class>."
+                )
             check_choice(self.field, reference, self.names())
             return self.find(installed[reference].value)
         import_trusted(reference, trust or module in {point.module for point in installed.values()})
@@ -81,9 +90,10 @@ class Axis(Generic[T]):
             return cls
         if cls is not None:
             raise RunError(
-                f"{shown(reference)} is no {self.noun}: it is not a subclass of cocoa.{self.base.__name__}."
+                f"{shown(reference)} is not an {self.noun}: it is not a subclass of "
+                f"cocoa.{self.base.__name__}."
             )
-        members = vars(sys.modules[module]).items() if module in sys.modules else ()
+        members = vars(_imported(module)).items() if _imported(module) else ()
         near = [key for key, held in members if isinstance(held, type) and issubclass(held, self.base)]
         hint = "" if module != "__main__" else " Use the script or notebook that defines it."
         raise RunError(
@@ -127,7 +137,7 @@ def import_trusted(reference: str, trust: bool) -> None:
     Raises RunError if that needs trust, or fails.
     """
     module, colon, _ = reference.partition(":")
-    if not colon or module in sys.modules:
+    if not colon or _imported(module):
         return
     if not trust:
         raise RunError(
@@ -149,9 +159,30 @@ def installed_classes(group: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=group)}
 
 
+def script_module() -> str:
+    """Return the name by which other processes import the script that runs; empty for a notebook."""
+    main = sys.modules["__main__"]
+    path, spec = getattr(main, "__file__", None), getattr(main, "__spec__", None)
+    if path is None:
+        return ""
+    name = spec.name if spec else Path(path).stem
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        importable = importlib.util.find_spec(name)
+        if importable and importable.origin and os.path.samefile(importable.origin, path):
+            return name
+    return ""
+
+
+def _imported(module: str) -> Any:
+    """Return a module that is imported, be it as the script that runs, or None."""
+    if module in sys.modules or module != script_module():
+        return sys.modules.get(module)
+    return sys.modules["__main__"]
+
+
 def _attribute(module: str, name: str) -> Any:
     """Return what an imported module holds under a dotted name, or None."""
-    held: Any = sys.modules.get(module)
+    held: Any = _imported(module)
     for part in name.split("."):
         held = getattr(held, part, None)
     return held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ Flags:
   --cfg job    print the whole configuration and stop
   --trust      with resume: import the modules that the run's configuration names, which runs their code"""
 _COLUMN = 38
+_MOST_LINES = 120
 Wrap = Callable[[str, int], list[str]]
 
 
@@ -44,17 +45,23 @@ def help_text(arguments: Sequence[str] = ()) -> str:
     chosen = {override.key_or_group: override.input_line or "" for override in parse(arguments)}
     chosen = {field: word for field, word in chosen.items() if field in (*GROUPS, "dataset")}
     config, _ = compose(list(chosen.values()))
+    text = _text(config, chosen, _brief)
+    return text if text.count("\n") < _MOST_LINES else _text(config, chosen, _one_line)
+
+
+def _text(config: Config, chosen: Container[str], wrap: Wrap) -> str:
+    """Return the text for a configuration and the fields that the user chose."""
     width = min(shutil.get_terminal_size((110, 24)).columns, 120)
     algo = type(config.algo)
     parts = [
         _usage(),
-        _table("Fields:", _run_fields(config), width, _brief),
-        _ensemble("dynamics" in chosen, width),
-        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, _brief),
+        _table("Fields:", _run_fields(config), width, wrap),
+        _ensemble("dynamics" in chosen, width, wrap),
+        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, wrap),
     ]
     if config.cocoa:
         title = f"Fields of +cocoa={config.cocoa.name}:"
-        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width, _brief))
+        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width, wrap))
     parts.append(_presets_of(config, width) if "dataset" in chosen else _datasets_with_presets(algo, width))
     return "\n\n".join(parts)
 
@@ -88,11 +95,11 @@ def _run_fields(config: Config) -> Iterator[tuple[str, str]]:
     yield "dynamics=quick", document(Config)["dynamics"]
 
 
-def _ensemble(documented: bool, width: int) -> str:
+def _ensemble(documented: bool, width: int, wrap: Wrap) -> str:
     """Return the fields of the ensemble, with their documentation if that is asked for."""
     rows = list(_fields(EnsembleConfig, "dynamics."))
     if documented:
-        return _table("Fields of dynamics:", rows, width, _brief)
+        return _table("Fields of dynamics:", rows, width, wrap)
     text = f"Fields of dynamics, which dynamics=quick --help explains: {' '.join(name for name, _ in rows)}"
     return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
@@ -122,6 +129,11 @@ def _brief(text: str, width: int) -> list[str]:
             break
         lines = longer
     return lines
+
+
+def _one_line(text: str, width: int) -> list[str]:
+    """Return as much of the first sentence as fits on a line."""
+    return [textwrap.shorten(text.split(". ")[0].rstrip("."), width, placeholder=" ...")]
 
 
 def _presets_of(config: Config, width: int) -> str:

@@ -12,14 +12,17 @@ def program() -> str:
     return f"python {shlex.quote(sys.argv[0])}" if _name() == "train.py" else "cocoa"
 
 
-def resume_command(folder: str | os.PathLike[str]) -> str:
-    """Return the command or, in a program of the user's own, the call that resumes the run in `folder`."""
-    path = os.path.abspath(folder)
+def resume_command(folder: str | os.PathLike[str], trust: bool = False) -> str:
+    """Return the command or, in a program of the user's own, the call that resumes the run in `folder`.
+
+    With `trust` it allows importing the modules that the run's configuration names.
+    """
+    path, flag = os.path.abspath(folder), " --trust" if trust else ""
     if _name() == "train.py":
-        return f"{program()} resume={shlex.quote(path)}"
+        return f"{program()} resume={shlex.quote(path)}{flag}"
     if _name() == "cocoa":
-        return f"{program()} resume {shlex.quote(path)}"
-    return f"cocoa.resume({path!r})"
+        return f"{program()} resume {shlex.quote(path)}{flag}"
+    return f"cocoa.resume({path!r})"  # in a program that has imported them
 
 
 def _name() -> str:

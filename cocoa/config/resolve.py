@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import Any
@@ -52,6 +53,10 @@ def values_of(field: str, name: str) -> Any:
 
 
 def _own_defaults(cls: type[Algorithm], parent: type[Algorithm]) -> set[str]:
-    """Return the fields of `algo` to which a class gives another default than `parent`."""
+    """Return the fields of `algo` that a class declares, or gives another default than `parent`."""
     before = {field.name: field.default for field in fields(parent)}
-    return {f"algo.{x.name}" for x in fields(cls) if x.default != before.get(x.name, MISSING)}
+    changed = {x.name for x in fields(cls) if x.default != before.get(x.name, MISSING)}
+    for base in cls.__mro__:
+        if base is not parent and issubclass(base, parent):
+            changed |= inspect.get_annotations(base).keys()
+    return {f"algo.{name}" for name in changed}

@@ -140,6 +140,13 @@ def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
     return config
 
 
+def names_modules(config: Config) -> bool:
+    """Return whether a configuration names modules, which another process imports only with trust."""
+    values = to_dict(config)
+    references = values["algo"]["name"], (values["cocoa"] or {}).get("variant"), config.env
+    return any(":" in (reference or "") for reference in references)
+
+
 _MAY_BE_ZERO = ("eval_episodes", "distributed.process")
 
 

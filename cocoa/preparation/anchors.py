@@ -39,10 +39,11 @@ def build_anchors(models: ModelSet, variant: AnchorVariant) -> Anchors:
     Raises ConfigError if a saved map could not be loaded again since its structure is not that of the
     variant's template.
     """
+    shapes = ModelShapes(models.config.dynamics, models.state_dim, models.action_dim)
+    template = anchor_template(variant, shapes)  # first: it may be missing, and models take long to fit
     tracked = TrackedModels(models, variant)
     anchors = jax.tree.map(jnp.asarray, variant.build(tracked))
-    shapes = ModelShapes(models.config.dynamics, models.state_dim, models.action_dim)
-    if not fits(anchors, anchor_template(variant, shapes)):
+    if not fits(anchors, template):
         raise ConfigError(
             f"{type(variant).__name__}.template does not return the structure, types and shapes of the map "
             "that build returns, so a policy could not be loaded. Let it return the same class with the same "

@@ -52,5 +52,5 @@ class Evaluations:
         except RunError as error:
             raise RunError(
                 f"{error} The {step:,} updates made are saved; cocoa.load_policy loads their policy. "
-                f"To repeat this evaluation and go on: {how_to_resume(self.folder, self.config.dataset)}"
+                f"To repeat this evaluation and go on: {how_to_resume(self.folder, self.config)}"
             ) from error.__cause__

@@ -18,7 +18,7 @@ import filelock
 from tqdm import tqdm
 
 from cocoa.config.program import resume_command
-from cocoa.config.schema import Config, from_dict, to_dict
+from cocoa.config.schema import Config, from_dict, names_modules, to_dict
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError
 from cocoa.runs.places import run_parent
@@ -36,10 +36,10 @@ def checkpoint_path(folder: Path) -> Path:
     return folder / "checkpoints" / "latest.safetensors"
 
 
-def how_to_resume(folder: Path, dataset: str) -> str:
-    """Return `resume_command`, or the call in Python for a `dataset` that was passed as an object."""
-    if from_anywhere(dataset) == dataset:
-        return resume_command(folder)
+def how_to_resume(folder: Path, config: Config) -> str:
+    """Return `resume_command`, or the call in Python for a dataset that was passed as an object."""
+    if from_anywhere(config.dataset) == config.dataset:
+        return resume_command(folder, names_modules(config))
     return f"cocoa.resume({str(folder)!r}, dataset)"
 
 

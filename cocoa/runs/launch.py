@@ -50,6 +50,7 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
     saved.
     """
+    import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
     _place(config)
     warned: list[str] = []
     if dataset is None:
@@ -222,7 +223,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
             processes.meet()
         except Interrupted:
             record.close("interrupted")
-            command = how_to_resume(folder, config.dataset)
+            command = how_to_resume(folder, config)
             say(f"Stopped; everything is saved. Go on with: {command}")
             raise KeyboardInterrupt from None
         except BaseException as error:

@@ -40,8 +40,7 @@ def build_pieces(config: Config, dataset: Dataset) -> Pieces:
     """Return the pieces of a run with this configuration.
 
     Models and anchors are fitted or read from the cache; where each seed has its own, these are those of the
-    first. Raises DataError for data on which they
-    cannot be fitted.
+    first. Raises DataError for data to which they cannot be fitted.
     """
     episodes = best_episodes(dataset, config.data.top_episodes)
     batch, scaling = unnormalized_batch(episodes, config.data)

@@ -13,7 +13,7 @@ import numpy as np
 from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
-from cocoa.config.schema import Config
+from cocoa.config.schema import Config, names_modules
 from cocoa.dynamics.xla.numerics import standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
@@ -111,13 +111,14 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     seed = config.seeds[0] if seed is None else seed
     if seed not in config.seeds:
         raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
+    command = resume_command(run, names_modules(config))
     if not checkpoint_path(run).exists():
-        raise RunError(f"{run} has no checkpoint yet: resume it with {resume_command(run)}")
+        raise RunError(f"{run} has no checkpoint yet: resume it with {command}")
     saved = read_identified(checkpoint_path(run), config)
     try:
         interface = read_interface(run, config, saved["dataset_sha256"])
     except RunError as error:
-        raise RunError(f"{error} To have it written again: {resume_command(run)}") from error
+        raise RunError(f"{error} To have it written again: {command}") from error
     position = config.seeds.index(seed)
     interface = of_seed(interface, position)
     state = load_state(checkpoint_path(run), _state_template(config, interface))

@@ -116,12 +116,12 @@ MISTAKES = {
     "algo=lab.nothing:Slow": "No module named 'lab.nothing'",
     "algo=broken:Slow": "No module named 'no_such_module'",
     "algo=lab.methods:Slwo": "has no algorithm Slwo. Did you mean lab.methods:Slow?",
-    "algo=lab.methods:helper": "lab.methods:helper is no algorithm: it is not a subclass of cocoa.Algorithm",
-    "algo=lab.methods:Shifted": "lab.methods:Shifted is no algorithm",
+    "algo=lab.methods:helper": "helper is not an algorithm: it is not a subclass of cocoa.Algorithm",
+    "algo=lab.methods:Shifted": "lab.methods:Shifted is not an algorithm",
     "algo=lab.methods:Odd": "The field algo.table of Odd is of the type dict. Fields are of bool, int",
     "algo=lab.methods:Bare": "width is annotated in Bare, but is no field of it. Decorate the class",
     "algo=lab.methods:Partial": "Partial cannot be made of its fields: Can't instantiate abstract class",
-    "+cocoa=lab.methods:Slow": "lab.methods:Slow is no anchor variant",
+    "+cocoa=lab.methods:Slow": "lab.methods:Slow is not an anchor variant",
 }
 
 

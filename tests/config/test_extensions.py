@@ -142,7 +142,7 @@ def test_what_cannot_be_found_again_or_made_again_is_refused():
         cocoa.fit(Local(), "hopper-demo")
     with pytest.raises(ConfigError, match="cannot be made of its fields"):
         cocoa.fit(Stateful(8), "hopper-demo")
-    with pytest.raises(RunError, match="os:system is no algorithm: it is not a subclass"):
+    with pytest.raises(RunError, match="os:system is not an algorithm: it is not a subclass"):
         from_dict({"algo": {"name": "os:system"}})
     with pytest.raises(RunError, match="script or notebook"):
         from_dict({"algo": {"name": "__main__:Gone"}})

@@ -59,3 +59,10 @@ def test_help_is_short(algo: str, anchors: str | None, monkeypatch: pytest.Monke
     lines = help_text([f"algo={algo}", *([f"+cocoa={anchors}"] if anchors else [])]).split("\n")
     assert len(lines) <= 120
     assert max(map(len, lines)) <= 110
+
+
+@pytest.mark.parametrize("algo", REGISTRY)
+def test_help_is_short_with_all_that_can_be_chosen(algo: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    words = [f"algo={algo}", "+cocoa=settle", "dataset=hopper-medium-v2", "dynamics=published"]
+    assert len(help_text(words).split("\n")) <= 120

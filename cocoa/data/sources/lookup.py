@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from difflib import get_close_matches
+from importlib.metadata import entry_points
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetSource, is_prefix
@@ -46,13 +47,16 @@ def find_source(name: str) -> DatasetSource:
     Raises DataError, with the nearest names, if there is none, ConfigError for a path in a home folder that
     does not exist.
     """
+    if _is_foreign(name):
+        _import_installed(name.partition(":")[0])
     source = registered_source(name)
     if source:
         return source
     if _is_foreign(name):
         raise DataError(
             f"No source of datasets is registered for {shown(repr(name))}. Import the module that registers "
-            f"one for {name.partition(':')[0]}: with cocoa.register_source before."
+            f"one for {name.partition(':')[0]}: with cocoa.register_source before; on the command line, "
+            "algo=module:Class and env=module:Id import theirs."
         )
     if FILES.answers(name):
         return FILES
@@ -74,6 +78,12 @@ def from_anywhere(name: str) -> str:
     if _is_foreign(name):
         return name
     return (registered_source(name) or FILES).from_anywhere(name)
+
+
+def _import_installed(prefix: str) -> None:
+    """Import what installed packages offer for a prefix as an entry point of the group cocoa.datasets."""
+    for point in entry_points(group="cocoa.datasets", name=prefix):
+        point.load()
 
 
 def _is_foreign(name: str) -> bool:
