@@ -77,7 +77,7 @@ class Axis(Generic[T]):
         if not colon:
             if reference in self.registry:
                 return self.registry[reference]
-            if "." in reference:
+            if "." in str(reference):
                 raise ConfigError(
                     f"{self.field}={shown(reference)} names a module: name the class in it as well, as in "
                     f"{self.field}={shown(reference)}:<Class>."

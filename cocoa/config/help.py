@@ -55,7 +55,7 @@ def _text(config: Config, chosen: Container[str], wrap: Wrap) -> str:
     algo = type(config.algo)
     parts = [
         _usage(),
-        _table("Fields:", _run_fields(config), width, wrap),
+        _table("Fields:", _run_fields(config), width, _brief),
         _ensemble("dynamics" in chosen, width, wrap),
         _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, wrap),
     ]
