@@ -175,7 +175,7 @@ class Algorithm(Settings, ABC):
     termination: ClassVar[str] = "auto"
     """When imagined episodes end, where there is a world: see `ModelBased`, which makes it a field."""
     next_actions: ClassVar[bool] = False
-    """Whether batches are to be `NextActionBatch`es."""
+    """Whether batches are `NextActionBatch`es."""
     deterministic: ClassVar[bool] = False
     """Whether `act` does not use its key."""
     quick: ClassVar[Mapping[str, Any]] = {}
@@ -199,7 +199,7 @@ class Algorithm(Settings, ABC):
         return Source()
 
     def objection(self, batch: Batch) -> str:
-        """Return a sentence on what speaks against training on these transitions (N, ...), or nothing."""
+        """Return a warning about training on these transitions (N, ...), or an empty string."""
         return ""
 
     @abstractmethod

@@ -16,7 +16,7 @@ from cocoa.algos.base import Array, Batch, Metrics, Observation, check_at_least,
 from cocoa.algos.networks import Adam, Model, Networks, Scalar
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
-_ROWS_AT_ONCE = 1024  # of the critics, forth and back: keeps their activations in a CPU's cache
+_ROWS_AT_ONCE = 1024  # rows of the critics in both passes: keeps their activations in a CPU's cache
 
 
 @struct.dataclass

@@ -1,4 +1,4 @@
-"""The errors that a user can cause, each told in one paragraph that says what to do."""
+"""The errors that a user can cause, each with one paragraph that says what to do."""
 
 
 class UserError(Exception):

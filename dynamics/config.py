@@ -38,7 +38,7 @@ class EnsembleConfig(Settings):
     max_epochs: int = 100
     """Upper bound of passes over the data: what ends the fit of a small dataset."""
     max_updates: int | None = 20_000
-    """The pass in which so many updates are reached is the last. None: there is no such bound."""
+    """The pass in which this number of updates is reached is the last. None: no bound."""
     log_variance_penalty: float = 0.01
     """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has
     its own bounds. MBPO's and MOPO's members share one pair, on which the same weight acts once in all."""
@@ -50,7 +50,7 @@ class EnsembleConfig(Settings):
     0 is the likelihood."""
 
     def epochs(self, updates: int) -> int:
-        """Return how many passes of so many updates there are at most."""
+        """Return the largest number of passes, each of `updates` updates."""
         if self.max_updates is None:
             return self.max_epochs
         return min(self.max_epochs, -(-self.max_updates // updates))

@@ -139,7 +139,7 @@ class EnsembleFit:
 
 
 def held_out_rows(config: EnsembleConfig, rows: int) -> np.ndarray:
-    """Return the sorted numbers of those of so many rows that are kept for validation, at least one."""
+    """Return the sorted indices of the rows kept for validation, at least one."""
     count = max(1, min(int(config.holdout_fraction * rows), config.max_holdout))
     return np.sort(np.random.default_rng(0).permutation(rows)[:count])
 
@@ -166,7 +166,7 @@ def _standardise(rows: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndar
 
 
 def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransformation:
-    """Return Adam for epochs of so many updates."""
+    """Return Adam for epochs of `updates` updates."""
     if not config.learning_rate_decay:
         return optax.adam(config.learning_rate)
     whole = config.epochs(updates) * updates

@@ -50,7 +50,7 @@ class Recordings(cocoa.DatasetSource):
     """Datasets point:<episodes>, recorded with a noisy controller."""
 
     def read(self, name, env):
-        """Return so many episodes."""
+        """Return the number of episodes that the name gives."""
         episodes = int(name.removeprefix("point:"))
         return cocoa.Dataset.from_arrays(**record(episodes), env=env or "Point-v0", name=name)
 

@@ -23,7 +23,7 @@ class Adam:
 
     learning_rate: float
     decay_updates: int | None = None
-    """Let the step size fall to zero along half a cosine over so many updates."""
+    """Updates over which the step size falls to zero along half a cosine; None keeps it constant."""
 
     @property
     def transformation(self) -> optax.GradientTransformation:

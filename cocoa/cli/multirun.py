@@ -101,7 +101,7 @@ def _check_folders(jobs: Sequence[Job]) -> None:
 
 
 def call(command: Sequence[str]) -> int:
-    """Run a training in a process of its own, wait until it has saved all it wants, return its status."""
+    """Run a training in another process, wait until it has saved its state, and return its status."""
     child: subprocess.Popen[bytes] | None = None
     stopped = False
 

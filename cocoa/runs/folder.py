@@ -217,7 +217,7 @@ class Console:
 
 
 def _show(text: str) -> None:
-    """Print beside progress bars; a screen that is gone, or lacks a character, stops no training."""
+    """Print beside progress bars; a closed terminal or a missing character does not stop a training."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     with contextlib.suppress(OSError, ValueError):
         tqdm.write(text.encode(encoding, "replace").decode(encoding))

@@ -77,8 +77,8 @@ def resume(
 
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
     `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
-    path under which it is now, and from here on. With `updates` the run ends after so many updates in
-    all instead of its configuration's; step sizes that change over a training then follow the new length.
+    path under which it is now, and from here on. With `updates` the run ends after this total
+    number of updates; step sizes that change over a training then follow the new length.
     `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
     no run, or its dataset has changed.
     """

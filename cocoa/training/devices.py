@@ -54,7 +54,7 @@ def even(seeds: int, most: int) -> int:
 
 
 def seeds_mesh(seeds: int, devices: int | None = None) -> Mesh:
-    """Return the devices for so many seeds, as a mesh with one axis, `AXIS`.
+    """Return the devices for a number of seeds, as a mesh with one axis, `AXIS`.
 
     Uses `devices` devices of this process, or all of them with None, but only as many as divide the seeds
     evenly: of 4 devices, 3 seeds use 3, 6 seeds use 3, and 5 seeds use 1. Raises ConfigError if the process
@@ -90,7 +90,7 @@ def evaluates_beside(mesh: Mesh) -> bool:
 
 
 def describe(mesh: Mesh, seeds: int) -> str:
-    """Return where so many seeds of this process are trained."""
+    """Return on which devices the `seeds` of this process are trained."""
     kind = mesh.devices.flat[0].device_kind
     used, present = mesh.size, jax.local_device_count()
     devices = f"{used} device{'s' if used > 1 else ''} ({kind})"

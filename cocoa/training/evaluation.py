@@ -225,7 +225,7 @@ class Evaluator:
         ]
 
     def _start(self, policy: Policy, episodes: list[_Episode], rows: int, step: int) -> _Group:
-        """Start these episodes; their policy is called with so many rows."""
+        """Start these episodes; their policy is called with `rows` rows."""
         resets = [_reset_seed(episode.seed, step, episode.number) for episode in episodes]
         shape = rows, self._bounds.observation_dim
         return _Group(self.env_id, episodes, resets, shape, policy, self._to_environment)

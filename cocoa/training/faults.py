@@ -35,7 +35,7 @@ def tally(faults: Sequence[Fault], seeds: Sequence[int]) -> dict[str, np.ndarray
 
 
 def describe(kind: str, counts: np.ndarray, seeds: Sequence[int], after: int) -> str:
-    """Return a warning of the `counts` of a kind, as of `tally`, in the evaluation after so many updates."""
+    """Return a warning of the `counts` of a kind (see `tally`) in the evaluation after the update `after`."""
     row = int(np.argmax(counts[:, 0] > 0))
     _, episode, step = counts[row]
     where = (
@@ -51,5 +51,5 @@ def describe(kind: str, counts: np.ndarray, seeds: Sequence[int], after: int) ->
 
 
 def episodes(count: int) -> str:
-    """Return so many episodes in words."""
+    """Return a number of episodes in words."""
     return f"{count} episode{'s' if count > 1 else ''}"

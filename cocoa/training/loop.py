@@ -177,7 +177,7 @@ class Training:
 
 
 def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
-    """Return the means of metrics over parts of so many updates each."""
+    """Return the means of metrics over parts (updates, metrics)."""
     if len(parts) == 1:
         return parts[0][1]
     total = sum(steps for steps, _ in parts)

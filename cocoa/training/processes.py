@@ -43,13 +43,13 @@ def leads() -> bool:
 
 
 def share(seeds: int) -> slice:
-    """Return which of so many seeds are this process's. Raises ConfigError if not all get the same number."""
+    """Return which of the seeds are this process's. Raises ConfigError if not all get the same number."""
     count = shared_evenly(seeds, jax.process_count())
     return slice(jax.process_index() * count, (jax.process_index() + 1) * count)
 
 
 def shared_evenly(seeds: int, processes: int) -> int:
-    """Return how many of so many seeds each process gets. Raises ConfigError if that differs."""
+    """Return how many of the seeds each process gets. Raises ConfigError if that differs."""
     count, rest = divmod(seeds, processes)
     if rest:
         raise ConfigError(

@@ -81,7 +81,7 @@ def over_seeds(function: Callable[..., Any], *arguments: Any) -> PerSeed:
 
 
 def specs(tree: Any) -> Any:
-    """Return a prefix of the tree that tells how it lies on a mesh: `SPLIT` or `SHARED`."""
+    """Return a prefix of the tree with the placement of its parts on a mesh: `SPLIT` or `SHARED`."""
     return jax.tree.map(lambda part: SPLIT if is_per_seed(part) else SHARED, tree, is_leaf=is_per_seed)
 
 

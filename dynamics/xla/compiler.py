@@ -37,7 +37,7 @@ def _known(name: str, value: Any) -> bool:
 def compiled(function: Callable[..., Any], **kwargs: Any) -> Any:
     """Return jax.jit(function, **kwargs) with the backend's options; the same for equal arguments.
 
-    `function` must be a module's own, since it is kept for ever, and must not be called within another
+    `function` must be defined in a module, since it is never released, and must not be called within another
     program. This is no decorator: importing a module must not start the backend, on which the options depend.
     """
     return jax.jit(function, compiler_options=compiler_options(), **kwargs)
