@@ -1,6 +1,7 @@
 """The rooms of the house, and which of them may import which: docs/architecture.md shows the same order."""
 
 import ast
+import graphlib
 import re
 
 import pytest
@@ -52,6 +53,22 @@ def test_imports_go_from_higher_rooms_to_lower_ones(module):
         assert imported.startswith("cocoa"), f"{imported} is imported under the name of its folder"
         # `import cocoa` is for examples and users: below the top it would import everything.
         assert room(imported) in allowed, imported
+
+
+def test_no_two_modules_import_each_other():
+    """Nor do several in a circle, wherever the imports stand."""
+    names = {re.sub(r"^(algos|dynamics)\b", r"cocoa.\1", module): module for module in SOURCES}
+
+    def imported_by(name):
+        modules = (
+            text if text in names else text.rpartition(".")[0] for text in imports(SOURCES[names[name]])
+        )
+        return {module for module in modules if module in names and module != "cocoa"}
+
+    sorter = graphlib.TopologicalSorter(
+        {name: imported_by(name) - {name} for name in names if name != "cocoa"}
+    )
+    sorter.prepare()  # raises CycleError
 
 
 @pytest.mark.parametrize("module", SOURCES)

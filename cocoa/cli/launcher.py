@@ -15,7 +15,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from cocoa.cli.arguments import INTERRUPTED
-from cocoa.cli.multirun import Job, call
+from cocoa.cli.jobs import Job, call
 from cocoa.config.compose import parse, rewrite
 
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import shlex
-import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 from hydra.core.override_parser.types import Override
 
 from cocoa.cli.arguments import INTERRUPTED
+from cocoa.cli.jobs import Job, call
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose, parse
-from cocoa.config.schema import Config
 from cocoa.errors import ConfigError
 
 _LAUNCHER = ("hydra/launcher", "hydra.launcher.")
-
-Job = tuple[list[str], Config]
-"""The arguments and the configuration of one run."""
 
 
 def run(words: Sequence[str]) -> int:
@@ -98,28 +92,3 @@ def _check_folders(jobs: Sequence[Job]) -> None:
                 "folder. Leave it out, so that each run is named by its time."
             )
         taken[folder] = job
-
-
-def call(command: Sequence[str]) -> int:
-    """Run a training in another process, wait until it has saved its state, and return its status."""
-    child: subprocess.Popen[bytes] | None = None
-    stopped = False
-
-    def stop(_: int, __: object) -> None:
-        nonlocal stopped
-        stopped = True
-        if child is not None:  # which may have had the same from the terminal, and then ignores this
-            child.terminate()
-
-    # Outside of the main thread, where a launcher may call this, Python handles no signals.
-    main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
-    try:
-        child = subprocess.Popen(command)
-        if stopped:  # before the child was known
-            child.terminate()
-        status = child.wait()
-        return INTERRUPTED if stopped else status
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
