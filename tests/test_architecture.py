@@ -82,3 +82,11 @@ def test_every_room_is_on_the_page_in_this_order():
     listed = re.findall(r"^\| `([a-z_]+)[/.]", table, re.MULTILINE)
     rooms = [name.removeprefix("cocoa.") for name in ROOMS if name != "cocoa"]
     assert listed == rooms
+
+
+def test_every_file_that_the_page_says_to_open_is_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    paths = re.findall(r"`([\w/]+(?:\.py|/))`", page.split("## To change X, open Y")[1])
+    assert len(paths) > 20
+    for path in paths:
+        assert (ROOT / path).exists(), path
