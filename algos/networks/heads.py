@@ -81,7 +81,7 @@ class Critics(nn.Module):
     """Independent action values Q_i(s, a).
 
     Up to `WRITTEN_OUT` critics are written out one after the other, which is faster on a CPU; more of them
-    are batched: each parameter has a leading axis of critics, and ten or fifty compile as fast as two.
+    are batched: each parameter has a leading axis of critics, and updates compile as fast as with two.
 
     A call evaluates all critics. `single` and `each` give access to one critic as a function Q_i of
     observations and actions, so that a loss may differentiate it without a pass over the others:

@@ -69,8 +69,8 @@ class Axis(Generic[T]):
         """Return the class that a text of `reference` describes.
 
         A module that this process has not imported yet is imported only with `trust`, since importing runs
-        its code, or if an installed entry point of this kind names it. Raises
-        ConfigError for an unknown name, RunError for a class that is not there.
+        its code, or if an installed entry point of this kind names it. Raises ConfigError for an unknown
+        name, RunError for a class that is not there.
         """
         module, colon, name = str(reference).partition(":")
         installed = self._installed()

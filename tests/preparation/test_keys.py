@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import jax
 import numpy as np
 import pytest
+from support.ingredients import Quiet
 
 import cocoa
 from cocoa.anchors import SeekerConfig
@@ -23,17 +24,6 @@ BASE = Config(
     dynamics=EnsembleConfig(members=1, elites=1, hidden=(8,), weight_decay=(0.0, 0.0), max_epochs=1),
 )
 ALL = {"forward", "reverse", "seeker", "anchors"}
-
-
-class Quiet:
-    def say(self, text):
-        pass
-
-    def epoch(self, *progress):
-        pass
-
-    def check(self):
-        pass
 
 
 @pytest.fixture(scope="module")

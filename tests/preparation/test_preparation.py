@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import jax
 import numpy as np
 import pytest
+from support.ingredients import Quiet
 
 from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek, SeekerConfig
@@ -20,19 +21,6 @@ from cocoa.preparation.inputs import build_inputs
 from cocoa.preparation.models import ModelSet
 
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
-
-
-class Quiet:
-    """A watcher that shows nothing."""
-
-    def say(self, text):
-        pass
-
-    def epoch(self, *progress):
-        pass
-
-    def check(self):
-        pass
 
 
 @pytest.fixture(scope="module")

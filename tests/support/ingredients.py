@@ -91,3 +91,16 @@ def scatter(state, models, targets=()):
 
     fields = {name: getattr(state, name).replace(params=move(getattr(state, name).params)) for name in models}
     return state.replace(**fields, **{name: move(getattr(state, name)) for name in targets})
+
+
+class Quiet:
+    """A watcher that shows nothing."""
+
+    def say(self, text):
+        pass
+
+    def epoch(self, *progress):
+        pass
+
+    def check(self):
+        pass
