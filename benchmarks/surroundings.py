@@ -25,7 +25,7 @@ from benchmarks.setting import ACTION, STATE, Line, make_training, observe, rate
 from cocoa.algos.iql import IQL
 from cocoa.data import Scaling, load, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
-from cocoa.data.spaces import spaces
+from cocoa.environments.spaces import spaces
 from cocoa.training.evaluation import GROUPS, Actor, Evaluator
 
 ROOT = Path(__file__).parents[1]

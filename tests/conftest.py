@@ -17,7 +17,7 @@ from support.pendulum import COCOA, ENV, MODELS
 
 import cocoa
 from cocoa.config.schema import Config
-from cocoa.data.spaces import make_environment
+from cocoa.environments.spaces import make_environment
 from cocoa.runs import launch
 
 # As in a run: on a GPU, JAX's own precision is far from that of the oracles.

@@ -12,6 +12,7 @@ ROOMS = (
     "cocoa.dynamics",
     "cocoa.algos",
     "cocoa.storage",
+    "cocoa.environments",
     "cocoa.data",
     "cocoa.anchors",
     "cocoa.config",

@@ -11,8 +11,8 @@ import numpy as np
 
 from cocoa.anchors.base import AnchorMap
 from cocoa.anchors.decomposition import in_chunks
-from cocoa.data.spaces import close_environments, make_environment
 from cocoa.dynamics.xla import blas
+from cocoa.environments.spaces import close_environments, make_environment
 
 MEASURES = {
     "nn_state": "NN(s)",

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from cocoa.data.flags import merge_flags
-from cocoa.data.spaces import spaces
 from cocoa.data.transitions import transitions_of
 from cocoa.data.validation import (
     FLAGS,
@@ -24,6 +23,7 @@ from cocoa.data.validation import (
     warn,
     warn_of_integers,
 )
+from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError
 from cocoa.storage.serialization import digest
 

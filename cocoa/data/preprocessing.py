@@ -10,10 +10,10 @@ from flax import struct
 
 from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.data.dataset import Dataset
-from cocoa.data.spaces import spaces
 from cocoa.data.transitions import follow
 from cocoa.dynamics.moments import moments
 from cocoa.dynamics.settings import Settings
+from cocoa.environments.spaces import spaces
 from cocoa.errors import ConfigError, DataError
 
 REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")

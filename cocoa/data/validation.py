@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from cocoa.data.spaces import Spaces
+from cocoa.environments.spaces import Spaces
 from cocoa.errors import DataError, escaped, shown
 
 VECTORS = ("observations", "actions", "next_observations")

@@ -17,7 +17,6 @@ from cocoa.anchors import learned
 from cocoa.anchors.seeker import Seeker, SeekerConfig, SeekerFit, seeker_template
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, reward_map
-from cocoa.data.spaces import spaces
 from cocoa.dynamics.accuracy import forward_report, reverse_report
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, ensemble_template
@@ -26,6 +25,7 @@ from cocoa.dynamics.forward import ForwardModel, forward_data
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.dynamics.termination import termination_data
+from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError
 from cocoa.preparation.cache import History, Store, fingerprint
 from cocoa.preparation.termination import find_termination

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import gymnasium
 import numpy as np
 
-from cocoa.data.spaces import close_environments, described, make_environment
+from cocoa.environments.spaces import close_environments, described, make_environment
 from cocoa.errors import DataError, shown
 
 _INSTEAD = "Fix the environment, or train without evaluation: eval_episodes=0."

@@ -15,8 +15,8 @@ from jax.sharding import Mesh
 from cocoa.algos.base import Algorithm
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
-from cocoa.data.spaces import Spaces, described, spaces
 from cocoa.dynamics.xla.pruning import PrunedFunction
+from cocoa.environments.spaces import Spaces, described, spaces
 from cocoa.errors import ConfigError, RunError
 from cocoa.training.environments import Environments, scalar
 from cocoa.training.faults import Fault

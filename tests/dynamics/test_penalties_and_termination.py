@@ -11,10 +11,10 @@ from cocoa.algos.mopo import MOPO
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
-from cocoa.data.spaces import make_environment
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.penalties import PENALTIES
 from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
+from cocoa.environments.spaces import make_environment
 from cocoa.errors import ConfigError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.models import ModelSet

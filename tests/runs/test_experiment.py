@@ -25,7 +25,7 @@ from cocoa.anchors import ANCHORS, Nearest, Seek, learned
 from cocoa.anchors.decomposition import Observe
 from cocoa.config.schema import Config
 from cocoa.data import Scaling
-from cocoa.data.spaces import make_environment
+from cocoa.environments.spaces import make_environment
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.runs import experiment, launch, record
 from cocoa.runs.interface import Interface

@@ -10,7 +10,7 @@ from support.robots import LIMIT, Robot, registered
 
 from cocoa.anchors.diagnostics import random_policy_states
 from cocoa.data import Scaling
-from cocoa.data.spaces import spaces
+from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError, RunError
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.faults import Fault, describe, tally

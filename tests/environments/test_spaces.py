@@ -9,7 +9,7 @@ import pytest
 from gymnasium.spaces import Box
 from support.robots import Robot, registered
 
-from cocoa.data.spaces import spaces
+from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError
 
 

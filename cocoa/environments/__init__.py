@@ -1,0 +1,1 @@
+"""Environments in which policies act: what they say of themselves."""
