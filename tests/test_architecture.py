@@ -9,6 +9,7 @@ from support.paths import ROOT
 
 ROOMS = (
     "cocoa.errors",
+    "cocoa.extras",
     "cocoa.dynamics",
     "cocoa.algos",
     "cocoa.storage",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from cocoa.environments.d4rl import ENVIRONMENTS
+
 REFERENCE_RETURNS: dict[str, tuple[float, float]] = {
     "Hopper": (-20.272305, 3234.3),
     "HalfCheetah": (-280.178953, 12135.0),
@@ -27,5 +29,6 @@ the name of a D4RL task that Gymnasium does not have (D4RL 1.1, `infos.py`)."""
 
 
 def family_of(env: str) -> str:
-    """Return a Gymnasium id without its version, and without the module that is imported for it."""
-    return re.sub(r"-v\d+$", "", env.rpartition(":")[2])
+    """Return the key into `REFERENCE_RETURNS` of a Gymnasium id, which may begin with a module to import."""
+    name = env.rpartition(":")[2]
+    return ENVIRONMENTS[name].family if name in ENVIRONMENTS else re.sub(r"-v\d+$", "", name)

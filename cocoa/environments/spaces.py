@@ -15,7 +15,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 
-from cocoa.errors import DataError, shown
+from cocoa.environments.d4rl import ENVIRONMENTS
+from cocoa.errors import DataError, UserError, shown
+from cocoa.extras import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,10 +47,13 @@ def _silence_mujoco() -> None:
 def make_environment(env: str) -> gymnasium.Env:
     """Return a new environment. Raises DataError where Gymnasium cannot make it, whatever it raises."""
     _silence_mujoco()
+    require_installed(env)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
             return gymnasium.make(env, disable_env_checker=True)
+    except UserError:
+        raise
     except Exception as error:
         near = get_close_matches(env, gymnasium.registry, n=3) if _registered(env) is None else []
         hint = f" The nearest ids are {', '.join(near)}." if near else ""
@@ -56,6 +61,12 @@ def make_environment(env: str) -> gymnasium.Env:
             f"Environment {env!r} cannot be made: {described(error)}.{hint} Give env= a Gymnasium id such as "
             "Hopper-v4, and install what the environment needs."
         ) from error
+
+
+def require_installed(env: str) -> None:
+    """Raise DataError if an environment needs an extra that is not installed; nothing is imported."""
+    if (known := ENVIRONMENTS.get(env)) and known.extra:
+        require(known.extra, f"Environment {env}")
 
 
 def close_environments(*envs: gymnasium.Env) -> None:

@@ -5,9 +5,29 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from cocoa.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What is known of a dataset without reading it."""
+
+    name: str
+    env: str | None = None
+    """Gymnasium id of the environment that evaluates its policies."""
+    extra: str | None = None
+    """The extra that reading the dataset needs."""
+    files: tuple[Path, ...] = ()
+    """Where its files are, or will be once they are downloaded."""
+
+    @property
+    def cached(self) -> bool:
+        """Whether all its files are on this machine."""
+        return bool(self.files) and all(file.exists() for file in self.files)
 
 
 class DatasetSource(ABC):
@@ -32,6 +52,10 @@ class DatasetSource(ABC):
     def names(self) -> Collection[str]:
         """Return the full names that are known without a look outside of this machine, for error messages."""
         return ()
+
+    def info(self, name: str) -> DatasetInfo:
+        """Return what is known of a dataset without reading it; nothing is downloaded."""
+        return DatasetInfo(name)
 
     def answers(self, name: str) -> bool:
         """Return whether the name is one of this source."""

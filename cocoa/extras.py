@@ -1,0 +1,31 @@
+"""Optional packages: what each extra of the installation brings, and one sentence where it is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from cocoa.errors import DataError
+
+EXTRAS = {
+    "robotics": ("gymnasium_robotics",),
+    "minari": ("minari", "huggingface_hub"),
+    "ogbench": ("ogbench",),
+}
+"""The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""
+
+
+def missing(extra: str) -> bool:
+    """Return whether a package of an extra is not installed; nothing is imported."""
+    return any(importlib.util.find_spec(module) is None for module in EXTRAS[extra])
+
+
+def require(extra: str, purpose: str) -> None:
+    """Raise DataError, in one sentence that says how to install it, if an extra is missing.
+
+    `purpose` begins the sentence: what needs the extra.
+    """
+    if missing(extra):
+        raise DataError(
+            f'{purpose} needs the extra "{extra}", which is not installed: '
+            f"pip install 'cocoa-rl[{extra}]', or pip install -e '.[{extra}]' in a checkout."
+        )
