@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from cocoa.config.schema import Config
     from cocoa.data import (
         Dataset,
+        DatasetInfo,
         DatasetSource,
         Scaling,
         load,
@@ -95,6 +96,7 @@ __all__ = [
     "DataConfig",
     "DataError",
     "Dataset",
+    "DatasetInfo",
     "DatasetSource",
     "Decomposition",
     "Denoise",

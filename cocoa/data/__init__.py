@@ -10,10 +10,11 @@ from cocoa.data.preprocessing import (
     with_next_actions,
 )
 from cocoa.data.scores import normalized_score
-from cocoa.data.sources import DatasetSource, load, register_source
+from cocoa.data.sources import DatasetInfo, DatasetSource, load, register_source
 
 __all__ = [
     "Dataset",
+    "DatasetInfo",
     "DatasetSource",
     "Scaling",
     "best_episodes",

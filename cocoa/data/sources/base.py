@@ -27,7 +27,12 @@ class DatasetInfo:
     @property
     def cached(self) -> bool:
         """Whether all its files are on this machine."""
-        return bool(self.files) and all(file.exists() for file in self.files)
+        return bool(self.files) and all(file.is_file() for file in self.files)
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of its files; None unless it is cached."""
+        return sum(file.stat().st_size for file in self.files) if self.cached else None
 
 
 class DatasetSource(ABC):

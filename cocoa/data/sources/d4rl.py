@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.reference import REFERENCE_RETURNS
-from cocoa.data.sources.base import DatasetSource, register_source
+from cocoa.data.sources.base import DatasetInfo, DatasetSource, register_source
 from cocoa.data.sources.download import download
 from cocoa.data.sources.files import read_file
 from cocoa.storage.files import expanded
@@ -120,6 +120,11 @@ class D4RLSource(DatasetSource):
     def names(self) -> Collection[str]:
         """Return the names of all datasets in `D4RL`."""
         return D4RL
+
+    def info(self, name: str) -> DatasetInfo:
+        """Return the environment of a dataset of D4RL, and its file in D4RL's cache."""
+        file = d4rl_cache() / D4RL[name].path.rpartition("/")[2]
+        return DatasetInfo(name, env=D4RL[name].env, files=(file,))
 
     def read(self, name: str, env: str | None) -> Dataset:
         """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.reference import REFERENCE_RETURNS
-from cocoa.data.sources.base import DatasetSource, register_source
+from cocoa.data.sources.base import DatasetInfo, DatasetSource, register_source
 from cocoa.data.sources.files import read_file
 
 SHIPPED = {"hopper-demo": "Hopper"}
@@ -24,6 +24,10 @@ class ShippedSource(DatasetSource):
     def names(self) -> Collection[str]:
         """Return the names of all shipped datasets."""
         return SHIPPED
+
+    def info(self, name: str) -> DatasetInfo:
+        """Return the environment of a shipped dataset, and its file."""
+        return DatasetInfo(name, env=f"{SHIPPED[name]}-v4", files=(shipped_file(name),))
 
     def read(self, name: str, env: str | None) -> Dataset:
         """Return the shipped dataset of this name."""
