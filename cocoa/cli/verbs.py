@@ -1,4 +1,4 @@
-"""What the command line can do: train, resume, report, print a configuration or the help."""
+"""What the command line can do: train, resume, report, list data, print a configuration or the help."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def run(arguments: Sequence[str]) -> int:
         from cocoa.report.__main__ import main  # slow to import, as are those below
 
         return main(arguments[1:], f"{program()} report")
+    if arguments[:1] == ["data"]:
+        from cocoa.cli import data
+
+        _print(data.run(arguments[1:], f"{program()} data"))
+        return 0
     flags, words = split(arguments)
     check_surroundings(words)
     import_from_here(words, flags.trust)

@@ -1,0 +1,107 @@
+"""`cocoa data`: which datasets there are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+
+from cocoa.data.catalog import Entry, catalog
+from cocoa.errors import DataError
+
+_GAP = "  "
+_NARROWEST = 12
+"""Characters below which no column is made narrower."""
+
+
+def run(arguments: Sequence[str], program: str) -> str:
+    """Do what the arguments after `data` ask for and return what is to be printed.
+
+    The help names the command `program`. Raises a UserError for a mistake of the user.
+    """
+    parser = argparse.ArgumentParser(prog=program, description="Datasets: which there are.")
+    verbs = parser.add_subparsers(metavar="verb", required=True)
+    _add_list(verbs)
+    options = parser.parse_args(arguments)
+    return options.run(options)
+
+
+def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "List the datasets that are known by name, and what each needs."
+    parser = verbs.add_parser("list", help=about, description=about)
+    parser.add_argument("pattern", nargs="?", default="", help="part of the name, or a pattern: 'antmaze-*'")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=_list)
+
+
+def _list(options: argparse.Namespace) -> str:
+    entries = catalog(options.pattern)
+    if not entries:
+        raise DataError(f"No dataset that is known by name matches {options.pattern!r}.")
+    if options.json:
+        return json.dumps([as_json(entry) for entry in entries], indent=2)
+    return table(entries, shutil.get_terminal_size((110, 24)).columns)
+
+
+def as_json(entry: Entry) -> dict[str, object]:
+    """Return what is known of a dataset as a mapping for JSON; `bytes` is null unless it is cached."""
+    return {
+        "name": entry.info.name,
+        "cached": entry.info.cached,
+        "bytes": entry.info.size,
+        "files": [str(file) for file in entry.info.files],
+        "env": entry.info.env,
+        "extras": list(entry.extras),
+        "missing": list(entry.missing),
+        "differences": entry.differences or None,
+    }
+
+
+def table(entries: Sequence[Entry], width: int) -> str:
+    """Return a table at most `width` characters wide, if that can be, and below it how environments differ.
+
+    Cells that are too wide are broken into lines.
+    """
+    notes = list(dict.fromkeys(entry.differences for entry in entries if entry.differences))
+    rows = [("dataset", "cached", "environment", "extra", "note")]
+    rows += [_cells(entry, notes) for entry in entries]
+    lines = _aligned(rows, width)
+    cached = [entry for entry in entries if entry.info.cached]
+    total = _megabytes(sum(entry.info.size or 0 for entry in cached))
+    lines += ["", f"{len(entries)} datasets, {len(cached)} cached ({total})."]
+    for number, note in enumerate(notes, 1):
+        lines += textwrap.wrap(f"[{number}] {note}", width, subsequent_indent="    ")
+    return "\n".join(lines)
+
+
+def _cells(entry: Entry, notes: Sequence[str]) -> tuple[str, ...]:
+    size = entry.info.size
+    extras = [f"{extra} (missing)" if extra in entry.missing else extra for extra in entry.extras]
+    return (
+        entry.info.name,
+        "-" if size is None else _megabytes(size),
+        entry.info.env or "-",
+        ", ".join(extras) or "-",
+        f"[{notes.index(entry.differences) + 1}]" if entry.differences else "",
+    )
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB"
+
+
+def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width and max(widths) > _NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return [line for row in rows for line in _broken(row, widths)]
+
+
+def _broken(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    """Yield the lines of a row whose cells have these widths."""
+    cells = [textwrap.wrap(cell, width) for cell, width in zip(row, widths, strict=True)]
+    for parts in zip_longest(*cells, fillvalue=""):
+        yield _GAP.join(f"{part:<{width}}" for part, width in zip(parts, widths, strict=True)).rstrip()

@@ -1,0 +1,50 @@
+"""What is known of all datasets without reading them: what is here, and what each still needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from cocoa.data.sources.base import SOURCES, DatasetInfo
+from cocoa.environments.d4rl import ENVIRONMENTS
+from cocoa.extras import missing
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A dataset that some source knows by name."""
+
+    info: DatasetInfo
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The extras that reading it and evaluating in its environment need."""
+        environment = ENVIRONMENTS.get(self.info.env or "")
+        needed = (self.info.extra, environment.extra if environment else None)
+        return tuple(dict.fromkeys(extra for extra in needed if extra))
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Those of `extras` that are not installed."""
+        return tuple(extra for extra in self.extras if missing(extra))
+
+    @property
+    def differences(self) -> str:
+        """What its environment does not do as D4RL's, in one sentence; empty: nothing known."""
+        environment = ENVIRONMENTS.get(self.info.env or "")
+        return environment.differences if environment else ""
+
+
+def catalog(pattern: str = "") -> list[Entry]:
+    """Return the datasets that all sources list, of which the name has `pattern` in it or matches it.
+
+    A pattern with `*`, `?` or `[` is one of the shell's. Nothing is downloaded.
+    """
+    wanted = pattern if any(char in pattern for char in "*?[") else f"*{pattern}*"
+    return [Entry(info) for info in _known() if fnmatchcase(info.name, wanted)]
+
+
+def _known() -> Iterator[DatasetInfo]:
+    for source in SOURCES:
+        yield from (source.info(name) for name in sorted(source.names()))
