@@ -62,13 +62,17 @@ class Dataset:
     """(E,) float64: sum of the rewards, including that of a last step that has no transition."""
     uncut: bool
     """Whether only terminals ended episodes, since neither the data nor an environment has a time limit."""
+    validation: Dataset | None = None
+    """The dataset's own held-out transitions, on which losses are logged and nothing is trained."""
     source_sha256: InitVar[str | None] = None
     """`sha256`, where the arrays are those of a file or a part of them."""
     sha256: str = field(init=False)
     """Of the file's bytes, or of the arrays. What is learned from a dataset is kept under it."""
 
     def __post_init__(self, source_sha256: str | None) -> None:
-        """Make the arrays read-only and compute their digest."""
+        """Make the arrays read-only and compute their digest. Raises DataError if the validation differs."""
+        if self.validation is not None:
+            _check_validation(self, self.validation)
         arrays = {name: value for name, value in vars(self).items() if isinstance(value, np.ndarray)}
         for name, array in arrays.items():
             if array.flags.writeable:
@@ -99,12 +103,14 @@ class Dataset:
         next_observations: ArrayLike | None = None,
         env: str | None = None,
         name: str = "arrays",
+        validation: Dataset | None = None,
     ) -> Dataset:
         """Wrap arrays with one row per step; see `load` for their meaning. They are copied.
 
         observations, next_observations: (N, O); actions: (N, A) in environment units; rewards, terminals,
         timeouts: (N,) or (N, 1), flags 0 or 1; `truncations`, Gymnasium's name, may stand for `timeouts`.
-        Episodes of a list are concatenated first. Raises DataError if the arrays cannot be trusted.
+        Episodes of a list are concatenated first. `validation` holds transitions of the same environment to
+        compute held-out losses on. Raises DataError if the arrays cannot be trusted.
         """
         arguments = {
             "observations": observations,
@@ -120,7 +126,7 @@ class Dataset:
         warn_of_integers(arrays["actions"], arrays["actions"].dtype, name)
         with np.errstate(over="ignore"):  # becomes inf, which validation reports with its row
             columns = {k: a if k in FLAGS else a.astype(np.float32) for k, a in arrays.items()}
-        return cls.from_columns(merge_flags(columns, name), name=name, env=env)
+        return cls.from_columns(merge_flags(columns, name), name=name, env=env, validation=validation)
 
     @classmethod
     def from_columns(
@@ -132,14 +138,15 @@ class Dataset:
         env: str | None = None,
         time_limit: int | None = None,
         sha256: str | None = None,
+        validation: Dataset | None = None,
     ) -> Dataset:
         """Make a dataset of columns without copying them: float32 vectors and rewards, flags of any type.
 
         They have the keys, shapes and meaning of the arguments of `from_arrays`, and the dataset keeps them.
         `origin` is what errors call them where it is not the name: a path, say. Where there are neither
         timeouts nor next observations, episodes are cut after `time_limit` steps, or the environment's.
-        `sha256` is that of the file that holds the columns, if one does. Raises DataError if they cannot be
-        trusted.
+        `sha256` is that of the file that holds the columns, if one does. `validation` is the dataset's own
+        split of held-out transitions. Raises DataError if the columns cannot be trusted.
         """
         origin = origin or name
         columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
@@ -161,7 +168,7 @@ class Dataset:
             )
         fields = transitions_of(columns, origin, time_limit, next_observed)
         arrays = {name: _frozen(array) for name, array in fields.items()}
-        return cls(name=name, env=env, uncut=uncut, source_sha256=sha256, **arrays)
+        return cls(name=name, env=env, uncut=uncut, validation=validation, source_sha256=sha256, **arrays)
 
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
@@ -175,7 +182,8 @@ class Dataset:
                 f"the time limit of {env}, {bounds.time_limit} steps, as it was not known then. Name the "
                 f"environment where the dataset is made, with env={env!r} in load or from_arrays."
             )
-        return replace(self, env=env, source_sha256=self.sha256)
+        validation = self.validation and self.validation.of_environment(env)
+        return replace(self, env=env, validation=validation, source_sha256=self.sha256)
 
     @property
     def behaviour_return(self) -> float:
@@ -186,6 +194,20 @@ class Dataset:
     def counted_returns(self) -> np.ndarray:
         """Returns of the complete episodes, or of all if none is complete."""
         return self.episode_returns[self.complete] if self.complete.any() else self.episode_returns
+
+
+def _check_validation(dataset: Dataset, validation: Dataset) -> None:
+    """Check that the held-out transitions are of the same sizes and environment. Raises DataError."""
+
+    def described(part: Dataset) -> str:
+        sizes = part.observations.shape[1], part.actions.shape[1]
+        return f"observations of {sizes[0]} numbers, actions of {sizes[1]}, environment {part.env}"
+
+    if described(dataset) != described(validation):
+        raise DataError(
+            f"{dataset.name}: the validation split has {described(validation)}, but the dataset has "
+            f"{described(dataset)}. Both must be recorded in the same environment."
+        )
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

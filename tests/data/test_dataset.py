@@ -6,7 +6,7 @@ import hashlib
 import h5py
 import numpy as np
 import pytest
-from support.columns import TIME_LIMIT, messages_of, recording, write
+from support.columns import TIME_LIMIT, assert_says, messages_of, recording, write
 from support.paths import ROOT
 
 from cocoa.data import Dataset, load
@@ -201,3 +201,17 @@ def test_episodes_in_a_list_are_told_to_be_concatenated():
 
 def test_the_length_of_a_dataset_is_its_number_of_transitions():
     assert len(Dataset.from_arrays(**recording())) == 5
+
+
+def test_a_validation_split_belongs_to_the_environment_of_its_dataset():
+    held_out = Dataset.from_arrays(**recording(rewards=np.ones(6)))
+    dataset = Dataset.from_arrays(**recording(), validation=held_out)
+    assert dataset.validation is held_out
+    assert dataset.sha256 == Dataset.from_arrays(**recording()).sha256, "nothing is learned from the split"
+    moved = dataset.of_environment("DatasetToy-v0")
+    assert moved.validation is not None
+    assert moved.validation.env == "DatasetToy-v0"
+    wide = Dataset.from_arrays(**recording(actions=np.zeros((6, 2))))
+    with pytest.raises(DataError, match="actions of 2") as error:
+        Dataset.from_arrays(**recording(), validation=wide)
+    assert_says(error, "validation split", "same environment")
