@@ -34,7 +34,7 @@ def idle_fields(fields: Iterable[str], algo: str, anchors: str | None) -> dict[s
 def _reasons(algorithm: type[Algorithm], variant: type[AnchorVariant] | None) -> Iterable[tuple[str, str]]:
     """Yield patterns of fields without effect, and why they have none."""
     if not algorithm.uses_rewards:
-        for pattern in ("algo.discount", "data.reward_normalization"):
+        for pattern in ("algo.discount", "data.reward_*"):
             yield pattern, "the algorithm looks at no rewards"
     if variant is not None:
         yield "algo.hidden", "with +cocoa, cocoa.hidden takes its place"

@@ -148,6 +148,7 @@ def names_modules(config: Config) -> bool:
 
 
 _MAY_BE_ZERO = ("eval_episodes", "distributed.process")
+_ANY_SIGN = ("data.reward_scale", "data.reward_shift")
 
 
 def validate(config: Config) -> None:
@@ -177,7 +178,7 @@ def validate(config: Config) -> None:
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for name, number in _numbers(config):
         least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
-        if number < least:
+        if number < least and name not in _ANY_SIGN:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
     _validate_ensemble(config.dynamics, max(1, config.algo.members))
     _validate_distributed(config.distributed)

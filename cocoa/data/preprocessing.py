@@ -16,7 +16,7 @@ from cocoa.dynamics.settings import Settings
 from cocoa.environments.spaces import spaces
 from cocoa.errors import ConfigError, DataError
 
-REWARD_NORMALIZATIONS = ("none", "return_range", "minus_one")
+REWARD_NORMALIZATIONS = ("none", "return_range")
 _ADDED_STD = 1e-3  # TD3+BC; keeps a constant observation finite
 _PER_ROW = (
     *("observations", "actions", "rewards", "terminals"),
@@ -29,8 +29,11 @@ class DataConfig(Settings):
     """How the dataset is transformed before training; evaluation reports the environment's own returns."""
 
     reward_normalization: str = "none"
-    """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion);
-    minus_one: subtract 1 (IQL, AntMaze)."""
+    """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion)."""
+    reward_scale: float = 1.0
+    """Factor of the rewards, after the normalization."""
+    reward_shift: float = 0.0
+    """Added to the rewards, after the factor: -1 for AntMaze (IQL)."""
     observation_normalization: bool = False
     """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
     top_episodes: float = 1.0
@@ -84,7 +87,7 @@ def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Sca
     Apply `Scaling.normalize` to them where networks see them. Raises the errors of `normalized_batch`.
     """
     scaling = _scaling(dataset, config)
-    scale, shift = reward_map(dataset, config.reward_normalization)
+    scale, shift = reward_map(dataset, config)
     actions = (dataset.actions - scaling.action_center) / scaling.action_half_range
     fields: dict[str, Any] = {
         "observation": dataset.observations,
@@ -114,12 +117,14 @@ def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
     )
 
 
-def reward_map(dataset: Dataset, normalization: str) -> tuple[float, float]:
-    """Return scale and shift of the rewards: see `DataConfig.reward_normalization`."""
+def reward_map(dataset: Dataset, config: DataConfig) -> tuple[float, float]:
+    """Return by what the rewards are multiplied, and what is then added to them."""
+    return _normalizer(dataset, config.reward_normalization) * config.reward_scale, config.reward_shift
+
+
+def _normalizer(dataset: Dataset, normalization: str) -> float:
     if normalization == "none":
-        return 1.0, 0.0
-    if normalization == "minus_one":
-        return 1.0, -1.0
+        return 1.0
     if normalization != "return_range":
         raise ConfigError(
             f"data.reward_normalization is {normalization!r}; "
@@ -130,9 +135,9 @@ def reward_map(dataset: Dataset, normalization: str) -> tuple[float, float]:
     if spread == 0:
         raise DataError(
             f"Dataset {dataset.name}: all {len(returns)} complete episodes return {returns[0]:g}, so rewards "
-            "cannot be scaled by the range of returns. Set data.reward_normalization=none or minus_one."
+            "cannot be scaled by the range of returns. Set data.reward_normalization=none."
         )
-    return float(1000.0 / spread), 0.0
+    return float(1000.0 / spread)
 
 
 def with_next_actions(batch: Batch, dataset: Dataset) -> NextActionBatch:

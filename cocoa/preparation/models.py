@@ -150,7 +150,7 @@ class ModelSet:
 
         Raises ConfigError if that does not tell when they end.
         """
-        scale, shift = reward_map(self.dataset, self.config.data.reward_normalization)
+        scale, shift = reward_map(self.dataset, self.config.data)
         ends = find_termination(termination, self.dataset, self._learned_termination)
         return World(self.forward, observe, ends, jnp.float32(scale), jnp.float32(shift))
 

@@ -33,8 +33,8 @@ def test_presets_set_what_was_not_passed(algorithm, expectile, temperature):
     config, presets = configuration(algorithm, "antmaze-umaze-v2")
     assert type(config.algo) is type(algorithm)
     assert (config.algo.expectile, config.algo.temperature) == (expectile, temperature)
-    assert config.data.reward_normalization == "minus_one"
-    assert len(preset_notes(config, presets)) == len(presets) == 1
+    assert config.data.reward_shift == -1
+    assert len(preset_notes(config, presets)) == len(presets) == 2
 
 
 @pytest.mark.parametrize(

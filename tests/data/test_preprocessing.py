@@ -120,9 +120,12 @@ def test_return_range_of_equal_returns_is_refused():
         normalized_batch(dataset(rewards=(1, 2, 1, 1, 1, 5)), DataConfig(reward_normalization="return_range"))
 
 
-def test_minus_one_subtracts_one():
-    batch, _ = normalized_batch(dataset(), DataConfig(reward_normalization="minus_one"))
-    assert batch.reward.tolist() == [0, 1, 2, 9, 19, 29]
+def test_rewards_are_normalized_then_scaled_then_shifted():
+    batch, _ = normalized_batch(dataset(), DataConfig(reward_scale=10.0, reward_shift=-5.0))
+    assert batch.reward.tolist() == [5, 15, 25, 95, 195, 295]
+    config = DataConfig(reward_normalization="return_range", reward_scale=0.3, reward_shift=-1.0)
+    batch, _ = normalized_batch(dataset(), config)
+    np.testing.assert_allclose(batch.reward, np.array([1, 2, 3, 10, 20, 30]) * 10 - 1, rtol=1e-6)
 
 
 def test_an_unknown_reward_normalization_is_refused():

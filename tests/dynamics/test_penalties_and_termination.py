@@ -225,7 +225,7 @@ def test_a_simple_rule_is_learned(world_of):
     assert (found == wanted)[clear].mean() > 0.99
 
 
-@pytest.mark.parametrize("normalization", ["none", "minus_one", "return_range"])
+@pytest.mark.parametrize("normalization", ["none", "return_range"])
 def test_the_worlds_rewards_are_on_the_scale_of_the_data(world_of, normalization):
     dataset = make_dataset(ENV)
     world, batch = world_of(dataset, "known", normalization=normalization)

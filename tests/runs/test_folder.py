@@ -254,7 +254,7 @@ def test_configurations_come_back_exactly(tmp_path, name, wrapped):
         dataset="/tmp/ä: b/#1.hdf5",
         seeds=(3, 7),
         name="1e3",
-        data=DataConfig(reward_normalization="minus_one", observation_normalization=True),
+        data=DataConfig(reward_shift=-1.0, observation_normalization=True),
         dynamics=EnsembleConfig(hidden=(9,), weight_decay=(1e-5, 0.0)),
     )
     write_config(tmp_path, config)
