@@ -63,6 +63,8 @@ class IQL(Algorithm):
     """Adam's step size of all networks."""
     cosine_schedule: bool = True
     """Let the actor's step size decay to zero over the training."""
+    actor_dropout: float = 0.0
+    """Probability with which an update leaves out a hidden unit of the policy: 0.1 for Adroit and Kitchen."""
     target_rate: float = 0.005
     """Share of the critics that enters their targets with each update."""
 
@@ -74,13 +76,16 @@ class IQL(Algorithm):
         check_positive(self, "target_rate", most=1)
         if not 0 < self.expectile < 1:
             raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
+        if not 0 <= self.actor_dropout < 1:
+            raise ValueError(f"actor_dropout={self.actor_dropout} must be at least 0 and below 1")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
         actor_key, critics_key, value_key = jax.random.split(key, 3)
         optimizer = Adam(self.learning_rate)
         actor_optimizer = Adam(self.learning_rate, updates if self.cosine_schedule else None)
-        actor = Model.create(networks.gaussian_policy(), actor_optimizer, actor_key, batch.observation)
+        policy = networks.gaussian_policy(self.actor_dropout)
+        actor = Model.create(policy, actor_optimizer, actor_key, batch.observation)
         values = networks.critics(self.critics)
         critics = Model.create(values, optimizer, critics_key, batch.observation, batch.action)
         value = Model.create(networks.value(), optimizer, value_key, batch.observation)
@@ -105,21 +110,23 @@ class IQL(Algorithm):
         loss = jnp.mean(weight * difference**2)
         return loss, {"value_loss": loss, "value": value.mean()}
 
-    def actor_loss(self, params: Any, state: State, batch: Batch, target_q: Array) -> tuple[Array, Metrics]:
-        """L(π), with `target_q` = Q̄(s, a)."""
+    def actor_loss(
+        self, params: Any, state: State, batch: Batch, target_q: Array, key: Array | None = None
+    ) -> tuple[Array, Metrics]:
+        """L(π), with `target_q` = Q̄(s, a); `key` draws the hidden units that are left out."""
         advantage = target_q - state.value(batch.observation)
         weight = jnp.minimum(jnp.exp(self.temperature * advantage), self.advantage_clip)
-        policy = state.actor(batch.observation, params=params)
+        policy = state.actor(batch.observation, params=params, dropout=key)
         loss = -jnp.mean(weight * policy.log_prob(batch.action))
         metrics = {"actor_loss": loss, "advantage": advantage.mean(), "weight": weight.mean()}
         return loss, metrics | {"policy_std": jnp.exp(policy.log_std).mean()}
 
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
-        """Update V, π, Q and the targets, in this order; draws nothing from `key`."""
+        """Update V, π, Q and the targets, in this order; `key` is for dropout alone."""
         target_q = state.critics(batch.observation, batch.action, params=state.target_critics).min(axis=0)
         value, value_metrics = state.value.minimize(self.value_loss, state, batch, target_q)
         state = replace(state, value=value)
-        actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, target_q)
+        actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, target_q, key)
         critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch)
         target_critics = polyak(state.target_critics, critics.params, self.target_rate)
         state = replace(state, actor=actor, critics=critics, target_critics=target_critics)

@@ -47,11 +47,15 @@ class Concatenate(nn.Module):
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU, then optionally LayerNorm, after each; orthogonal weights."""
+    """Dense layers with ReLU, then optionally LayerNorm and dropout, after each; orthogonal weights.
+
+    Units are dropped only where the network is applied with a key for it: see `Model`.
+    """
 
     hidden: tuple[int, ...]
     layer_norm: bool = False
     bias_init: Any = nn.initializers.zeros
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -60,6 +64,8 @@ class MLP(nn.Module):
             x = nn.relu(nn.Dense(width, kernel_init=orthogonal, bias_init=self.bias_init)(x))
             if self.layer_norm:
                 x = LayerNorm()(x)
+            if self.dropout:
+                x = nn.Dropout(self.dropout, deterministic=not self.has_rng("dropout"))(x)
         return x
 
 
@@ -152,11 +158,12 @@ class GaussianPolicy(nn.Module):
     encoder: Encoder
     hidden: tuple[int, ...]
     action_dim: int
+    dropout: float = 0.0
 
     @nn.compact
     def __call__(self, observation: Observation) -> Gaussian:
         """Return the distribution, its mean (..., A) in (-1, 1) and its log standard deviation (A,)."""
-        features = MLP(self.hidden)(self.encoder()(observation))
+        features = MLP(self.hidden, dropout=self.dropout)(self.encoder()(observation))
         mean = jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
         log_std = self.param("log_std", nn.initializers.zeros, (self.action_dim,))
         return Gaussian(mean, jnp.clip(log_std, *LOG_STD_BOUNDS))
@@ -228,6 +235,6 @@ class Networks:
         """Return SAC's policy."""
         return SquashedGaussianPolicy(self.encoder, self.hidden, self.action_dim)
 
-    def gaussian_policy(self) -> GaussianPolicy:
+    def gaussian_policy(self, dropout: float = 0.0) -> GaussianPolicy:
         """Return a policy with a state-independent standard deviation."""
-        return GaussianPolicy(self.encoder, self.hidden, self.action_dim)
+        return GaussianPolicy(self.encoder, self.hidden, self.action_dim, dropout)

@@ -48,9 +48,14 @@ class Model:
         params = module.lazy_init(key, *jax.eval_shape(lambda: inputs))["params"]
         return cls(params, optimizer.transformation.init(params), module, optimizer)
 
-    def __call__(self, *inputs: Any, params: Any = None) -> Any:
-        """Apply the network, with `params` in place of its own if given."""
-        return self.module.apply({"params": self.params if params is None else params}, *inputs)
+    def __call__(self, *inputs: Any, params: Any = None, dropout: Array | None = None) -> Any:
+        """Apply the network, with `params` in place of its own if given.
+
+        `dropout` is a key that draws which hidden units are left out; None leaves out none.
+        """
+        variables = {"params": self.params if params is None else params}
+        rngs = None if dropout is None else {"dropout": dropout}
+        return self.module.apply(variables, *inputs, rngs=rngs)
 
     def minimize(self, loss: Callable[..., tuple[Array, Metrics]], *args: Any) -> tuple[Model, Metrics]:
         """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""

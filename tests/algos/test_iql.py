@@ -107,6 +107,23 @@ def test_update_goes_value_then_actor_then_critics_then_targets(setting):
     )
 
 
+def test_dropout_is_in_the_policys_updates_alone():
+    algorithm, plain = IQL(actor_dropout=0.5), IQL()
+    batch = make_batch(False)
+    state = algorithm.init(jax.random.key(0), make_networks(False), batch, 100)
+    q = target_q(state, batch)
+    losses = [one.actor_loss(state.actor.params, state, batch, q)[0] for one in (algorithm, plain)]
+    assert losses[0] == losses[1]
+    actions = [one.act(state, batch.observation) for one in (algorithm, plain)]
+    np.testing.assert_array_equal(*actions)
+    update = jax.jit(algorithm.update)
+    results = [update(state, batch, jax.random.key(seed)) for seed in (1, 2)]
+    (first, first_metrics), (second, second_metrics) = results
+    assert first_metrics["actor_loss"] != second_metrics["actor_loss"]
+    assert first_metrics["critic_loss"] == second_metrics["critic_loss"]
+    jax.tree.map(np.testing.assert_array_equal, first.value.params, second.value.params)
+
+
 def test_actor_step_size_follows_half_a_cosine():
     algorithm, batch = IQL(learning_rate=0.01), make_batch(False)
     state = algorithm.init(jax.random.key(0), make_networks(False), batch, 10)

@@ -8,6 +8,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from cocoa.algos.networks import (
+    MLP,
     Adam,
     Concatenate,
     Critics,
@@ -101,3 +102,13 @@ def test_layer_norm_equals_its_formula():
     np.testing.assert_allclose(normalize(*given), expected, atol=1e-5)
     constant = normalize(jnp.full((2, 9), 5.0), jnp.ones(9), jnp.zeros(9))
     np.testing.assert_allclose(constant, 0, atol=2e-3)
+
+
+def test_dropout_leaves_out_its_share_of_units_and_scales_the_others():
+    mlp = MLP((10_000,), bias_init=jax.nn.initializers.ones, dropout=0.25)
+    variables = mlp.init(jax.random.key(0), jnp.ones((1, 3)))
+    whole = mlp.apply(variables, jnp.ones((1, 3)))
+    dropped = mlp.apply(variables, jnp.ones((1, 3)), rngs={"dropout": jax.random.key(1)})
+    gone = (dropped == 0) & (whole > 0)
+    assert abs(gone.mean() / (whole > 0).mean() - 0.25) < 0.02
+    np.testing.assert_allclose(dropped[~gone], whole[~gone] / 0.75, rtol=1e-6)
