@@ -124,8 +124,8 @@ def test_command_line_over_preset_over_defaults():
         (["dataset=d4rl/walker2d_medium-v2.hdf5"], 0.7, 3.0, "none"),
         (["dataset=antmaze-large-play-v2.hdf5"], 0.7, 3.0, "none"),
         ([PLAIN, "env=HalfCheetah-v4"], 0.7, 3.0, "none"),
-        (["dataset=antmaze-large-play-v2"], 0.9, 10.0, "minus_one"),
-        (["dataset=antmaze-large-play-v2", "algo.expectile=0.8"], 0.8, 10.0, "minus_one"),
+        (["dataset=antmaze-large-play-v2"], 0.9, 10.0, "none"),
+        (["dataset=antmaze-large-play-v2", "algo.expectile=0.8"], 0.8, 10.0, "none"),
         (["dataset=pen-human-v1"], 0.7, 0.5, "none"),
         (["dataset=ant-medium-v2"], 0.7, 3.0, "none"),
     ],
@@ -166,7 +166,8 @@ def test_every_preset_fits_what_it_is_for():
         dataset = next(name for name in names if preset.fits(name))
         for algo in [preset.algo] if preset.algo else ("iql", "mopo"):
             _, applied = compose([f"algo={algo}", "+cocoa", f"dataset={dataset}"])
-            assert preset in applied
+            # With +cocoa, presets do not set what then has no effect.
+            assert (preset.name, preset.datasets) in [(one.name, one.datasets) for one in applied]
 
 
 def test_values_that_refer_to_others():

@@ -13,6 +13,7 @@ from cocoa.data.sources.shipped import shipped_file
 
 MEDIUM, REPLAY, EXPERT = "medium", "medium-replay", "medium-expert"
 FULL = "full-replay"
+VERSIONS = dict.fromkeys(("maze2d", "pen", "door", "hammer", "relocate"), "v1")
 PUBLISHED = {
     "mopo": (
         ("rollout_length", "penalty_weight"),
@@ -80,6 +81,19 @@ PUBLISHED = {
                 EXPERT: (0.01, 0.01),
                 "expert": (0.01, 0.5),
             },
+            "antmaze": {
+                "umaze": (0.003, 0.002),
+                "umaze-diverse": (0.003, 0.001),
+                "medium-play": (0.001, 0.0005),
+                "medium-diverse": (0.001, 0.0),
+                "large-play": (0.002, 0.001),
+                "large-diverse": (0.002, 0.002),
+            },
+            "maze2d": {"umaze": (0.003, 0.001), "medium": (0.003, 0.001), "large": (0.003, 0.001)},
+            "pen": {"human": (0.1, 0.5), "cloned": (0.05, 0.5), "expert": (0.01, 0.01)},
+            "door": {"human": (0.1, 0.1), "cloned": (0.01, 0.1), "expert": (0.05, 0.01)},
+            "hammer": {"human": (0.01, 0.5), "cloned": (0.1, 0.5), "expert": (0.01, 0.01)},
+            "relocate": {"human": (0.1, 0.01), "cloned": (0.1, 0.01), "expert": (0.05, 0.01)},
         },
     ),
 }
@@ -101,7 +115,8 @@ def test_settings_by_dataset_are_the_published_ones(algo):
     fields, tasks = PUBLISHED[algo]
     for robot, datasets in tasks.items():
         for dataset, values in datasets.items():
-            preset = {"auto_alpha": True} | settings(algo, f"{robot}-{dataset}-v2", "algo.")
+            version = VERSIONS.get(robot, "v2")
+            preset = {"auto_alpha": True} | settings(algo, f"{robot}-{dataset}-{version}", "algo.")
             assert tuple(preset[field] for field in fields) == values, f"{robot}-{dataset}"
 
 
@@ -111,6 +126,63 @@ def test_settings_of_all_datasets_are_the_published_ones():
     layers = [256, 256, 256]
     networks = {"encoder_hidden": layers, "embedding": 32, "hidden": layers}
     assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
+
+
+FAMILIES = {
+    ("iql", "antmaze-umaze-v2"): {
+        "algo.expectile": 0.9,
+        "algo.temperature": 10.0,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("iql", "kitchen-partial-v0"): {"algo.temperature": 0.5, "algo.actor_dropout": 0.1},
+    ("td3_bc", "antmaze-large-play-v2"): {
+        "data.observation_normalization": True,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("cql", "antmaze-medium-diverse-v2"): {
+        "algo.hidden": [256] * 5,
+        "algo.weight": 5.0,
+        "algo.lagrange": True,
+        # CORL weighs (gap - 0.8) by 5.
+        "algo.lagrange_gap": 4.0,
+        "algo.max_q_backup": True,
+        "data.reward_scale": 10.0,
+        "data.reward_shift": -5.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("cql", "maze2d-umaze-v1"): {
+        "algo.weight": 10.0,
+        "algo.lagrange": True,
+        # CORL weighs (gap - 5) by 10.
+        "algo.lagrange_gap": 50.0,
+        "algo.actor_learning_rate": 3e-5,
+        "data.observation_normalization": True,
+        "eval_every": 50_000,
+        "eval_episodes": 100,
+    },
+    ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
+    ("rebrac", "antmaze-umaze-v2"): {
+        "algo.discount": 0.999,
+        "algo.learning_rate": 3e-4,
+        "algo.critic_learning_rate": 5e-5,
+        "algo.actor_penalty": 0.003,
+        "algo.critic_penalty": 0.002,
+        "data.reward_scale": 100.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+}
+"""By algorithm and dataset: all that presets set (IQL's code; CORL; ReBRAC's paper)."""
+
+
+@pytest.mark.parametrize(("algo", "dataset"), FAMILIES, ids="-".join)
+def test_settings_by_family_are_the_published_ones(algo, dataset):
+    assert settings(algo, dataset) == FAMILIES[algo, dataset]
 
 
 def test_a_pattern_behind_an_exclamation_mark_excludes():
