@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from cocoa.data.dataset import Dataset
+from cocoa.data.sources.download import Origin
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class DatasetInfo:
     """The extra that reading the dataset needs."""
     files: tuple[Path, ...] = ()
     """Where its files are, or will be once they are downloaded."""
+    origins: tuple[Origin | None, ...] = ()
+    """Where each file was downloaded from, None where that is not known; empty: none was downloaded."""
 
     @property
     def cached(self) -> bool:

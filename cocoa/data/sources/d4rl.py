@@ -1,4 +1,4 @@
-"""D4RL's datasets by name, downloaded once into D4RL's own cache."""
+"""D4RL's datasets by name, downloaded once into D4RL's own cache from the first host that delivers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from pathlib import Path
 from cocoa.data.dataset import Dataset
 from cocoa.data.reference import REFERENCE_RETURNS
 from cocoa.data.sources.base import DatasetInfo, DatasetSource, register_source
-from cocoa.data.sources.download import download
+from cocoa.data.sources.download import check_hdf5, download, origin
 from cocoa.data.sources.files import read_file
+from cocoa.data.sources.published import PUBLISHED
+from cocoa.data.validation import warn
 from cocoa.storage.files import expanded
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL keeps its files."""
+MIRROR_URL = "https://huggingface.co/datasets/imone/D4RL/resolve/9ed58d8a76c12f4c1cb5db51fa71389e703d2ec5/"
+"""Where copies of most files are, without D4RL's folders."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +127,19 @@ class D4RLSource(DatasetSource):
 
     def info(self, name: str) -> DatasetInfo:
         """Return the environment of a dataset of D4RL, and its file in D4RL's cache."""
-        file = d4rl_cache() / D4RL[name].path.rpartition("/")[2]
-        return DatasetInfo(name, env=D4RL[name].env, files=(file,))
+        file = d4rl_cache() / _file_name(name)
+        return DatasetInfo(name, env=D4RL[name].env, files=(file,), origins=(origin(file),))
 
     def read(self, name: str, env: str | None) -> Dataset:
         """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded."""
-        return read_file(d4rl_file(name), name, env, D4RL[name].env, D4RL[name].time_limit)
+        file = d4rl_file(name)
+        dataset = read_file(file, name, env, D4RL[name].env, D4RL[name].time_limit)
+        if name in PUBLISHED and dataset.sha256 != PUBLISHED[name].sha256:
+            warn(
+                f"{file} is not the file that D4RL publishes as {name}: its SHA-256 is {dataset.sha256}, and "
+                f"not {PUBLISHED[name].sha256}. Move it away to have it downloaded."
+            )
+        return dataset
 
     def reference_returns(self, name: str) -> tuple[float, float]:
         """Return D4RL's returns of the dataset's task."""
@@ -137,10 +148,29 @@ class D4RLSource(DatasetSource):
 
 def d4rl_file(name: str) -> Path:
     """Return the file of a dataset, downloaded unless it is in D4RL's cache already. Raises DataError."""
-    advice = " The environment variable D4RL_DATASET_DIR names another folder."
-    return download(D4RL_URL + D4RL[name].path, d4rl_cache(), advice)
+    advice = (
+        " The environment variable D4RL_DATASET_DIR names another folder, and COCOA_D4RL_MIRRORS the URLs of "
+        "folders on other hosts that have D4RL's files, with commas between."
+    )
+    path = d4rl_cache() / _file_name(name)
+    return download(d4rl_urls(name), path, check_hdf5, PUBLISHED.get(name), advice)
+
+
+def d4rl_urls(name: str) -> list[str]:
+    """Return the URLs of a dataset's file, in the order in which they are tried.
+
+    The user's own mirrors are first: $COCOA_D4RL_MIRRORS holds URLs of folders with commas between, in which
+    the files lie as in D4RL's cache.
+    """
+    own = [url.strip() for url in os.environ.get("COCOA_D4RL_MIRRORS", "").split(",") if url.strip()]
+    flat = [f"{url.rstrip('/')}/{_file_name(name)}" for url in (*own, MIRROR_URL)]
+    return [*flat[:-1], D4RL_URL + D4RL[name].path, flat[-1]]
 
 
 def d4rl_cache() -> Path:
     """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
     return expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets", "D4RL_DATASET_DIR")
+
+
+def _file_name(name: str) -> str:
+    return D4RL[name].path.rpartition("/")[2]

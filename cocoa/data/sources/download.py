@@ -1,122 +1,159 @@
-"""Downloads that go on where they were cut, and whose files appear only when they are whole."""
+"""Downloads from several hosts, whose files appear only when they are whole."""
 
 from __future__ import annotations
 
-import http.client
+import hashlib
+import json
 import os
-import urllib.error
-import urllib.request
-from contextlib import suppress
-from email.message import Message
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
 from filelock import FileLock
 from tqdm import tqdm
 
-from cocoa.data.contents import check_regular
-from cocoa.errors import DataError
+from cocoa.data.sources.transfer import PATIENCE, HostError, Timeouts, discard, size_of, transfer
+from cocoa.errors import DataError, RunError
+from cocoa.storage.files import atomic_write, check_regular, read_regular, reason
 
-_TIMEOUT = 30.0  # seconds without a byte
-_BLOCK = 1 << 20
+_LONGEST_ORIGIN = 1 << 16
 
 
-def download(url: str, folder: Path, advice: str = "") -> Path:
-    """Return the HDF5 file of `url` in `folder`, downloading it if it is not there.
+@dataclass(frozen=True)
+class Published:
+    """What somebody has published of a file."""
 
-    The file appears under its name only when it is whole: its length is what the server announced and it
-    opens as HDF5. A download that was cut goes on where it stopped, in this call or the next; a second
-    process waits for the first. Raises DataError saying where to put the file by hand; `advice` ends its
-    message.
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a downloaded file is from, and what came."""
+
+    url: str
+    size: int
+    """Bytes."""
+    sha256: str
+
+
+def download(
+    urls: Sequence[str],
+    path: Path,
+    check: Callable[[Path], None],
+    published: Published | None = None,
+    advice: str = "",
+    timeouts: Timeouts = PATIENCE,
+) -> Path:
+    """Return `path`, downloading it from the first of `urls` that delivers, if it is not there.
+
+    The file appears under its name only when it is whole: as long as its host announced, with the
+    `published` size and checksum, if there are any, and `check` does not raise OSError. A download that was
+    cut continues where it stopped, in this call or the next, with bytes of the same URL alone; a second
+    process waits for the first. `origin(path)` is stored beside it. Raises DataError, which names every host
+    with its reason and says where to put the file by hand; `advice` ends its message.
     """
-    path = folder / url.rsplit("/", 1)[1]
-    part, lock = path.with_name(path.name + ".part"), path.with_name(path.name + ".lock")
-    for file in (path, part, lock):
-        if file.exists():
-            check_regular(file)
-    if path.exists():
-        return path
+    lock = path.with_name(f"{path.name}.lock")
+    by_hand = f"or fetch the file by other means and put it at {path}.{advice}"
+    failures: dict[str, str] = {}
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if _present(path):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _present(lock)
         with FileLock(lock):
-            if not path.exists():
-                _fetch(url, part)
-                _check_hdf5(part)
-                os.replace(part, path)
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(
-            f"Downloading {url} failed: {error}. Run again to go on where the download stopped, or fetch the "
-            f"file by other means and put it at {path}.{advice}"
-        ) from error
-    return path
+            if _present(path) or _from_any(urls, path, check, published, timeouts, failures):
+                return path
+    except (OSError, RunError) as error:
+        text = reason(error) if isinstance(error, OSError) else str(error)
+        raise DataError(f"{path} cannot be downloaded: {text}. Make that possible, {by_hand}") from error
+    hosts = "; ".join(f"{url}: {why}" for url, why in failures.items())
+    raise DataError(f"No host delivers {path.name} ({hosts}). Run again to continue, {by_hand}")
 
 
-class _IncompleteError(OSError):
-    """The connection ended before the announced length."""
+def origin(path: Path) -> Origin | None:
+    """Return where a file was downloaded from; None if that is not known of the file that is there."""
+    try:
+        stored = Origin(**json.loads(read_regular(_origin_file(path), _LONGEST_ORIGIN)))
+    except (OSError, ValueError, TypeError):
+        return None
+    return stored if stored.size == size_of(path) else None
 
 
-def _fetch(url: str, part: Path) -> None:
-    """Download all of `url` into `part`, going on after a cut as long as each attempt gets further."""
-    while True:
-        size_before = _size(part)
+def check_hdf5(path: Path) -> None:
+    """Raise OSError if a file is not a whole HDF5 file."""
+    h5py.File(path, "r").close()
+
+
+def _origin_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.origin.json")
+
+
+def _part(path: Path, url: str) -> Path:
+    """Return where the beginning of a URL is stored: the bytes of two hosts are never mixed."""
+    return path.with_name(f"{path.name}.{zlib.crc32(url.encode()):08x}.part")
+
+
+def _present(file: Path) -> bool:
+    """Return whether there is such a file. Raises OSError if it is not a regular one."""
+    return file.exists() and check_regular(file) >= 0
+
+
+def _from_any(
+    urls: Sequence[str],
+    path: Path,
+    check: Callable[[Path], None],
+    published: Published | None,
+    timeouts: Timeouts,
+    failures: dict[str, str],
+) -> bool:
+    """Return whether some URL delivered the file; `failures` gets the reasons of those that did not."""
+    for number, url in enumerate(urls, 1):
         try:
-            return _fetch_once(url, part)
-        except (_IncompleteError, http.client.IncompleteRead, ConnectionError):
-            if _size(part) <= size_before:
-                raise
+            sha256 = _verified(url, _part(path, url), check, published, timeouts)
+        except HostError as error:
+            failures[url] = str(error)
+            if number < len(urls):
+                tqdm.write(f"{url}: {error}. Trying {urls[number]}", file=sys.stderr)
+            continue
+        delivered = Origin(url, size_of(_part(path, url)), sha256)
+        atomic_write(_origin_file(path), json.dumps(asdict(delivered)).encode())
+        os.replace(_part(path, url), path)
+        for other in urls:
+            discard(_part(path, other))
+        return True
+    return False
 
 
-def _fetch_once(url: str, part: Path) -> None:
-    """Ask for what `part` lacks of `url` and append it; start over where the server does not do ranges."""
-    start = _size(part)
-    request = urllib.request.Request(url, headers={"Range": f"bytes={start}-"} if start else {})
+def _verified(
+    url: str, part: Path, check: Callable[[Path], None], published: Published | None, timeouts: Timeouts
+) -> str:
+    """Download a URL to `part` and return its SHA-256. Raises HostError if that is not the file.
+
+    What is wrong at the end of a resumed download is downloaded once more from the start.
+    """
+    resumed = _present(part)
+    transfer(url, part, published.size if published else None, timeouts)
+    sha256 = _digest(part)
     try:
-        response = urllib.request.urlopen(request, timeout=_TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            raise
-        if _total(error.headers) == start:
-            return
-        part.unlink()  # longer than the file, so not a beginning of it
-        return _fetch_once(url, part)
-    with response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            start = 0
-        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-            raise OSError(f"the server sent another range than the bytes from {start} on")
-        total = _total(response.headers)
-        _append(response, part, start, total)
-    if total is not None and _size(part) != total:
-        raise _IncompleteError(f"the connection ended after {_size(part)} of {total} bytes")
+        if published and published.sha256 != sha256:
+            raise HostError(f"its file has the SHA-256 {sha256}, and not the published {published.sha256}")
+        try:
+            check(part)
+        except OSError as error:
+            raise HostError(f"what it sends is not a whole file ({reason(error)})") from error
+    except HostError:
+        discard(part)
+        if resumed:
+            return _verified(url, part, check, published, timeouts)
+        raise
+    return sha256
 
 
-def _append(response: http.client.HTTPResponse, part: Path, start: int, total: int | None) -> None:
-    """Write the body of `response` to `part` from byte `start` on, with a progress bar."""
-    bar = tqdm(desc=part.stem, initial=start, total=total, unit="B", unit_scale=True, unit_divisor=1024)
-    with bar, part.open("ab") as file:
-        file.truncate(start)
-        while block := response.read(_BLOCK):
-            file.write(block)
-            bar.update(len(block))
-
-
-def _total(headers: Message) -> int | None:
-    """Return the length of the whole file that a response announces, if it does."""
-    content_range = headers.get("Content-Range")
-    length = content_range.rpartition("/")[2] if content_range else headers.get("Content-Length", "")
-    return int(length) if length.isdigit() else None
-
-
-def _size(path: Path) -> int:
-    with suppress(FileNotFoundError):
-        return path.stat().st_size
-    return 0
-
-
-def _check_hdf5(part: Path) -> None:
-    """Remove `part` and raise OSError if it is not a whole HDF5 file."""
-    try:
-        h5py.File(part, "r").close()
-    except OSError as error:
-        part.unlink()
-        raise OSError(f"what was sent is not a whole HDF5 file ({error})") from error
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,119 @@
+"""Sizes and SHA-256 of D4RL's files, by the names of the datasets.
+
+From the checksums.tsv of TensorFlow Datasets (tensorflow_datasets/d4rl, Apache License 2.0), which downloaded
+them from D4RL's host; those of kitchen and of relocate-cloned-v1 from projects on GitHub that list what they
+downloaded there. Of a file that is not here no checksum was found.
+"""
+
+from cocoa.data.sources.download import Published
+
+_TABLE = """
+halfcheetah-random-v1        152241884 4178873b1d3adf4fc45c8de2599a9c28695d7697d9e73c0f3fb6715f93a21c90
+halfcheetah-random-v2        237338037 25407aef85b5d16c0f36b4149341edb4acc6a9e88c1db529b2de19e7464874ba
+halfcheetah-random-v0         88909895 5ba6381942a5110069c78cdaabdeacf1847b970c5b2e72ea5be1756896363fa5
+halfcheetah-medium-v1        153775441 2fded5b217390f7992e4d5052961cb9a6e027e8f2e2a29dd4ab234eb4b205130
+halfcheetah-medium-v2        237727262 41324e8487a9556d8cfa4538827f8937f4d63dae3030825ebc9f3a726ed08ca0
+halfcheetah-medium-v0         86943361 fcaf602daa063c3031b9c36b777342a1ba669b41eaa6113258ecb9fb789768c3
+halfcheetah-expert-v1        154077632 7e9893114c02d82a9ca2067e3805e4037e06b57bffeac6ac2018459f1490de8d
+halfcheetah-expert-v2        237464597 d9fe53bb994eb1e20a99b4fa3412cd76a1bb7966a7ff55e0fcbdd6081bd2965f
+halfcheetah-expert-v0         87495442 1959944d9dbff4a7e7ebcd38436a1fbf1599eda4b7e1f223c6157f7504e126d8
+halfcheetah-medium-replay-v1  60486703 c38d04f1dabd9969e7a9abff12f69280cb68c8d7174bc21afe4b21e13367b242
+halfcheetah-medium-replay-v2  59448533 48d494a4770c11f48260736dec090b78bdca8375647ed4d24bfa5b6610c7f683
+halfcheetah-medium-replay-v0   9016685 61270f65dcadddae451607eeec68fdae50d0d6ae73fab185d9fc1979cc4f385d
+halfcheetah-medium-expert-v1 307235270 89ce3c99ae0b4bdd547e4f7cd0ad318c36b3765b6b83de57a44436c7c1c61cdc
+halfcheetah-medium-expert-v2 474567252 015db75dae5bbe8e94029b71fa0bafc2073365df0c94744e71031189f3f79c06
+halfcheetah-medium-expert-v0 174437297 c9c90f6b9fca3caa662d6a1f89808171bdb4050bab1db05d24bd85d909a333f1
+halfcheetah-full-replay-v1   298849447 cdb723414b8498a970e590e76b097a408ef1e00838c297e24215f7ca9f077ded
+halfcheetah-full-replay-v2   291381762 27fdf7ea86e5a2cbd24d611ae9e703c86ec2e8e52823abc69dd9af6afb3a36c0
+hopper-random-v1              95536011 1887aaf27bf631787013a59966e06b323ee42594aa9d9974af44301d118ce4d7
+hopper-random-v2             152525345 63103ef7059db4c0819bd054f4e83ff339030b50bcdb46bdbe50385f234b5054
+hopper-random-v0              54351370 667e8a78d3460d19d3104826ad3e56abc6b3c07b34e5c179c53865c3dcc6844e
+hopper-medium-v1              96497748 0e5037ccacd4bc8e8b60b1b853cf574e34fa1a74457892351ee96020b6bf7ace
+hopper-medium-v2             152756557 5bdf1bc4a713c82941de44633df669b36c89850b652a25985166796d25cf71a0
+hopper-medium-v0              54258063 3e6530f00ba134b375dbae56a2120d8e6d6d0afe33d402b0aca3ed3a09fca83b
+hopper-expert-v1              97718262 531847c2f131addefa016b3000b409a0bb2afb50cb4ffe82639be8b08f78f837
+hopper-expert-v2             152427435 01aa219a5f8eea5e639eccdc636ec2bf40e317159a95cf4bf6e985f16909941b
+hopper-expert-v0              54061232 6fea535033d962eff1427d76d7b2e0e4f57af1d4921f7ef6d917779f2968fd84
+hopper-medium-replay-v1       58349502 f807f18983c09c8d9d275e9e82aa0a17aa8649c6e29ebd3e3e3c110f25fcfbfa
+hopper-medium-replay-v2       75854457 e121c5f7c9857a307baa9edc6a2c3b48e85fedb9ac316ecddd0f48ca7ef4e39b
+hopper-medium-replay-v0       10983879 901797e3f21a963b88ced7ab36ed8361ad548b470c38a0855bc265bb4dfb3de9
+hopper-medium-expert-v1      193560687 bd1ee06588ac7a055fce256cb41aadd67fc6f566ed22a76a47b479439856c5a4
+hopper-medium-expert-v2      304537315 9d51ad87f8c905be3880d84c6140bcdb7fbf39a19e046a237f238ba34fec9e26
+hopper-medium-expert-v0       65017623 3a024c1ecb4ff816963546d4423e2a57d8db85c9e0f4579aee9294e837d3fad0
+hopper-full-replay-v1        192222683 7f02bb267d455e20b1f0153a189ed9df3bfcb08ea8af6d5aeb58303b2a2d5345
+hopper-full-replay-v2        187998921 56baf95963c51c1e964049a974566c50ba80f289390565523e60c0ba83e0982e
+walker2d-random-v1           138787195 82135416af2ce85527ad513e2c055d07e4e40f6288b19b24921d52daf6c86232
+walker2d-random-v2           216109364 4e863bb6090cf4a461548bd470564b32f1ae5b32ef3085f816b2ede7f092e7fa
+walker2d-random-v0            82217081 b68931aeb97c9c550f69c2054f2f303bd2a3621385001af82bf0db86fd04b2ed
+walker2d-medium-v1           151232470 66bc9e18acedae54301256fba5257cbf35a605a84adbf688d1bc67ce62526d53
+walker2d-medium-v2           232254996 cf00f43add04c17fdfc2958dd581dea0851b2e5bedbe6fda073758a8f841aeda
+walker2d-medium-v0            84756933 181a62086f3f287759201a9643e805b9e56438a8532a3915825dbaa6555bd173
+walker2d-expert-v1           150010029 db9fa2c2777687a964cfec6c3c7e8b1c35bd2d5813ea760439fa957db4fe0e91
+walker2d-expert-v2           230567195 2985dc3d436a8baa10e8f43f946fe1d7c6337a4e4fbc65def70618093b18c59a
+walker2d-expert-v0            82216946 6b24651d8643f608bc15b579a2315562935bf06de073a73ec9fb6dfe2b385aa2
+walker2d-medium-replay-v1     88471563 dd22a299855eb7327944f946053c060ff37c0384e3b1be8bc90f27a2535ff380
+walker2d-medium-replay-v2     86323963 e75de96a4f77acf7d4e0d6fdf0d7ccb177c26c44bb4388e4fd99f543ccfa18db
+walker2d-medium-replay-v0      8832937 d23588d4e07e58cbc276efea183edaa26eede5a44a1c2265adc8cdb6f68a56c7
+walker2d-medium-expert-v1    300621097 f16bc00b6905f08d096a2b235f1c7ba73389db4f04e968a622c8ad11492fcf2f
+walker2d-medium-expert-v2    462197079 6b8d7f868c45bbaedf460be797fb7271b46dee6ebe45fe7a64319f2005b59a04
+walker2d-medium-expert-v0    166972341 62b612b2fe593142391b52c1ee04814ea8ba36df5de007969ec50b8b1455f245
+walker2d-full-replay-v1      292503698 c9f897563e685d90ae70dcb23534b6b96328832f4ee5a043fc253c8918a52403
+walker2d-full-replay-v2      285115514 f2720f9d27b2acef6ec9a7d9ad3b80b6c2078ad4467cee668a81e3b3c80bcf2a
+ant-random-v1                236118204 ed384d3a8cc664bbb7bcabd94a8d07adeb0f7e5ac7f8e6344279766083f64642
+ant-random-v2                384466831 93cc10893eed2b8e17f81d1aa51dc23d27c5ca101a3804249f6bd038c6f06055
+ant-random-v0                146281376 6288d0e348ba92b7958254025df5f65adef4b1e741bf83cc06178bd2b1500b01
+ant-medium-v1                233194763 f2d35a447767b3601b5809d7eb175f4ebefa531d5a22482653836e7cc06e20a3
+ant-medium-v2                376239825 461c03b9f70f40d66b47608a92965e4ef3642bd9cdb1320d10acc92754167137
+ant-medium-v0                137772317 0f456327bbc9c49242c34f8206122ba7b3db97879f8ae540d26e3b918bacd1b8
+ant-expert-v1                231441892 006b2620534f24eca76234577ca694504639baab05466fb2945d2b7edd6b28bc
+ant-expert-v2                373231677 fa22531ca79ea051006fa48bb652120d2e12c813919c530369a03c2688311b0f
+ant-expert-v0                137721019 6829ed2ed8b18bf6cc5b2da725e393adc538868b85373135fa17619a72f8facc
+ant-medium-replay-v1         138469125 3acab13873f7c51b8fb7ab1f3024ff0deffa0f0b49db31805b1391ced79b922d
+ant-medium-replay-v2         136482252 844c4e5743ef51091f2106a3570b257fb149032c4743f8a5f02f40adc3b42a46
+ant-medium-replay-v0         109716945 4e967dacf82a0927333e5fbd8e4e21883ff6285ebe24084c6eca6534603742a4
+ant-medium-expert-v1         463733878 ece90130bf12d34fa881ae315ad4a201a18b127f990fc84772ffd23e684fd359
+ant-medium-expert-v2         748335217 8cfb64e62d8944b5d9dada5f0cfc13a295fafe0c6ba58b778e32ebf16c95aef1
+ant-medium-expert-v0         275497006 61a238d8378b5350b3cb7bdefb375f2faf42df95bc1ed28209b028e712b04c88
+ant-full-replay-v1           458829203 8be5a4f2c38e1fe30780b7b136ed2250a4ba11aef4d099b5df4aa02512ca4593
+ant-full-replay-v2           449390167 b95b0a7f34b1d5d1bedfded0f8e9cfc508b59de83cd4cbfb65b18dbd5056f26c
+pen-human-v0                   2037685 64103c05d3b33b4cc0591db187396a4da58f87b707db99401d8f994cb91a7a4d
+pen-human-v1                   2040573 209e345b2150b633f30a11612612c60f49e941f127ce6c4dc0cd790501c46f9f
+pen-cloned-v0                307070889 f881ab4b03c0b8e0b8632b29dd00b803e012637f115b6556645e8eb3c8a0242d
+pen-cloned-v1                155074191 6d1a982cee1950501bedebbddedbcbb377e6284d379986c83abac8a6c0be0c22
+pen-expert-v0                262280734 0ad80bc6d5e655d01ff547750ac826ae53d143b1506456f826ced6f2b99e38ce
+pen-expert-v1                262040663 3791b8ca6a802061770af2977c051ac3ae261488210ce73788760a5b8308f374
+hammer-human-v0                5585672 96bbad34845982807057d931956b0007b267b75ffef6caacbaa45b1544bf68d5
+hammer-human-v1                5606475 3e42f3f49b5c92a901601dfe867c6c62a9651cbe79f6760ec8b402a15816a498
+hammer-cloned-v0             676007664 a645a67b7bc2a793146ddbb62977510d760b730520bf4eb7456eb14319704744
+hammer-cloned-v1             446616879 e48d75b159bdd72f51d3f01448d3eca4d38275714e11e995c14a36f6cf159db3
+hammer-expert-v0             555652333 1e51edf95b007a127565725bb157b562127d9ae15f10b7ee08d34a7aa1a0122b
+hammer-expert-v1             557047483 1c069a0f6e4852493023c77dc3b3a12d8d5ac2e3a034827fea3ab8a161e7185f
+door-human-v0                  3118318 9df6345e28fcec8f44c0af4d6dacc6ef996958b39b568f53df85cf41dd03412b
+door-human-v1                  3121206 f9691288c3ddf2b4e7b31bdae0d8444b80ba035515495f8a902d60c43ee09370
+door-cloned-v0               631681308 829cd0cd312ac3b0d2de77fa39ff90be6aff56bfb6a2053db9467cbc18ec9191
+door-cloned-v1               294356136 1f6a60ecc4d2a2e5c02f41dd3412be61bb265a33dcf120ceee9e9682d4fe4d48
+door-expert-v0               535876867 a6e6c29985cac509ba5391dcc15ec08fa1df0907b115c0c65998153d4271989d
+door-expert-v1               536056678 66df4cd4e0a1e0b72ea72653ce088e29ecbfa99bac3cd2b52e64092e9a0aaab4
+relocate-cloned-v1           581319494 8baf2b7f0a7e44e6263e89a4c544a5dd98475f2dada833ba60d887e08fc77772
+antmaze-umaze-v0             232533093 188838316eab5882fa0e1dc8398b5e79772f64f27f0b78d6aebe838402a720c6
+antmaze-umaze-v2             232532949 5ef15257771c50ef4d23c7de001750e96c8bb5d9b6a5e4a821dcfb3065fbd130
+antmaze-umaze-diverse-v0     230854793 4aff7f77b97a8dd62e513cac8f57da7cdb458cfac7ac0cec3081b7765f2da59d
+antmaze-umaze-diverse-v2     230854272 c771dd63963cd7d9f55f24a6d809064f6b82250a6aeac4c9d13f9a1d06e8c932
+antmaze-medium-play-v0       231110993 527385c14b87892e8c222c43246546d6cd461fa2a5476d0b3b105ae422b7637c
+antmaze-medium-play-v2       231110764 c9fec1c1daad97c71d61bd47f4ccc9f74faa855b8a2d2e8107d5378018827e5b
+antmaze-medium-diverse-v0    231095454 b77764cac90c23e09905539c49ceb3949b49c5b39eb9d51788cc64b9dd0a2c0d
+antmaze-medium-diverse-v2    231095166 ad9dcbac05d1f8744a7a216083f513662f43f64f28a4a5eb225e9811902dfae7
+antmaze-large-play-v0        230880846 e37afef5b80b968b30cad2682f9a93ee1b400e3b58c7a7f45e7d425d03a2b03d
+antmaze-large-play-v2        230880653 6d353df2457829925d7f9d4b0215587469908bd57478ea76f16417cfa944f471
+antmaze-large-diverse-v0     231183929 dda7acbdde1a94a14aa7b06a7e5d8141e60a03ccdc4578bff34b0444425bf11d
+antmaze-large-diverse-v2     231183710 84f775eb7956ea9cc766704710dc520a8ab357adc7522ade47f556f0e335e284
+kitchen-complete-v0             556544 cd797c38cd52dfbe3f960cef73935cc724847abd189e47a703a7a2315ed60a81
+kitchen-partial-v0            19558459 57bfd9c5fe88a7cf702bbaf8b7cd800d30cd869e7f73416007238d26cd859800
+kitchen-mixed-v0              19560760 a30382a50278fdaea2e2d88e5f2836a95bcf9b581d252617872fd6537302721b
+"""
+
+PUBLISHED = {
+    name: Published(int(size), sha256)
+    for name, size, sha256 in (line.split() for line in _TABLE.strip().splitlines())
+}
+"""What is known of the files of `D4RL`."""

@@ -1,0 +1,259 @@
+"""One file from one host over HTTP, resumed where it stopped, and given up where the host is of no use."""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import os
+import ssl
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from email.message import Message
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tqdm import tqdm
+
+from cocoa.errors import shown
+
+_BLOCK = 1 << 20
+_LEAST_PROGRESS = 1 << 14
+"""Bytes that an attempt must bring for the same host to be asked again."""
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """How long a host is waited for."""
+
+    connect: float = 10.0
+    """Seconds until it is connected."""
+    silence: float = 30.0
+    """Seconds without a byte."""
+    slowest: float = 1024.0
+    """Bytes per second, over `silence` seconds, below which it is given up."""
+
+
+PATIENCE = Timeouts()
+"""The default."""
+
+
+class HostError(Exception):
+    """Why a host did not deliver a file, as the end of a sentence."""
+
+
+class _CutError(HostError):
+    """The connection ended or fell silent before the file did; asking again may bring more."""
+
+
+def transfer(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None:
+    """Append to the file `part` what it lacks of `url`, asking again after a cut that brought something.
+
+    `part` holds nothing but bytes of this URL. It is written from the start where the host has another
+    version of the file by now, or sends no ranges. `size` is that of the whole file, if it is known. Raises
+    HostError, keeping what came, and OSError if `part` cannot be written.
+    """
+    while True:
+        before = size_of(part)
+        try:
+            return _attempt(url, part, size, timeouts)
+        except _CutError:
+            if size_of(part) < before + _LEAST_PROGRESS:
+                raise
+
+
+def size_of(path: Path) -> int:
+    """Return the bytes of a file; 0 if there is none."""
+    with suppress(FileNotFoundError):
+        return path.stat().st_size
+    return 0
+
+
+def discard(part: Path) -> None:
+    """Remove a partial download, and what is stored with it."""
+    for file in (part, _version_file(part)):
+        file.unlink(missing_ok=True)
+
+
+def _attempt(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None:
+    start = size_of(part)
+    try:
+        response = _open(url, _headers(part, start), timeouts)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
+            if _total(error.headers) == start:
+                return None
+            return _from_the_start(url, part, size, timeouts)
+        raise HostError(f"it answers {error.code} {shown(error.reason)}") from error
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            start = 0
+        elif not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+            if start:
+                return _from_the_start(url, part, size, timeouts)
+            raise HostError("it sends another range of the file than the one asked for")
+        total = _checked_total(response.headers, size)
+        if start == 0:
+            _version_file(part).write_text(_version(response.headers))
+        _append(response, part, start, total, timeouts)
+    if total is not None and size_of(part) != total:
+        raise _CutError(f"the connection ended after {size_of(part):,} of {total:,} bytes")
+    return None
+
+
+def _from_the_start(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None:
+    discard(part)
+    return _attempt(url, part, size, timeouts)
+
+
+def _headers(part: Path, start: int) -> dict[str, str]:
+    """Return the headers that ask for the bytes from `start` on of the version that `part` is of."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": "cocoa-rl"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        with suppress(FileNotFoundError):
+            if version := _version_file(part).read_text():
+                headers["If-Range"] = version
+    return headers
+
+
+def _version_file(part: Path) -> Path:
+    return part.with_name(f"{part.name}.version")
+
+
+def _version(headers: Message) -> str:
+    """Return what tells versions of a file on a host apart; empty if the host does not say."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")  # weak tags are for no ranges
+
+
+def _checked_total(headers: Message, size: int | None) -> int | None:
+    """Return the announced length of the whole file, if there is one. Raises HostError for another file."""
+    kind, encoding = headers.get_content_type(), headers.get("Content-Encoding", "identity")
+    if kind in ("text/html", "application/xhtml+xml"):
+        raise HostError("it sends a web page in place of the file")
+    if encoding != "identity":
+        raise HostError(f"it sends the file compressed ({shown(encoding)})")
+    total = _total(headers)
+    if None not in (size, total) and total != size:
+        raise HostError(f"its file has {total:,} bytes; the published one has {size:,}")
+    return total
+
+
+def _total(headers: Message) -> int | None:
+    """Return the length of the whole file that a response announces, if it does."""
+    content_range = headers.get("Content-Range")
+    length = content_range.rpartition("/")[2] if content_range else headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
+
+
+def _append(response: Any, part: Path, start: int, total: int | None, timeouts: Timeouts) -> None:
+    """Write the body of `response` to `part` from byte `start` on, with a progress bar."""
+    name = part.name.rsplit(".", 2)[0]
+    bar = tqdm(desc=name, initial=start, total=total, unit="B", unit_scale=True, unit_divisor=1024)
+    with bar, part.open("ab") as file:
+        file.truncate(start)
+        since, arrived = time.monotonic(), 0
+        while block := _read(response, timeouts):
+            file.write(block)
+            bar.update(len(block))
+            arrived += len(block)
+            seconds = time.monotonic() - since
+            if seconds >= timeouts.silence:
+                if arrived < timeouts.slowest * seconds:
+                    raise HostError(f"it sends {arrived / seconds:,.0f} bytes a second")
+                since, arrived = time.monotonic(), 0
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(response: Any, timeouts: Timeouts) -> bytes:
+    try:
+        return response.read1(_BLOCK)
+    except TimeoutError as error:
+        raise _CutError(f"it sent nothing for {timeouts.silence:g} seconds") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise _CutError(f"the connection broke ({_reason(error)})") from error
+
+
+def _open(url: str, headers: dict[str, str], timeouts: Timeouts) -> Any:
+    """Return the response to a request. Raises HTTPError for one of an error, HostError if there is none."""
+    opener = urllib.request.OpenerDirector()  # and not build_opener: that reads files and FTP, too
+    context = ssl.create_default_context()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(),
+        _Plain(timeouts.connect),
+        _Secure(timeouts.connect, context),
+    ):
+        opener.add_handler(handler)
+    try:
+        return opener.open(urllib.request.Request(url, headers=headers), timeout=timeouts.silence)
+    except urllib.error.HTTPError:
+        raise
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HostError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "reason", None) or error  # of a URLError
+    return shown(getattr(cause, "strerror", None) or cause, 200) or type(cause).__name__
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirections to HTTP and HTTPS, and none from HTTPS to HTTP."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """Return the next request. Raises HTTPError for a redirection that is not followed."""
+        scheme = urlsplit(newurl).scheme
+        if scheme != "https" and (scheme != "http" or req.type == "https"):
+            raise urllib.error.HTTPError(newurl, code, f"and redirects to {shown(newurl)}", headers, fp)
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+class _ShortConnect:
+    """A connection whose making has a time limit of its own."""
+
+    def __init__(self, *arguments: Any, connect: float, **keywords: Any):
+        super().__init__(*arguments, **keywords)
+        self._connect = connect
+
+    def connect(self) -> None:
+        """Connect, and wait as long as before for what follows."""
+        connection: Any = self
+        silence, connection.timeout = connection.timeout, self._connect
+        super().connect()  # type: ignore[misc]
+        connection.sock.settimeout(silence)
+
+
+class _PlainConnection(_ShortConnect, http.client.HTTPConnection):
+    pass
+
+
+class _SecureConnection(_ShortConnect, http.client.HTTPSConnection):
+    pass
+
+
+class _Plain(urllib.request.HTTPHandler):
+    def __init__(self, connect: float):
+        super().__init__()
+        self._class: Any = functools.partial(_PlainConnection, connect=connect)
+
+    def http_open(self, req: Any) -> Any:
+        return self.do_open(self._class, req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    def __init__(self, connect: float, context: ssl.SSLContext):
+        super().__init__(context=context)
+        self._class: Any = functools.partial(_SecureConnection, connect=connect, context=context)
+
+    def https_open(self, req: Any) -> Any:
+        return self.do_open(self._class, req)
