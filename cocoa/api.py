@@ -15,6 +15,7 @@ from cocoa.config.resolve import resolve, values_of
 from cocoa.config.schema import Config
 from cocoa.config.typed import field_types, suggest
 from cocoa.data import Dataset, load
+from cocoa.data.sources import DatasetName, dataset_name
 from cocoa.dynamics.settings import Settings, passed_values
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
@@ -24,7 +25,7 @@ from cocoa.runs.policy import Policy, load_policy
 
 def fit(
     algorithm: Algorithm,
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: Dataset | DatasetName,
     cocoa: AnchorVariant | str | bool | None = None,
     *,
     seeds: int | Iterable[int] = (0,),
@@ -51,7 +52,7 @@ def fit(
 
 def pieces(
     algorithm: Algorithm,
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: Dataset | DatasetName,
     cocoa: AnchorVariant | str | bool | None = None,
     **fields: Any,
 ) -> Pieces:
@@ -74,7 +75,7 @@ def pieces(
 
 def configuration(
     algorithm: Algorithm,
-    dataset: Dataset | str | os.PathLike[str],
+    dataset: Dataset | DatasetName,
     cocoa: AnchorVariant | str | bool | None = None,
     **fields: Any,
 ) -> tuple[Config, list[Preset]]:
@@ -86,7 +87,7 @@ def configuration(
     variant = Seek() if cocoa is True else cocoa or None
     _check_names(fields, algorithm, variant)
     values = {name: passed_values(x) if isinstance(x, Settings) else x for name, x in fields.items()}
-    values["dataset"] = dataset.name if isinstance(dataset, Dataset) else os.fspath(dataset)
+    values["dataset"] = dataset.name if isinstance(dataset, Dataset) else dataset_name(dataset)
     ALGORITHMS.check(algorithm)
     values["algo"] = {"name": ALGORITHMS.reference(type(algorithm)), **passed_values(algorithm)}
     if variant:
@@ -144,10 +145,10 @@ def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
             f"The algorithm is {algorithm!r}; pass an instance of one, such as cocoa.IQL() or "
             "cocoa.CQL(weight=10.0)."
         )
-    if not isinstance(dataset, Dataset | str | os.PathLike):
+    if not isinstance(dataset, Dataset | str | os.PathLike | list | tuple):
         raise ConfigError(
-            f"The dataset is of the type {type(dataset).__name__}; pass its name, the path of an HDF5 file, "
-            "or arrays as cocoa.Dataset.from_arrays(...)."
+            f"The dataset is of the type {type(dataset).__name__}; pass its name, the path of a file, a "
+            "list of these, or arrays as cocoa.Dataset.from_arrays(...)."
         )
     if not isinstance(cocoa, AnchorVariant | str | bool | None):
         raise ConfigError(
@@ -158,7 +159,7 @@ def _check_types(algorithm: Any, dataset: Any, cocoa: Any) -> None:
 
 def resume(
     folder: str | os.PathLike[str],
-    dataset: Dataset | str | os.PathLike[str] | None = None,
+    dataset: Dataset | DatasetName | None = None,
     devices: int | None = None,
     updates: int | None = None,
     trust: bool = False,

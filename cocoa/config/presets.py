@@ -7,7 +7,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from importlib import resources
-from pathlib import Path
 from typing import Any, cast
 
 from omegaconf import OmegaConf
@@ -15,7 +14,7 @@ from omegaconf import OmegaConf
 from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.config.schema import Config
 from cocoa.config.typed import leaves, literal
-from cocoa.data.sources import registered_source
+from cocoa.data.sources import label, registered_source
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ def preset_notes(config: Config, applied: Sequence[Preset]) -> list[str]:
     """Return what a run says of its presets, and of those that it does not have."""
     algo, dataset = presets_class(type(config.algo)).name, config.dataset
     lines = [f"Preset {preset.name}: {preset}" for preset in applied]
-    namesake = Path(dataset).stem.lower().replace("_", "-")
+    namesake = label(dataset).lower().replace("_", "-")
     if not _has_presets(dataset) and _has_presets(namesake):
         lines.append(
             f"No preset of {namesake} is applied to the file {dataset}: presets are for datasets by name, "
@@ -108,7 +107,7 @@ def preset_notes(config: Config, applied: Sequence[Preset]) -> list[str]:
     if special and not any(preset.fits(dataset) for preset in special):
         fields = sorted({field for preset in special for field in preset.settings})
         lines.append(
-            f"No preset is for {algo} on {Path(dataset).stem}: unless they are set, "
+            f"No preset is for {algo} on {label(dataset)}: unless they are set, "
             f"{', '.join(fields)} are at their defaults. configs/presets has them for other datasets."
         )
     return lines

@@ -13,6 +13,7 @@ from cocoa.config.effect import idle_fields
 from cocoa.config.presets import Preset, find_presets, presets_class
 from cocoa.config.schema import Config, from_dict, seeds_of, to_dict
 from cocoa.config.typed import check_choice, leaves, put
+from cocoa.data.sources import dataset_name
 from cocoa.dynamics.config import ENSEMBLES
 
 
@@ -20,13 +21,16 @@ def resolve(values: Mapping[str, Any]) -> tuple[Config, list[Preset]]:
     """Return the configuration of what the user chose, and the presets in it.
 
     `values` are nested as in `to_dict` and hold the user's choices alone, of which each wins, even if it is
-    the default. All else is set by the presets of the dataset, then by the defaults. `seeds` may be a number.
+    the default. All else is set by the presets of the dataset, then by the defaults. `seeds` may be a number,
+    `dataset` a list.
     A class that is not registered has the presets of its nearest registered parent, but for fields that it
     gives another default. Raises ConfigError for an unknown field or a value that is not possible, RunError
     for a class that is not there.
     """
     if "seeds" in values:
         values = {**values, "seeds": seeds_of(values["seeds"])}
+    if isinstance(values.get("dataset"), list | tuple):
+        values = {**values, "dataset": dataset_name(values["dataset"])}
     config = from_dict(values)
     algorithm, known = type(config.algo), dict(leaves(to_dict(config)))
     kept = {name for name, _ in leaves(values)} | _own_defaults(algorithm, presets_class(algorithm))

@@ -42,7 +42,7 @@ class Config:
     cocoa: AnchorVariant | None = None
     """Compositional conservatism: the anchor variant with its settings; None trains the plain algorithm."""
     dataset: str = "hopper-demo"
-    """A shipped dataset, a path to a D4RL-format HDF5 file, or a D4RL name such as hopper-medium-v2."""
+    """A shipped or D4RL name, such as hopper-medium-v2, an HDF5 file, or a list: [a.hdf5,b.hdf5]."""
     env: str | None = None
     """Gymnasium id for evaluation. None takes the dataset's own, if known."""
     seeds: tuple[int, ...] = (0,)

@@ -9,6 +9,7 @@ from pathlib import PurePath
 
 import numpy as np
 
+from cocoa.data.sources import is_list, label
 from cocoa.errors import shown
 from cocoa.report.runs import Run
 from cocoa.runs.folder import begun
@@ -109,4 +110,5 @@ def dataset_labels(runs: Sequence[Run]) -> dict[tuple[str, str, str], str]:
 def _name(runs: Sequence[Run]) -> PurePath:
     """Return the name or path under which most of these runs read their dataset."""
     counts = Counter(run.values["dataset"] for run in runs)
-    return PurePath(min(counts, key=lambda name: (-counts[name], name)))
+    name = min(counts, key=lambda name: (-counts[name], name))
+    return PurePath(label(name) if is_list(name) else name)

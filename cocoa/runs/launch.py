@@ -18,7 +18,7 @@ from cocoa.config.effect import idle_settings
 from cocoa.config.extensions import import_trusted
 from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset, load
-from cocoa.data.sources import from_anywhere
+from cocoa.data.sources import DatasetName, dataset_name, from_anywhere, is_list
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.runs.checkpoint import read_position
@@ -67,7 +67,7 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
 
 def resume(
     folder: str | Path,
-    dataset: Dataset | str | os.PathLike[str] | None = None,
+    dataset: Dataset | DatasetName | None = None,
     devices: int | None = None,
     distributed: DistributedConfig | None = None,
     updates: int | None = None,
@@ -101,8 +101,9 @@ def resume(
     elif dataset is None:
         _execute(config, _in_environment(_load_again(config, folder), config.env), folder)
     else:
-        data, _ = _load(replace(config, dataset=os.fspath(dataset)))
-        moved = replace(config, dataset=from_anywhere(os.fspath(dataset)))
+        name = dataset_name(dataset)
+        data, _ = _load(replace(config, dataset=name))
+        moved = replace(config, dataset=from_anywhere(name))
         _execute(moved, _in_environment(data, config.env), folder, moved=True)
     return folder
 
@@ -117,7 +118,8 @@ def _load_again(config: Config, folder: Path) -> Dataset:
     try:
         return _load(config)[0]
     except DataError as error:
-        if not os.path.isabs(config.dataset) or os.path.exists(config.dataset):
+        missing = os.path.isabs(config.dataset) and not os.path.exists(config.dataset)
+        if not missing and not is_list(config.dataset):
             raise
         raise DataError(
             f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "

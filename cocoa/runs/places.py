@@ -10,7 +10,7 @@ from pathlib import Path
 import filelock
 
 from cocoa.config.schema import Config
-from cocoa.data.sources import registered_source
+from cocoa.data.sources import is_list, label, registered_source
 from cocoa.errors import RunError
 from cocoa.storage.files import atomic_write, expanded, read_regular, write_error
 
@@ -46,7 +46,7 @@ def _dataset_folder(config: Config, sha256: str) -> Path:
     """
     path = Path(config.dataset)
     named = registered_source(config.dataset) is not None
-    stem = config.dataset if named else path.stem
+    stem = label(config.dataset) if is_list(config.dataset) else config.dataset if named else path.stem
     within = [f"{path.parent.name}-{stem}"] if path.parent.name and not named else []
     folders = [
         expanded(config.runs_dir, "runs_dir") / folder_name(name)

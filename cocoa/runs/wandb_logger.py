@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from cocoa.config.schema import Config, to_dict
+from cocoa.data.sources import label
 from cocoa.errors import shown
 from cocoa.runs import places
 from cocoa.runs.wandb_environment import (
@@ -124,7 +125,7 @@ class WandbLogger:
             return
         env_settings = settings()
         named = named_run(folder, env_settings)
-        method, dataset = places.method(config), Path(config.dataset).stem
+        method, dataset = places.method(config), label(config.dataset)
         tags = [dataset, config.algo.name, config.variant or "plain", *(env_settings.run_tags or ())]
         common = {
             "project": project(config, env_settings, self._say),

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetSource, is_prefix
 from cocoa.data.sources.files import FileSource
+from cocoa.data.sources.names import DatasetName, dataset_name
 from cocoa.data.sources.shipped import SHIPPED
 from cocoa.errors import DataError, shown
 
@@ -16,8 +17,8 @@ FILES = FileSource()
 """Answers to what no registered source does."""
 
 
-def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
-    """Load a dataset by its name, or by the path of an HDF5 file in D4RL's format.
+def load(dataset: DatasetName, env: str | None = None) -> Dataset:
+    """Load a dataset by its name, or by the path of an HDF5 file in D4RL's format; of a list, all as one.
 
     Names are those of the registered sources: shipped datasets, D4RL's, and what `register_source` adds. The
     environment is `env`, else what the file's attributes name, else D4RL's; it bounds the actions (without
@@ -26,7 +27,7 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
     - A stored `next_observations` is used in every row.
     - Without it the next row's observation is taken. The last step of an episode then has none: it is kept if
       it is terminal, since its target does not look at it, and dropped otherwise.
-    - An episode ends at `terminals`, at `timeouts`, at the end of the file, and where a stored next
+    - An episode ends at `terminals`, at `timeouts`, at the end of each file, and where a stored next
       observation is not, up to rounding, the next row's observation. Where both flags are set, the step is
       terminal.
     - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
@@ -37,7 +38,7 @@ def load(dataset: str | os.PathLike[str], env: str | None = None) -> Dataset:
 
     Raises DataError, naming the file, the key and the row, if the data cannot be found or trusted.
     """
-    name = os.fsdecode(dataset)
+    name = dataset_name(dataset)
     return find_source(name).read(name, env)
 
 

@@ -1,0 +1,29 @@
+"""Several datasets as one: `[a.hdf5,b.hdf5]`."""
+
+from __future__ import annotations
+
+from cocoa.data.concatenation import concatenated
+from cocoa.data.dataset import Dataset
+from cocoa.data.sources.base import DatasetSource, register_source
+from cocoa.data.sources.lookup import find_source, from_anywhere
+from cocoa.data.sources.names import dataset_name, is_list, label, members
+
+
+@register_source()
+class SeveralSource(DatasetSource):
+    """Puts the transitions of the datasets in a list together, in the order of the list."""
+
+    def answers(self, name: str) -> bool:
+        """Return whether the name is a list in brackets."""
+        return is_list(name)
+
+    def from_anywhere(self, name: str) -> str:
+        """Return the list with names and absolute paths."""
+        return dataset_name([from_anywhere(member) for member in members(name)])
+
+    def read(self, name: str, env: str | None) -> Dataset:
+        """Return the datasets of a list as one. Raises DataError if they do not fit together."""
+        names = members(name)
+        sources = [find_source(member) for member in names]  # before any is read, which may download it
+        datasets = [source.read(member, env) for source, member in zip(sources, names, strict=True)]
+        return concatenated(datasets, label(name))
