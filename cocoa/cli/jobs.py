@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from typing import IO
 
 from cocoa.cli.arguments import INTERRUPTED
 from cocoa.config.schema import Config
@@ -14,8 +15,11 @@ Job = tuple[list[str], Config]
 """The arguments and the configuration of one run."""
 
 
-def call(command: Sequence[str]) -> int:
-    """Run a training in another process, wait until it has saved its state, and return its status."""
+def call(command: Sequence[str], output: IO[bytes] | None = None) -> int:
+    """Run a training in another process, wait until it has saved its state, and return its status.
+
+    What it prints goes to the file `output`, if one is given.
+    """
     child: subprocess.Popen[bytes] | None = None
     stopped = False
 
@@ -29,7 +33,7 @@ def call(command: Sequence[str]) -> int:
     main = threading.current_thread() is threading.main_thread()
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM) if main}
     try:
-        child = subprocess.Popen(command)
+        child = subprocess.Popen(command, stdout=output, stderr=output)
         if stopped:  # before the child was known
             child.terminate()
         status = child.wait()

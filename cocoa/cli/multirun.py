@@ -28,10 +28,15 @@ def run(words: Sequence[str]) -> int:
     _check_settings(settings)
     jobs = jobs_of(words)
     _check_folders(jobs)
+    lines = [override.input_line or "" for override in settings]
+    if jobs[0][1].study is not None:
+        from cocoa.cli import study
+
+        return study.run(jobs, lines)
     if settings:
         from cocoa.cli.launcher import launch
 
-        launch(jobs, [override.input_line or "" for override in settings])
+        launch(jobs, lines)
         return 0
     return _one_by_one([job for job, _ in jobs])
 

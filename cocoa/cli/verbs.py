@@ -30,6 +30,11 @@ def run(arguments: Sequence[str]) -> int:
 
         _print(data.run(arguments[1:], f"{program()} data"))
         return 0
+    if arguments[:1] == ["status"]:
+        from cocoa.cli import study
+
+        _print(study.status(arguments[1:], f"{program()} status"))
+        return 0
     flags, words = split(arguments)
     check_surroundings(words)
     import_from_here(words, flags.trust)

@@ -24,6 +24,7 @@ Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
        {resume} [updates=...]
        {report} <folders> [--out <folder>]
        {program} data list [pattern] [--json]
+       {program} status <study>
 
   {program} algo=iql +cocoa                       train IQL with COCOA on the shipped dataset
   {program} dataset=hopper-medium-v2 seeds=4      on one of D4RL's; seeds 0, 1, 2, 3

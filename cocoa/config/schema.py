@@ -67,7 +67,7 @@ class Config:
     """Number of devices of each process over which the seeds are spread evenly. None takes as many as that
     allows of the accelerators or, on a CPU, of the cores."""
     stream: bool | None = None
-    """Keep the data in the host's memory; devices get what the next updates draw. None does so only if the
+    """Keep the data in the host's memory. Devices get what the next updates draw. None does so only if the
     data would fill more than half of a device's memory. Models are fitted on a device all the same."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
@@ -81,6 +81,9 @@ class Config:
     """Weights & Biases project; None takes $WANDB_PROJECT or cocoa."""
     name: str | None = None
     """Name of the run's folder; None takes the time."""
+    study: str | None = None
+    """A folder in runs_dir for the runs of a study. They are named by their settings: a run that is started
+    again goes on where it was cut, and a finished one is not repeated."""
     runs_dir: str = "runs"
     """Where run folders are made."""
     cache_dir: str | None = None
@@ -173,7 +176,9 @@ def validate(config: Config) -> None:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")
     if config.cocoa and not config.cocoa.encoder_hidden:
         raise ConfigError("cocoa.encoder_hidden must have a width at least: the last one is the feature's.")
-    for name in ("dataset", "env", "runs_dir"):
+    if config.study is not None and (config.study in (".", "..") or set(config.study) & set("/\\\0")):
+        raise ConfigError(f"study={config.study} is not possible: it must be the name of a folder.")
+    for name in ("dataset", "env", "runs_dir", "study"):
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for name, number in _numbers(config):

@@ -29,15 +29,15 @@ class DataConfig(Settings):
     """How the dataset is transformed before training; evaluation reports the environment's own returns."""
 
     reward_normalization: str = "none"
-    """none; return_range: multiply by 1000 / (highest - lowest episode return) (IQL, locomotion)."""
+    """none; return_range: 1000 / (highest - lowest episode return) r (IQL)."""
     reward_scale: float = 1.0
     """Factor of the rewards, after the normalization."""
     reward_shift: float = 0.0
     """Added to the rewards, after the factor: -1 for AntMaze (IQL)."""
     observation_normalization: bool = False
-    """Standardise observations by the mean and standard deviation of the data (TD3+BC)."""
+    """Standardise observations (TD3+BC)."""
     top_episodes: float = 1.0
-    """Share of the episodes, those with the highest returns, that is trained on: 0.1 makes BC 10 % BC."""
+    """Share of the episodes with the highest returns: 0.1 makes BC 10 % BC."""
 
 
 @struct.dataclass

@@ -35,6 +35,7 @@ from cocoa.runs.folder import (
 from cocoa.runs.interface import interface_is_whole
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
+from cocoa.runs.study import find, named
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import cache_folder, write_error
 from cocoa.training import processes
@@ -52,6 +53,10 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     """
     import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
     _place(config)
+    if config.study is not None:
+        config = named(config)
+        if begun := processes.by_first(lambda: str(find(config) or "")):
+            return _go_on(Path(begun), _as_begun(Path(begun), config), dataset)
     warned: list[str] = []
     if dataset is None:
         dataset, warned = _load(config)
@@ -91,6 +96,18 @@ def resume(
         config = from_dict(to_dict(config) | {"updates": updates}, trust)
         _check_length(folder, config)
     _place(config)
+    return _go_on(folder, config, dataset, longer)
+
+
+def _as_begun(folder: Path, config: Config) -> Config:
+    """Return the configuration of the run in `folder`, on the devices and processes of `config`."""
+    return replace(read_config(folder, trust=True), devices=config.devices, distributed=config.distributed)
+
+
+def _go_on(
+    folder: Path, config: Config, dataset: Dataset | str | os.PathLike[str] | None, longer: bool = False
+) -> Path:
+    """Train the run in `folder` to its end, which is a later one if `longer`, and return the folder."""
     if not longer and _finished(folder) and _policy_is_whole(folder, config):
         if processes.leads():
             redraw(folder)

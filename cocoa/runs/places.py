@@ -33,6 +33,12 @@ def folder_name(text: str) -> str:
     return re.sub(r"[^\w.+=, -]", "_", text).strip(" .")[:100] or "dataset"
 
 
+def study_folder(config: Config) -> Path:
+    """Return the folder that holds the folders of all datasets: that of the study, if the run is of one."""
+    folder = expanded(config.runs_dir, "runs_dir")
+    return folder / config.study if config.study else folder
+
+
 def run_parent(config: Config, sha256: str) -> Path:
     """Return the folder that holds all runs of the method on the dataset whose hash is `sha256`."""
     return _dataset_folder(config, sha256) / folder_name(method(config))
@@ -48,10 +54,7 @@ def _dataset_folder(config: Config, sha256: str) -> Path:
     named = registered_source(config.dataset) is not None
     stem = label(config.dataset) if is_list(config.dataset) else config.dataset if named else path.stem
     within = [f"{path.parent.name}-{stem}"] if path.parent.name and not named else []
-    folders = [
-        expanded(config.runs_dir, "runs_dir") / folder_name(name)
-        for name in (stem, *within, f"{stem}-{sha256[:12]}")
-    ]
+    folders = [study_folder(config) / folder_name(name) for name in (stem, *within, f"{stem}-{sha256[:12]}")]
     for folder in folders:
         if _claimed(folder, {"dataset": config.dataset, "sha256": sha256}):
             return folder

@@ -1,0 +1,176 @@
+"""`-m study=...`: the runs of a study, of which those that are finished are left out; `cocoa status`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from cocoa.cli.arguments import INTERRUPTED
+from cocoa.cli.jobs import Job, call
+from cocoa.errors import RunError
+from cocoa.runs.places import method, study_folder
+from cocoa.runs.study import State, find_named, named, state_of
+from cocoa.storage.files import atomic_write, read_regular, reason, write_error
+
+_PLAN = "study.json"
+_LIMIT = 2**27
+_TAIL = 10_000
+"""Bytes at the end of a log in which its last line is."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study, started or not."""
+
+    name: str
+    """Of its folder."""
+    dataset: str
+    method: str
+    updates: int
+    """In all, per seed."""
+    command: str
+    """Its arguments."""
+
+    def state(self, study: Path) -> State:
+        """Return how far it is."""
+        return state_of(find_named(study, self.name))
+
+    def log(self, study: Path) -> Path:
+        """Return where its output goes."""
+        return study / "logs" / f"{self.name}.log"
+
+
+def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
+    """Add jobs to their study's plan; return the study's folder, and the runs for these jobs."""
+    study = study_folder(jobs[0][1])
+    runs = []
+    for words, config in jobs:
+        name = named(config).name or ""
+        runs.append(PlannedRun(name, config.dataset, method(config), config.updates, shlex.join(words)))
+    every = {run.name: run for run in (*read_plan(study), *runs)}
+    try:
+        (study / "logs").mkdir(parents=True, exist_ok=True)
+        text = json.dumps([asdict(run) for run in every.values()], indent=2)
+        atomic_write(study / _PLAN, f"{text}\n".encode())
+    except OSError as error:
+        raise write_error(study, error) from error
+    return study, runs
+
+
+def read_plan(study: Path) -> list[PlannedRun]:
+    """Return the runs of a study; empty if there is none in the folder. Raises RunError if it is damaged."""
+    path = study / _PLAN
+    try:
+        return [PlannedRun(**values) for values in json.loads(read_regular(path, _LIMIT))]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read ({reason(error)}). Delete it, and start the study again: its runs go on."
+        ) from error
+
+
+def run(jobs: Sequence[Job], settings: Sequence[str] = ()) -> int:
+    """Do what is left of a study's jobs and return the exit status: 0 if all are finished.
+
+    Finished runs, and those that another process is training, are left out; cut and failed ones go on. With
+    `settings` Hydra's launcher runs them, else they follow each other, and the output of each is added to its
+    log in the study's folder.
+    """
+    study, runs = plan(jobs)
+    left = []
+    for planned, job in zip(runs, jobs, strict=True):
+        word = planned.state(study).word
+        if word in ("finished", "running"):
+            _say(f"{word}: {planned.command}")
+        else:
+            left.append((planned, job))
+    if left and settings:
+        from cocoa.cli.launcher import launch
+
+        launch([job for _, job in left], settings)
+    elif _one_by_one(study, left) == INTERRUPTED:
+        return INTERRUPTED
+    print(table(study, runs))
+    return 0 if all(planned.state(study).word in ("finished", "running") for planned in runs) else 1
+
+
+def _one_by_one(study: Path, left: Sequence[tuple[PlannedRun, Job]]) -> int:
+    """Run jobs until one is interrupted, and return its exit status, or 0."""
+    for number, (planned, (words, _)) in enumerate(left, start=1):
+        label = f"[{number}/{len(left)}] {planned.command}"
+        _say(f"{label}\n    log: {planned.log(study)}")
+        start = time.monotonic()
+        with planned.log(study).open("ab") as log:
+            status = call([sys.executable, sys.argv[0], *words], log)
+        word = "failed" if status not in (0, INTERRUPTED) else planned.state(study).word
+        _say(f"    {word} after {time.monotonic() - start:.0f} s")
+        if status == INTERRUPTED:
+            return INTERRUPTED
+        if status:
+            _say(f"    {_last_line(planned.log(study))}")
+    return 0
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line of a job's output, which says why it failed."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def status(arguments: Sequence[str], program: str) -> str:
+    """Return the table of a study's runs for the arguments after `status`."""
+    about = "Show how far the runs of a study are."
+    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser.add_argument("study", type=Path, help="the study's folder, as in runs/first")
+    study = parser.parse_args(arguments).study
+    runs = read_plan(study)
+    if not runs:
+        raise RunError(f"{study} is not the folder of a study: it has no {_PLAN}. {program} runs/first")
+    return table(study, runs)
+
+
+def table(study: Path, runs: Sequence[PlannedRun]) -> str:
+    """Return a line for each run, and how many are in each state."""
+    states = [planned.state(study) for planned in runs]
+    rows = [
+        ("dataset", "method", "run", "state", "updates", "score"),
+        *(
+            (
+                planned.dataset,
+                planned.method,
+                planned.name,
+                state.word,
+                f"{state.updates:,} / {planned.updates:,}",
+                _score(state),
+            )
+            for planned, state in zip(runs, states, strict=True)
+        ),
+    ]
+    counts = Counter(state.word for state in states)
+    total = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return "\n".join([*_aligned(rows), "", f"{len(runs)} runs: {total}"])
+
+
+def _score(state: State) -> str:
+    block = state.summary.get("score") or state.summary.get("return")
+    return f"{block['mean']:.1f}" if block and block["mean"] is not None else ""
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,108 @@
+"""Studies: folders of runs that are named by their settings, so that each is made once and goes on if cut."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from cocoa.config.schema import Config, defaults_of, to_dict
+from cocoa.config.typed import leaves, literal
+from cocoa.data.sources import from_anywhere
+from cocoa.errors import ConfigError, RunError
+from cocoa.runs.checkpoint import read_position
+from cocoa.runs.folder import checkpoint_path, read_config
+from cocoa.runs.places import folder_name, study_folder
+from cocoa.runs.summary import read_summary
+
+SURROUNDINGS = {
+    *("name", "study", "runs_dir", "cache_dir", "devices", "distributed", "stream"),
+    *("wandb", "wandb_project"),
+}
+"""Fields that do not tell two runs of a study apart: they say where and how a run is made."""
+_SHOWN = ("algo.", "cocoa.", "seeds")
+"""How the fields begin that a run's name shows."""
+_LONGEST = 60
+"""Characters of a run's name before its digest."""
+_DIGITS = 10
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a run of a study is."""
+
+    word: str
+    """planned, running, cut, failed or finished."""
+    updates: int = 0
+    """Gradient updates made and saved, per seed."""
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    """Of the run; empty if it cannot be read."""
+
+
+def named(config: Config) -> Config:
+    """Return the configuration of a run of a study, with the name that its settings give it.
+
+    The name begins with what is not at its default, for the reader; the digest of all settings ends it.
+    Raises ConfigError if the run has a name already.
+    """
+    if config.name is not None:
+        raise ConfigError(
+            f"name={config.name} is not possible with study={config.study}: a study names its runs by their "
+            "settings. Leave out one of the two."
+        )
+    settings = _settings(replace(config, dataset=from_anywhere(config.dataset)))
+    defaults = _settings(defaults_of(config))
+    changed = [name for name in settings if name.startswith(_SHOWN) and settings[name] != defaults[name]]
+    shown = ",".join(f"{name.rpartition('.')[2]}={settings[name]}" for name in changed)
+    text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items()))
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
+    return replace(config, name=f"{folder_name(shown or 'defaults')[:_LONGEST]}-{digest}")
+
+
+def _settings(config: Config) -> dict[str, str]:
+    """Return the fields that tell runs apart, by their dotted names, as text."""
+    values = {name: value for name, value in to_dict(config).items() if name not in SURROUNDINGS}
+    return {name: literal(value) for name, value in leaves(values)}
+
+
+def find(config: Config) -> Path | None:
+    """Return the folder of the run of a study, or None if it has not been started. `config` is `named`."""
+    return find_named(study_folder(config), config.name or "")
+
+
+def find_named(study: Path, name: str) -> Path | None:
+    """Return the folder of the run of this name in a study's folder, or None if it has not been started."""
+    found = study.glob(f"*/*/*-{name.rpartition('-')[2]}/config.yaml")
+    return next((path.parent for path in sorted(found)), None)
+
+
+def state_of(folder: Path | None) -> State:
+    """Return how far the run in a folder is; None: it has not been started."""
+    if folder is None:
+        return State("planned")
+    summary: Mapping[str, Any] = {}
+    updates = 0
+    try:
+        summary = read_summary(folder)
+        updates = read_position(checkpoint_path(folder), read_config(folder)).step
+    except (RunError, ConfigError):  # not written yet, or damaged; the run tells when it goes on
+        pass
+    word = summary.get("status", "cut")
+    if word not in ("finished", "failed"):
+        word = "running" if _held(folder) else "cut"
+    return State(word, updates, summary)
+
+
+def _held(folder: Path) -> bool:
+    """Return whether a process is training the run in a folder."""
+    try:
+        with filelock.FileLock(folder / ".lock", blocking=False):
+            return False
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
