@@ -43,3 +43,35 @@ def _register(environment: D4RLEnvironment) -> None:
         disable_env_checker=True,
         order_enforce=True,
     )
+
+
+_register(D4RLEnvironment("D4RL/ant-v2", "cocoa.environments.ant:Ant", 1000, "Ant", extra=None))
+
+_DEPTH = "A leg that is more than 0.08 m deep in a wall is pushed out otherwise than by MuJoCo 2.1"
+_ONE_GOAL = "; D4RL draws one goal for each process in v0, and here each episode has its own, as in v2"
+for _maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-play", "large-diverse"):
+    for _version, _more in {"v0": _ONE_GOAL, "v2": ""}.items():
+        _register(
+            D4RLEnvironment(
+                f"D4RL/antmaze-{_maze}-{_version}",
+                "cocoa.environments.antmaze:AntMaze",
+                700 if _maze.startswith("umaze") else 1000,
+                "antmaze",
+                {"maze": _maze.partition("-")[0]},
+                extra=None,
+                differences=f"{_DEPTH}{_more}.",
+            )
+        )
+
+for _maze, _time_limit in {"umaze": 300, "medium": 600, "large": 800}.items():
+    for _suffix in ("", "-dense"):
+        _register(
+            D4RLEnvironment(
+                f"D4RL/maze2d-{_maze}{_suffix}-v1",
+                "cocoa.environments.maze2d:Maze2D",
+                _time_limit,
+                f"maze2d-{_maze}{_suffix}",
+                {"maze": _maze, "dense": bool(_suffix)},
+                extra=None,
+            )
+        )

@@ -37,12 +37,12 @@ class Task:
 
 
 def _locomotion() -> dict[str, Task]:
-    # D4RL recorded Ant with 84 contact forces in the observation (111 numbers); Gymnasium's Ant-v4 has 27.
+    # D4RL's Ant has 84 contact forces in the observation (111 numbers); Gymnasium's Ant-v4 has 27 numbers.
     families = {
         "halfcheetah": ("HalfCheetah", "HalfCheetah-v4"),
         "hopper": ("Hopper", "Hopper-v4"),
         "walker2d": ("Walker2d", "Walker2d-v4"),
-        "ant": ("Ant", None),
+        "ant": ("Ant", "D4RL/ant-v2"),
     }
     qualities = ("random", "medium", "expert", "medium-replay", "medium-expert", "full-replay")
     tasks = {}
@@ -87,7 +87,8 @@ def _antmaze() -> dict[str, Task]:
         time_limit = 700 if maze.startswith("umaze") else 1000
         for version, path in {"v0": "ant_maze_new/{}_sparse", "v2": "ant_maze_v2/{}_sparse_fixed"}.items():
             full = path.format(f"Ant_maze_{file}") + ".hdf5"
-            tasks[f"antmaze-{maze}-{version}"] = Task(full, "antmaze", time_limit)
+            name = f"antmaze-{maze}-{version}"
+            tasks[name] = Task(full, "antmaze", time_limit, f"D4RL/{name}")
     return tasks
 
 
@@ -96,7 +97,8 @@ def _maze2d() -> dict[str, Task]:
     for maze, time_limit in {"umaze": 300, "medium": 600, "large": 800}.items():
         for suffix, reward in {"": "-sparse", "-dense": "-dense"}.items():
             path = f"maze2d/maze2d-{maze}{reward}-v1.hdf5"
-            tasks[f"maze2d-{maze}{suffix}-v1"] = Task(path, f"maze2d-{maze}{suffix}", time_limit)
+            family = f"maze2d-{maze}{suffix}"
+            tasks[f"{family}-v1"] = Task(path, family, time_limit, f"D4RL/{family}-v1")
     return tasks
 
 

@@ -1,0 +1,117 @@
+"""MuJoCo models that move in today's MuJoCo as in version 2.1, with which D4RL evaluates."""
+# pyright: reportAttributeAccessIssue=false
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import mujoco
+import numpy as np
+from gymnasium.envs.mujoco import MujocoEnv
+from gymnasium.spaces import Box
+
+_WEIGHTS = np.array([1, 2, 2, 1]) / 6
+
+
+class Simulation(MujocoEnv):
+    """A simulated body with actions in [-1, 1]; subclasses set rewards, ends and starts of episodes."""
+
+    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"]}  # noqa: RUF012
+
+    def __init__(self, model: Element, frame_skip: int, observation_size: int, **rendering: Any):
+        """`model` is an MJCF document; a step is `frame_skip` of its time steps."""
+        self._xml = tostring(model, encoding="unicode")
+        observations = Box(-np.inf, np.inf, (observation_size,), np.float64)
+        super().__init__(__file__, frame_skip, observations, **rendering)  # the path is not read
+
+    def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
+        """Place the body at positions (Q,) and velocities (V,), its quaternions normalised."""
+        super().set_state(qpos, qvel)
+        mujoco.mj_normalizeQuat(self.model, self.data.qpos)  # as MuJoCo itself did before 3.2
+
+    def simulate(self, action: np.ndarray) -> None:
+        """Apply an action (A,) for one step."""
+        self.data.ctrl[:] = action
+        for _ in range(self.frame_skip):
+            self.advance()
+        if self.render_mode == "human":
+            self.render()
+
+    def advance(self) -> None:
+        """Simulate one time step of the model."""
+        mujoco.mj_step(self.model, self.data)
+
+    def _initialize_simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        model = mujoco.MjModel.from_xml_string(self._xml)
+        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
+        return model, mujoco.MjData(model)
+
+    def _set_action_space(self) -> Box:
+        self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
+        return self.action_space
+
+
+def runge_kutta(model: mujoco.MjModel, data: mujoco.MjData) -> None:
+    """Simulate one time step by the Runge-Kutta method of order 4, as `mj_step` did in MuJoCo 2 and 3.
+
+    MuJoCo 4 combines the rotations of the stages otherwise, which turns a free body by up to 1e-5 in a step.
+    """
+    step = model.opt.timestep
+    start, velocity = data.qpos.copy(), data.qvel.copy()
+    velocities, accelerations = [velocity], [_acceleration(model, data)]
+    for share in (0.5, 0.5, 1.0):
+        _place(model, data, start, velocities[-1], share * step)
+        data.qvel[:] = velocity + share * step * accelerations[-1]
+        velocities.append(data.qvel.copy())
+        accelerations.append(_acceleration(model, data))
+    _place(model, data, start, _WEIGHTS @ velocities, step)
+    data.qvel[:] = velocity + step * (_WEIGHTS @ accelerations)
+
+
+def _acceleration(model: mujoco.MjModel, data: mujoco.MjData) -> np.ndarray:
+    mujoco.mj_forward(model, data)
+    data.qacc_warmstart[:] = data.qacc
+    return data.qacc.copy()
+
+
+def _place(
+    model: mujoco.MjModel, data: mujoco.MjData, start: np.ndarray, velocity: np.ndarray, step: float
+) -> None:
+    """Set the positions that `step` seconds at a velocity lead to."""
+    data.qpos[:] = start
+    mujoco.mj_integratePos(model, data.qpos, velocity, step)
+
+
+def add_box(
+    model: Element, center: tuple[float, float, float], half_size: tuple[float, float, float]
+) -> None:
+    """Add a wall that moving bodies collide with, in metres.
+
+    Its margin is zero, as MuJoCo adds the margins of two geoms since version 3.5, and took the larger before.
+    """
+    world = model.find("worldbody")
+    assert world is not None
+    attributes = {"type": "box", "pos": _numbers(center), "size": _numbers(half_size), "margin": "0"}
+    SubElement(world, "geom", attributes, conaffinity="1", rgba="0.7 0.5 0.3 1")
+
+
+def weigh_capsules_as_cylinders(model: Element) -> None:
+    """Give capsules the mass and inertia that MuJoCo computed before version 2.1.1.
+
+    These were those of a cylinder around the capsule's axis, at each end longer by half of the radius
+    (changelog of MuJoCo 2.1.1). Every capsule, which has `fromto`, becomes weightless, and gets such a
+    cylinder that touches nothing and is not drawn.
+    """
+    bodies = model.findall(".//body")
+    for body in bodies:
+        for capsule in body.findall("geom[@type='capsule']"):
+            start, end = np.array(capsule.attrib["fromto"].split(), float).reshape(2, 3)
+            longer = (end - start) / np.linalg.norm(end - start) * float(capsule.attrib["size"]) / 2
+            capsule.set("mass", "0")
+            ends = {"fromto": _numbers((*(start - longer), *(end + longer))), "size": capsule.attrib["size"]}
+            SubElement(body, "geom", ends, type="cylinder", contype="0", conaffinity="0", group="3")
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return " ".join(repr(float(value)) for value in values)
