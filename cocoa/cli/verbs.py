@@ -50,7 +50,9 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("--trust has no effect without resume: it is about what a run's folder names.")
     elif flags.multirun:
         from cocoa.cli import multirun
+        from cocoa.cli.study_file import spelled_out
 
+        words = spelled_out(words)
         if not flags.cfg:
             return multirun.run(words)
         _print("\n".join(_description(job) for job, _ in multirun.jobs_of(words)))

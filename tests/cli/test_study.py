@@ -13,6 +13,9 @@ import pytest
 from support.paths import ROOT
 
 import cocoa
+from cocoa.cli import main
+from cocoa.cli.study_file import spelled_out
+from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose
 from cocoa.errors import ConfigError
 from cocoa.runs.study import named
@@ -112,3 +115,30 @@ def test_fit_returns_the_policy_of_a_study_that_has_it(tmp_path: Path):
     written = (folder / "checkpoints" / "latest.safetensors").stat().st_mtime_ns
     assert fit() == folder
     assert (folder / "checkpoints" / "latest.safetensors").stat().st_mtime_ns == written
+
+
+def test_a_study_in_a_file_is_what_it_spells_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    file = tmp_path / "second.yaml"
+    file.write_text(
+        "algo: [iql, bc]\ncocoa: [none, default]\ndataset: ['my file.hdf5', hopper-demo]\n"
+        "seeds: [[1, 2], [3]]\n"
+        "env: null\nlog_every: 7\ncocoa.horizon: 2\ndata: {observation_normalization: true}\n"
+    )
+    assert spelled_out([str(file), "log_every=5"]) == [
+        *("study=second", "algo=iql,bc", "cocoa=none,default", "dataset='my file.hdf5',hopper-demo"),
+        *("seeds=[1,2],[3]", "env=null", "cocoa.horizon=2", "data.observation_normalization=true"),
+        "log_every=5",
+    ]
+    assert len(expand(spelled_out([str(file)]))) == 16
+    assert main(["-m", str(ROOT / "configs" / "studies" / "first.yaml"), "--cfg", "job"]) == 0
+    assert len(capsys.readouterr().out.split("---\n")[1:]) == 6
+
+
+@pytest.mark.parametrize("text", ["- iql\n", "algo: [\n", "1: 2\n", "\x00"])
+def test_a_file_that_is_no_study_is_refused(text: str, tmp_path: Path):
+    file = tmp_path / "study.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"study\.yaml cannot be read"):
+        spelled_out([str(file)])
+    with pytest.raises(ConfigError, match=r"cannot be read"):
+        spelled_out([str(tmp_path / "none.yaml")])
