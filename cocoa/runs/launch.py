@@ -104,9 +104,7 @@ def _as_begun(folder: Path, config: Config) -> Config:
     return replace(read_config(folder, trust=True), devices=config.devices, distributed=config.distributed)
 
 
-def _go_on(
-    folder: Path, config: Config, dataset: Dataset | str | os.PathLike[str] | None, longer: bool = False
-) -> Path:
+def _go_on(folder: Path, config: Config, dataset: Dataset | DatasetName | None, longer: bool = False) -> Path:
     """Train the run in `folder` to its end, which is a later one if `longer`, and return the folder."""
     if not longer and _finished(folder) and _policy_is_whole(folder, config):
         if processes.leads():

@@ -92,7 +92,7 @@ def test_the_name_of_a_run_is_that_of_its_settings():
     assert name() == name("devices=2", "wandb=off", "runs_dir=elsewhere", "cache_dir=/tmp/x")
     names = [name(), name("algo.expectile=0.9"), name("+cocoa"), name("seeds=2"), name("updates=7")]
     assert len(set(names)) == 5
-    assert names[1].startswith("expectile=0.9-")
+    assert str(names[1]).startswith("expectile=0.9-")
     with pytest.raises(ConfigError, match="name=mine"):
         name("name=mine")
 
