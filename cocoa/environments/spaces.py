@@ -17,7 +17,9 @@ from gymnasium.spaces import Box
 
 from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.errors import DataError, UserError, shown
-from cocoa.extras import require
+from cocoa.extras import EXTRAS, require
+
+_EXTRA_OF_MODULE = {module: extra for extra, modules in EXTRAS.items() for module in modules}
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +67,10 @@ def make_environment(env: str) -> gymnasium.Env:
 
 def require_installed(env: str) -> None:
     """Raise DataError if an environment needs an extra that is not installed; nothing is imported."""
-    if (known := ENVIRONMENTS.get(env)) and known.extra:
-        require(known.extra, f"Environment {env}")
+    known = ENVIRONMENTS.get(env)
+    extra = known.extra if known else _EXTRA_OF_MODULE.get(env.partition(":")[0])
+    if extra:
+        require(extra, f"Environment {env}")
 
 
 def close_environments(*envs: gymnasium.Env) -> None:

@@ -20,6 +20,7 @@ from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset, load
 from cocoa.data.sources import DatasetName, dataset_name, from_anywhere, is_list
 from cocoa.dynamics.xla.numerics import numerics
+from cocoa.environments.spaces import require_installed
 from cocoa.errors import ConfigError, DataError, RunError, UserError
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.experiment import Experiment
@@ -33,6 +34,7 @@ from cocoa.runs.folder import (
     write_config,
 )
 from cocoa.runs.interface import interface_is_whole
+from cocoa.runs.preflight import check_before_loading, differences
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.study import find, named
@@ -51,6 +53,7 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     Raises a UserError for a mistake of the user, and KeyboardInterrupt after Ctrl-C, when everything is
     saved.
     """
+    require_installed(config.env or "")
     import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
     _place(config)
     if config.study is not None:
@@ -64,6 +67,7 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     dataset = _in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
     _check_evaluation(config)
+    notes = (*notes, *differences(config))
     begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
     folder = Path(processes.by_first(lambda: str(begin())))
     _execute(config, dataset, folder)
@@ -143,7 +147,11 @@ def _load_again(config: Config, folder: Path) -> Dataset:
 
 
 def _load(config: Config) -> tuple[Dataset, list[str]]:
-    """Return the dataset that the configuration names, and the warnings that were printed."""
+    """Return the dataset that the configuration names, and the warnings that were printed.
+
+    What is known to be impossible is said before anything is downloaded.
+    """
+    check_before_loading(config)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         try:

@@ -14,6 +14,8 @@ from cocoa.data.sources.download import check_hdf5, download, origin
 from cocoa.data.sources.files import read_file
 from cocoa.data.sources.published import PUBLISHED
 from cocoa.data.validation import warn
+from cocoa.environments.spaces import require_installed
+from cocoa.errors import DataError
 from cocoa.storage.files import expanded
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
@@ -133,9 +135,12 @@ class D4RLSource(DatasetSource):
         return DatasetInfo(name, env=D4RL[name].env, files=(file,), origins=(origin(file),))
 
     def read(self, name: str, env: str | None) -> Dataset:
-        """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded."""
+        """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded.
+
+        Without the extra of its environment it has no environment.
+        """
         file = d4rl_file(name)
-        dataset = read_file(file, name, env, D4RL[name].env, D4RL[name].time_limit)
+        dataset = read_file(file, name, env, None if env else _environment(name), D4RL[name].time_limit)
         if name in PUBLISHED and dataset.sha256 != PUBLISHED[name].sha256:
             warn(
                 f"{file} is not the file that D4RL publishes as {name}: its SHA-256 is {dataset.sha256}, and "
@@ -172,6 +177,17 @@ def d4rl_urls(name: str) -> list[str]:
 def d4rl_cache() -> Path:
     """Return the folder in which D4RL keeps its downloads: $D4RL_DATASET_DIR or ~/.d4rl/datasets."""
     return expanded(os.environ.get("D4RL_DATASET_DIR") or "~/.d4rl/datasets", "D4RL_DATASET_DIR")
+
+
+def _environment(name: str) -> str | None:
+    """Return the environment of a dataset; None, with a warning, if an extra that it needs is missing."""
+    env = D4RL[name].env
+    try:
+        require_installed(env or "")
+    except DataError as error:
+        warn(f"{error} Without it, {name} is read as data without an environment.")
+        return None
+    return env
 
 
 def _file_name(name: str) -> str:
