@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +15,7 @@ import filelock
 from cocoa.config.effect import idle_settings
 from cocoa.config.extensions import import_trusted
 from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
-from cocoa.data import Dataset, load
+from cocoa.data import Dataset
 from cocoa.data.sources import DatasetName, dataset_name, from_anywhere, is_list
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.environments.spaces import require_installed
@@ -34,7 +32,7 @@ from cocoa.runs.folder import (
     write_config,
 )
 from cocoa.runs.interface import interface_is_whole
-from cocoa.runs.preflight import check_before_loading, differences
+from cocoa.runs.loading import differences, in_environment, load_dataset, loadable
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.study import find, named
@@ -62,9 +60,9 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
             return _go_on(Path(begun), _as_begun(Path(begun), config), dataset)
     warned: list[str] = []
     if dataset is None:
-        dataset, warned = _load(config)
+        dataset, warned = load_dataset(config)
         config = replace(config, dataset=from_anywhere(config.dataset))
-    dataset = _in_environment(dataset, config.env)
+    dataset = in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
     _check_evaluation(config)
     notes = (*notes, *differences(config))
@@ -116,26 +114,26 @@ def _go_on(folder: Path, config: Config, dataset: Dataset | DatasetName | None, 
             Console(folder).say(f"{folder} is finished already; there is nothing to go on with.")
         return folder
     if isinstance(dataset, Dataset):
-        _execute(config, _in_environment(dataset, config.env), folder)
+        _execute(config, in_environment(dataset, config.env), folder)
     elif dataset is None:
-        _execute(config, _in_environment(_load_again(config, folder), config.env), folder)
+        _execute(config, in_environment(_load_again(config, folder), config.env), folder)
     else:
         name = dataset_name(dataset)
-        data, _ = _load(replace(config, dataset=name))
+        data, _ = load_dataset(replace(config, dataset=name))
         moved = replace(config, dataset=from_anywhere(name))
-        _execute(moved, _in_environment(data, config.env), folder, moved=True)
+        _execute(moved, in_environment(data, config.env), folder, moved=True)
     return folder
 
 
 def _load_again(config: Config, folder: Path) -> Dataset:
     """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
-    if not _loadable(config.dataset):
+    if not loadable(config.dataset):
         raise RunError(
             f"The dataset of {folder} was passed as an object ({config.dataset}), which cannot be loaded. "
             "Resume in Python with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
         )
     try:
-        return _load(config)[0]
+        return load_dataset(config)[0]
     except DataError as error:
         missing = os.path.isabs(config.dataset) and not os.path.exists(config.dataset)
         if not missing and not is_list(config.dataset):
@@ -144,32 +142,6 @@ def _load_again(config: Config, folder: Path) -> Dataset:
             f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
             "cocoa.resume(folder, path)."
         ) from error
-
-
-def _load(config: Config) -> tuple[Dataset, list[str]]:
-    """Return the dataset that the configuration names, and the warnings that were printed.
-
-    What is known to be impossible is said before anything is downloaded.
-    """
-    check_before_loading(config)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        try:
-            dataset = load(config.dataset, config.env)
-        finally:  # an error may follow from what the warnings are about
-            lines = [f"Warning: {warning.message}" for warning in caught]
-            print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
-    return dataset, lines
-
-
-def _loadable(dataset: str) -> bool:
-    """Return whether a run's dataset can be loaded: it was not passed as an object."""
-    return from_anywhere(dataset) == dataset
-
-
-def _in_environment(dataset: Dataset, env: str | None) -> Dataset:
-    """Return the dataset as one of the environment that the configuration names, if it names one."""
-    return dataset if env in (None, dataset.env) else dataset.of_environment(env)
 
 
 def _place(config: Config) -> None:

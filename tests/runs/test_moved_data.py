@@ -12,7 +12,7 @@ from support.pendulum import ENV, assert_same_run, interrupt
 import cocoa
 from cocoa.cli import main
 from cocoa.errors import DataError, RunError
-from cocoa.runs import launch
+from cocoa.runs import launch, loading
 from cocoa.runs.folder import read_config
 from cocoa.runs.summary import read_summary
 
@@ -75,7 +75,7 @@ def test_the_same_bytes_read_as_other_episodes_are_refused(moved, tmp_path, monk
         episode_returns=cocoa.load(path, ENV).episode_returns + 1,
         source_sha256=cocoa.load(path, ENV).sha256,
     )
-    monkeypatch.setattr(launch, "load", lambda *args: other)
+    monkeypatch.setattr(loading, "load", lambda *args: other)
     monkeypatch.setattr(launch, "Record", lambda *args: pytest.fail("opened"))
     with pytest.raises(RunError, match=r"read as other episodes. Name it as before"):
         launch.resume(moved, path)

@@ -1,4 +1,4 @@
-"""What is impossible is said before anything is downloaded."""
+"""The dataset of a run: what is impossible is said before anything is downloaded."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from cocoa.environments.d4rl import ENVIRONMENTS, D4RLEnvironment
 from cocoa.errors import DataError, RunError
 from cocoa.extras import EXTRAS
 from cocoa.runs import launch
-from cocoa.runs.preflight import differences
+from cocoa.runs.loading import differences
 
 NAME, ENV = "maze2d-umaze-v1", "D4RL/of-a-test-v0"
 """A dataset of which no checksum is known, and the environment that it gets here."""
