@@ -7,6 +7,7 @@ from cocoa.data import normalized_score
 from cocoa.data.reference import REFERENCE_RETURNS
 from cocoa.data.sources.d4rl import D4RL
 from cocoa.data.sources.shipped import SHIPPED
+from cocoa.environments.d4rl import ENVIRONMENTS
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,31 @@ def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
     assert normalized_score(env, random) == pytest.approx(0, abs=1e-9)
     assert normalized_score(env, expert) == pytest.approx(100)
     assert normalized_score(env, random + 0.3 * (expert - random)) == pytest.approx(30)
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_environments_rebuilt_from_d4rl_have_its_references(env):
+    low, high = REFERENCE_RETURNS[ENVIRONMENTS[env].family]
+    assert normalized_score(env, high) == normalized_score(f"cocoa.environments:{env}", high) == 100
+    datasets = [name for name, task in D4RL.items() if task.env == env]
+    assert datasets
+    assert {normalized_score(name, low) for name in datasets} == {0}
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        "AntMaze_UMaze-v5",
+        "gymnasium_robotics:AntMaze_UMaze-v5",
+        "gymnasium_robotics:PointMaze_UMaze-v3",
+        "gymnasium_robotics:FrankaKitchen-v1",
+        "gymnasium_robotics:AdroitHandPenSparse-v1",
+        "D4RL/nothing-v0",
+        "other/Hopper-v4",
+    ],
+)
+def test_an_environment_with_other_rewards_or_ends_has_no_reference(env):
+    assert normalized_score(env, 1.0) is None
 
 
 @pytest.mark.parametrize("env", [None, "Pendulum-v1", "HopperHard-v0", "nothing"])

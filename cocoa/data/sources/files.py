@@ -9,7 +9,7 @@ import gymnasium
 
 from cocoa.data import hdf5
 from cocoa.data.dataset import Dataset
-from cocoa.data.sources.base import SOURCES, DatasetSource
+from cocoa.data.sources.base import SOURCES, DatasetInfo, DatasetSource
 from cocoa.data.validation import warn
 from cocoa.errors import shown
 from cocoa.storage.files import expanded
@@ -26,6 +26,15 @@ class FileSource(DatasetSource):
         if os.path.isfile(path) or path.suffix in SUFFIXES or len(path.parts) > 1:
             return True
         return os.path.lexists(path) and not path.is_dir()  # a pipe or a device, which reading refuses
+
+    def finds(self, name: str) -> bool:
+        """Return whether there is something at this path, or its ending is that of a data file."""
+        path = expanded(name, "dataset")
+        return os.path.lexists(path) or path.suffix in SUFFIXES
+
+    def info(self, name: str) -> DatasetInfo:
+        """Return the file of a path."""
+        return DatasetInfo(name, files=(expanded(name, "dataset"),))
 
     def from_anywhere(self, name: str) -> str:
         """Return the absolute path."""

@@ -9,6 +9,7 @@ from importlib.metadata import entry_points
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetSource, is_prefix
 from cocoa.data.sources.files import FileSource
+from cocoa.data.sources.hints import hint
 from cocoa.data.sources.names import DatasetName, dataset_name
 from cocoa.data.sources.shipped import SHIPPED
 from cocoa.errors import DataError, shown
@@ -45,14 +46,16 @@ def load(dataset: DatasetName, env: str | None = None) -> Dataset:
 def find_source(name: str) -> DatasetSource:
     """Return the source that reads the dataset of a name or path.
 
-    Raises DataError, with the nearest names, if there is none, ConfigError for a path in a home folder that
-    does not exist.
+    Raises DataError if there is none, with what the name looks like or the nearest names, ConfigError for a
+    path in a home folder that does not exist.
     """
     if _is_foreign(name):
         _import_installed(name.partition(":")[0])
     source = registered_source(name)
     if source:
         return source
+    if not FILES.finds(name) and (looks_like := hint(name)):
+        raise DataError(f"There is no dataset {shown(repr(name))}. {looks_like}")
     if _is_foreign(name):
         raise DataError(
             f"No source of datasets is registered for {shown(repr(name))}. Import the module that registers "

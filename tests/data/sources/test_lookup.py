@@ -18,8 +18,7 @@ from cocoa.errors import ConfigError, DataError
     ("typed", "nearest"),
     [
         ("hoper-demo", "hopper-demo"),
-        ("hopper-medium-v3", "hopper-medium-v2"),
-        ("halfcheetah_medium_v2", "halfcheetah-medium-v2"),
+        ("walker-medium-v2", "walker2d-medium-v2"),
         ("zzz", "hopper-demo"),
     ],
 )
@@ -29,6 +28,43 @@ def test_an_unknown_name_is_told_the_nearest(typed, nearest):
     assert repr(typed) in str(error.value)
     assert nearest in str(error.value)
     assert ".hdf5" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"),
+    [
+        ("Hopper-v4", "an environment: give it as env=Hopper-v4. Datasets of it: hopper-expert-v2, "),
+        ("gymnasium:Hopper-v5", "env=gymnasium:Hopper-v5. Datasets of it: hopper-"),
+        ("D4RL/antmaze-medium-play-v2", "medium-play-v2. Datasets of it: antmaze-medium-play-v2"),
+        ("AdroitHandNothing-v1", "an environment: give it as env=AdroitHandNothing-v1."),
+        ("mujoco/hopper/medium-v0", "Minari: write minari:mujoco/hopper/medium-v0."),
+        ("D4RL/antmaze/umaze-v1", "Minari: write minari:D4RL/antmaze/umaze-v1."),
+        ("cube-single-play-singletask-v0", "OGBench: write ogbench:cube-single-play-singletask-v0."),
+        ("antmaze-medium-navigate-v0", "single tasks end in -singletask-v0): write ogbench:antmaze-medium"),
+        ("carla-lane-v0", "one of D4RL's that are not read here"),
+        ("maze2d-open-v0", "one of D4RL's that are not read here"),
+        ("Hopper_Medium_v2", "Write hopper-medium-v2."),
+        ("halfcheetah_medium_v2", "Write halfcheetah-medium-v2."),
+        ("hopper-medium", "Write hopper-medium-v2 or hopper-medium-v1 or hopper-medium-v0."),
+        ("hopper-medium-v3", "Write hopper-medium-v2 or hopper-medium-v1 or hopper-medium-v0."),
+    ],
+)
+def test_a_name_that_looks_like_something_else_is_told_what(typed, answer):
+    with pytest.raises(DataError) as error:
+        load(typed)
+    assert repr(typed) in str(error.value)
+    assert answer in str(error.value)
+
+
+def test_a_file_is_read_whatever_its_path_looks_like(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mujoco/hopper").mkdir(parents=True)
+    path = tmp_path / "mujoco/hopper/medium-v0"
+    with h5py.File(path, "w") as file:
+        for key, shape in {"observations": (9, 2), "actions": (9, 1), "rewards": 9, "terminals": 9}.items():
+            file[key] = np.zeros(shape, np.float32)
+        file["timeouts"] = np.arange(9) % 3 == 2
+    assert load("mujoco/hopper/medium-v0").name == "medium-v0"
 
 
 def test_tasks_are_d4rls():
@@ -132,7 +168,7 @@ def test_a_source_of_a_users_package_is_registered_by_a_decorator(lab):
     assert normalized_score("lab:pendulum", -500.0) == 50.0
     with pytest.raises(DataError, match="The lab has no lab:other"):
         load("lab:other")
-    with pytest.raises(DataError, match=r"nearest names are .*lab:pendulum"):
+    with pytest.raises(DataError, match=r"Write lab:pendulum\."):
         load("pendulum")
 
 
