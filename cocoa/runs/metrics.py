@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,43 +10,17 @@ from typing import Any
 import numpy as np
 
 from cocoa.errors import RunError
-from cocoa.storage.files import read_regular, reason, write_error
+from cocoa.runs.rows import RowsFile, lines_of, text_of
 
 HEADER = "step,seed,metric,value\n"
 _NO_NUMBERS = "OSUcmM"
 """Kinds of NumPy's types: objects, bytes, text, complex numbers, times."""
 
 
-class MetricsFile:
-    """Appends rows `step,seed,metric,value`; the seed is empty for metrics of the whole run.
+class MetricsFile(RowsFile):
+    """Appends rows `step,seed,metric,value`; the seed is empty for metrics of the whole run."""
 
-    Nothing in it depends on the clock, so the file of a resumed run equals that of an uninterrupted one.
-    """
-
-    def __init__(self, path: Path, position: int = 0, crc32: int | None = None):
-        """Open `path` and drop everything behind `position` bytes; 0 starts again.
-
-        Raises RunError if the file is shorter than that, does not have the checksum `crc32` up to there, or
-        cannot be written.
-        """
-        self.path = path
-        try:
-            kept = read_regular(path)[:position] if os.path.lexists(path) else b""
-            self.crc32 = zlib.crc32(kept)
-            """Checksum of all rows."""
-            if len(kept) < position:
-                raise _changed(
-                    path, "is shorter than when its run was saved" if kept else "is missing or empty"
-                )
-            if crc32 not in (None, self.crc32):
-                raise _changed(path, "is not as it was when its run was saved")
-            path.touch()
-            os.truncate(path, position)
-            self._file = path.open("a", encoding="utf-8", newline="")
-        except OSError as error:
-            raise write_error(path, error) from error
-        if position == 0:
-            self._append(HEADER)
+    header = HEADER
 
     def write(self, step: int, metrics: Mapping[str, Any], seeds: Sequence[int] | None) -> None:
         """Append numbers, and for each array (seeds,) a row per seed; true counts as 1.
@@ -66,49 +38,12 @@ class MetricsFile:
             if any(mark in name for mark in ",\r\n"):
                 raise ValueError(f"metric {name!r} has a comma or an end of line in its name")
             if array.ndim == 0:
-                rows.append(f"{step},,{name},{_text(array)}\n")
+                rows.append(f"{step},,{name},{text_of(array)}\n")
             elif seeds is not None and array.shape == (len(seeds),):
-                rows += [f"{step},{seed},{name},{_text(x)}\n" for seed, x in zip(seeds, array, strict=True)]
+                rows += [f"{step},{seed},{name},{text_of(x)}\n" for seed, x in zip(seeds, array, strict=True)]
             else:
                 raise ValueError(f"metric {name} has shape {array.shape}: give a number, or one per seed")
-        self._append("".join(rows))
-
-    def position(self) -> int:
-        """Write everything to the disk and return the size of the file in bytes."""
-        try:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        return self.path.stat().st_size
-
-    def close(self) -> None:
-        """Close the file. Raises RunError if the last rows do not fit on the disk."""
-        try:
-            self._file.close()
-        except OSError as error:
-            raise write_error(self.path, error) from error
-
-    def _append(self, text: str) -> None:
-        try:
-            self._file.write(text)
-            self._file.flush()
-        except OSError as error:
-            raise write_error(self.path, error) from error
-        self.crc32 = zlib.crc32(text.encode(), self.crc32)
-
-
-def _changed(path: Path, change: str) -> RunError:
-    """Return the error for a metrics file that has changed."""
-    return RunError(
-        f"{path} {change}, and cannot be made again. Put it back, or start a new run; the policy that was "
-        "saved can be loaded all the same, by cocoa.load_policy."
-    )
-
-
-def _text(number: Any) -> str:
-    """Return the shortest decimal number that reads back as the same float."""
-    return str(np.asarray(number)[()])
+        self.append("".join(rows))
 
 
 @dataclass(frozen=True)
@@ -139,13 +74,7 @@ def read_metrics(path: Path) -> Metrics:
     A last line without a line break is left out: it is still being written, or the run was killed.
     """
     series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
-    try:
-        lines = read_regular(path).decode().split("\n")[:-1]
-    except (OSError, UnicodeDecodeError) as error:
-        raise RunError(f"{path} cannot be read ({reason(error)}).") from error
-    if not lines or lines[0] + "\n" != HEADER:
-        raise RunError(f"{path} is damaged in line 1, which must be {HEADER.strip()!r}.")
-    for number, line in enumerate(lines[1:], start=2):
+    for number, line in enumerate(lines_of(path, HEADER), start=2):
         try:
             step, seed, metric, value = line.split(",")
             entry = int(step), float(value)
