@@ -127,7 +127,7 @@ def draw(groups: list[Group], path: Path) -> None:
     run = groups[0].runs[0]
     axes.axhline(run.behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(groups[0].dataset, fontsize=10, parse_math=False)
-    finish_curve(axes, "normalized score (%)" if run.unit == "score" else "return")
+    finish_curve(axes, "score (%)" if run.unit == "score" else "return")
     # Below the plot: labels may be as wide as the plot, and have several lines.
     legend = figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     for text in legend.get_texts():

@@ -13,7 +13,7 @@ from cocoa.config.schema import Config, to_dict
 from cocoa.errors import RunError, shown
 from cocoa.storage.serialization import Tree, load_tree, read_metadata
 
-FORMAT = 2
+FORMAT = 3
 """The number of the format of a run's files. Raise it whenever runs that are saved cannot go on: when arrays,
 metadata or random streams change."""
 
@@ -31,6 +31,10 @@ class Position:
     """Bytes of the metrics file."""
     metrics_crc32: int = 0
     """Checksum of these bytes."""
+    episodes: int = 0
+    """Bytes of the file of evaluated episodes."""
+    episodes_crc32: int = 0
+    """Checksum of these bytes."""
     dataset_sha256: str | None = None
     inputs_sha256: str = ""
     """Hash of the scaling, models and anchors that it was trained with."""
@@ -43,6 +47,8 @@ class Position:
             "step": str(self.step),
             "metrics": str(self.metrics),
             "metrics_crc32": str(self.metrics_crc32),
+            "episodes": str(self.episodes),
+            "episodes_crc32": str(self.episodes_crc32),
             "inputs_sha256": self.inputs_sha256,
             "seconds": json.dumps(dict(self.seconds)),
             **identity(config, self.dataset_sha256 or ""),
@@ -111,6 +117,8 @@ def _position(path: Path, saved: Mapping[str, str]) -> Position:
             step=int(saved["step"]),
             metrics=int(saved["metrics"]),
             metrics_crc32=int(saved["metrics_crc32"]),
+            episodes=int(saved["episodes"]),
+            episodes_crc32=int(saved["episodes_crc32"]),
             dataset_sha256=saved["dataset_sha256"],
             inputs_sha256=saved["inputs_sha256"],
             seconds={name: float(value) for name, value in json.loads(saved["seconds"]).items()},
@@ -119,7 +127,7 @@ def _position(path: Path, saved: Mapping[str, str]) -> Position:
         raise RunError(f"{path} is incomplete: {error} is missing in its metadata.") from error
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(f"{path} is damaged: its metadata are not those of a checkpoint.") from error
-    if position.step < 0 or position.metrics < 0:
+    if min(position.step, position.metrics, position.episodes) < 0:
         raise RunError(f"{path} is damaged: its metadata are not those of a checkpoint.")
     return position
 

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from cocoa.config.schema import Config
-from cocoa.data import normalized_score
+from cocoa.data.scores import scores
 from cocoa.errors import RunError
 from cocoa.runs.folder import how_to_resume
 from cocoa.training import faults, processes
-from cocoa.training.evaluation import Actor, Evaluator
+from cocoa.training.evaluation import Actor, Episodes, Evaluator
 from cocoa.training.seeds import PerSeed
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """The results of all seeds after some update."""
+
+    episodes: Episodes
+    metrics: dict[str, np.ndarray]
+    """What is logged, (seeds,) each."""
+    warnings: list[str]
 
 
 class Evaluations:
@@ -26,26 +36,37 @@ class Evaluations:
         self.config = config
         self.folder = folder
 
-    def run(self, learner: PerSeed, step: int) -> tuple[dict[str, np.ndarray], list[str]]:
-        """Return metrics (seeds,) of the policies after the update `step`, and warnings.
+    def run(self, learner: PerSeed, step: int) -> Evaluation:
+        """Evaluate the policies after the update `step`.
 
         Raises RunError, which says how to repeat this, if an environment fails.
         """
-        returns = self._returns(learner, step).mean(axis=1)
+        episodes = self._episodes(learner, step)
         tally = faults.tally(self.evaluator.faults, self.evaluator.seeds)
-        returns, tally = processes.gather((returns, tally))
-        metrics, warnings = {"evaluation/return": returns}, []
-        scores: list[Any] = [normalized_score(self.evaluator.env_id, value) for value in returns]
-        if None not in scores:
-            metrics["evaluation/score"] = np.asarray(scores, np.float64)
+        episodes, tally = processes.gather((episodes, tally))
+        metrics, warnings = self._metrics(episodes), []
         for kind, counts in tally.items():
             if counts.any():
                 metrics[f"evaluation/nonfinite_{kind}s"] = counts[:, 0]
                 warnings.append(faults.describe(kind, counts, self.config.seeds, step))
-        return metrics, warnings
+        return Evaluation(episodes, metrics, warnings)
 
-    def _returns(self, learner: PerSeed, step: int) -> np.ndarray:
-        """Return the returns (seeds, episodes) of this process's seeds."""
+    def _metrics(self, episodes: Episodes) -> dict[str, np.ndarray]:
+        """Return the means over episodes, and the scores if there are any."""
+        metrics = {
+            "evaluation/return": episodes.returns.mean(axis=1),
+            "evaluation/length": episodes.lengths.mean(axis=1),
+        }
+        rates = 100 * episodes.successes.mean(axis=1)
+        if not np.isnan(rates).any():
+            metrics["evaluation/success"] = rates
+        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates)
+        if scored is not None:
+            metrics["evaluation/score"] = scored
+        return metrics
+
+    def _episodes(self, learner: PerSeed, step: int) -> Episodes:
+        """Play the episodes of this process's seeds."""
         policies = self.actor.policies(learner)
         try:
             return processes.all_or_none(lambda: self.evaluator.evaluate(policies, step))

@@ -36,7 +36,7 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     if behaviour is not None:
         axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(escaped(" / ".join(folder.parts[-3:])), fontsize=10, parse_math=False)
-    finish_curve(axes, "normalized score (%)" if scored else "return")
+    finish_curve(axes, "score (%)" if scored else "return")
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
     save(figure, path)

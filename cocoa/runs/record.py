@@ -20,6 +20,7 @@ from cocoa.dynamics.moments import divisor, moments
 from cocoa.errors import RunError
 from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
+from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.interface import Interface, interface_is_whole, write_interface
 from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
@@ -27,6 +28,7 @@ from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
 from cocoa.runs.wandb_logger import WandbLogger
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
+from cocoa.training.evaluation import Episodes
 from cocoa.training.job import TrainState
 from cocoa.training.seeds import PerSeed
 
@@ -72,6 +74,11 @@ class Record:
             self._metrics.write(step, metrics, seeds)
             self.wandb.log(step, metrics)
 
+    def log_episodes(self, step: int, episodes: Episodes) -> None:
+        """Write the episodes of an evaluation of all seeds."""
+        with self.stage("logging"):
+            self._episodes.write(step, episodes, self.config.seeds)
+
     def log_speed(self) -> None:
         """Log how fast updates are."""
         self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
@@ -102,6 +109,8 @@ class Record:
             self.step,
             self._metrics.position(),
             self._metrics.crc32,
+            self._episodes.position(),
+            self._episodes.crc32,
             self.dataset.sha256,
             self._inputs_sha256,
             self.seconds,
@@ -148,7 +157,7 @@ class Record:
 
     def close(self, status: str) -> None:
         """Write the summary and the plots, and close all files."""
-        self._metrics.close()
+        self.close_files()
         summary = self.summarize(status)
         if summary["return"] is not None:
             self.wandb.image("learning_curve", _draw(self.folder, summary))
@@ -156,9 +165,15 @@ class Record:
         if status == "finished":
             self.say(verdict(summary))
 
+    def close_files(self) -> None:
+        """Close the files of rows. Raises RunError if the last rows do not fit on the disk."""
+        self._metrics.close()
+        self._episodes.close()
+
     def _open(self, saved: Position) -> None:
         """Open what is written to, as it was at the checkpoint."""
         self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
+        self._episodes = EpisodesFile(self.folder / "episodes.csv", saved.episodes, saved.episodes_crc32)
         self.wandb = WandbLogger(self.config, self.folder, self.say)
         self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
 
@@ -196,6 +211,9 @@ class NoRecord(Record):
     """The record in any process but the first: it knows where the run stands, and writes nothing."""
 
     def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+        """Do nothing."""
+
+    def log_episodes(self, step: int, episodes: Episodes) -> None:
         """Do nothing."""
 
     def log_speed(self) -> None:
@@ -238,5 +256,5 @@ def _draw(folder: Path, summary: Mapping[str, Any]) -> Path:
     return learning_curve(folder, behaviour=_behaviour(summary))
 
 
-def _behaviour(summary: Mapping[str, Any]) -> float:
+def _behaviour(summary: Mapping[str, Any]) -> float | None:
     return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]

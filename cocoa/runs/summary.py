@@ -55,8 +55,9 @@ def summarize(
 ) -> dict[str, Any]:
     """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
 
-    `score` and `return` are of the last evaluation, `score_last10` and `return_last10` the mean of the last
-    ten; `nonfinite_episodes` is there if the last evaluation had any; `extra` is added.
+    `score`, `return` and `success` (the rate in percent) are of the last evaluation, those that end in
+    `_last10` the mean of the last ten; `nonfinite_episodes` is there if the last evaluation had any; `extra`
+    is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -71,6 +72,7 @@ def summarize(
         "evaluations": len(metrics.values("evaluation/return")[0]),
         **_evaluations(metrics, "score"),
         **_evaluations(metrics, "return"),
+        **_evaluations(metrics, "success"),
         **_nonfinite(metrics),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
         "behaviour_return": behaviour,
@@ -180,10 +182,11 @@ def verdict(summary: Mapping[str, Any]) -> str:
             f"environment were not finite in {where} of the last evaluation, though all actions before were."
         )
     if block["ci95"] is None:
-        return (
-            f"Finished: the policy's {unit} is {mean:.1f}, of one seed; the data's mean is {behaviour:.1f}."
-        )
+        compared = "" if behaviour is None else f"; the data's mean is {behaviour:.1f}"
+        return f"Finished: the policy's {unit} is {mean:.1f}, of one seed{compared}."
     low, high = block["ci95"]
+    if behaviour is None:
+        return f"Finished: the policy's {unit} is {mean:.1f} (95 % interval {low:.1f} to {high:.1f})."
     word = "beats" if low > behaviour else "is below" if high < behaviour else "does not clearly differ from"
     return (
         f"Finished: the policy's {unit} of {mean:.1f} (95 % interval {low:.1f} to {high:.1f}) {word} the "

@@ -124,11 +124,12 @@ class Trainer:
         config, record = self.config, self.record
         if self.evaluations:
             with record.stage("evaluation"):
-                metrics, warnings = self.evaluations.run(saved.learner, record.step)
-            for warning in warnings:
+                evaluation = self.evaluations.run(saved.learner, record.step)
+            for warning in evaluation.warnings:
                 record.say(warning)
-            record.log(record.step, metrics, config.seeds)
-            self.bar.advance(0, metrics)
+            record.log_episodes(record.step, evaluation.episodes)
+            record.log(record.step, evaluation.metrics, config.seeds)
+            self.bar.advance(0, evaluation.metrics)
         with record.stage("logging"):
             record.summarize("running")
         if self.evaluations and record.step == config.updates:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import gymnasium
@@ -11,6 +12,8 @@ import numpy as np
 from cocoa.environments.spaces import close_environments, described, make_environment
 from cocoa.errors import DataError, shown
 
+SUCCESS_KEYS = ("success", "is_success", "goal_achieved")
+"""What environments call success in the info of a step: OGBench and Gymnasium-Robotics, D4RL's Adroit."""
 _INSTEAD = "Fix the environment, or train without evaluation: eval_episodes=0."
 
 
@@ -126,6 +129,12 @@ def scalar(reward: Any) -> float:
     if array.dtype.kind not in "biufO":
         raise TypeError(f"{reward!r} is not a number")
     return float(array.item())
+
+
+def success_of(info: Any) -> float:
+    """Return 1 or 0, as the info of an episode's last step says, or NaN if it does not say."""
+    values = (info.get(key) for key in SUCCESS_KEYS) if isinstance(info, Mapping) else ()
+    return next((float(np.asarray(value).item() > 0) for value in values if _is_flag(value)), math.nan)
 
 
 def _is_flag(value: Any) -> bool:

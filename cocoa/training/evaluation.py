@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import jax
@@ -18,7 +18,7 @@ from cocoa.data import Scaling
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.environments.spaces import Spaces, described, spaces
 from cocoa.errors import ConfigError, RunError
-from cocoa.training.environments import Environments, scalar
+from cocoa.training.environments import Environments, scalar, success_of
 from cocoa.training.faults import Fault
 from cocoa.training.seeds import PerSeed, by_seed, place
 
@@ -27,6 +27,17 @@ Policy = Callable[[np.ndarray], Any]
 
 GROUPS = 2
 """The number of groups of a seed's episodes: actions of one are computed while another is stepped."""
+
+
+class Episodes(NamedTuple):
+    """The episodes of an evaluation, (seeds, episodes) each."""
+
+    returns: np.ndarray
+    """float64: sums of rewards, in the environment's units."""
+    lengths: np.ndarray
+    """int64: steps."""
+    successes: np.ndarray
+    """float64: 1 or 0, as the environment says at the last step; NaN if it does not say."""
 
 
 class Actor:
@@ -70,6 +81,8 @@ class _Episode:
         """`row` is the episode's place in the arrays of its group."""
         self.env, self.seed, self.number, self.row = env, seed, number, row
         self.total = 0.0
+        self.length = 0
+        self.success = math.nan
         self.fault: Fault | None = None
 
     def find_fault(self, step: int, state: np.ndarray, action: np.ndarray | None) -> None:
@@ -122,14 +135,16 @@ class _Group:
         stepped, still_running, total = self._running, [], 0.0
         for episode in stepped:
             try:
-                state, reward, terminated, truncated, _ = episode.env.step(actions[episode.row])
+                state, reward, terminated, truncated, info = episode.env.step(actions[episode.row])
                 self._states[episode.row] = state
                 episode.total += scalar(reward)
                 over = bool(terminated or truncated)
             except Exception as error:
                 raise self._failure(episode, error, actions[episode.row]) from error
             total += episode.total
-            if not over:
+            if over:
+                episode.length, episode.success = self._step, success_of(info)
+            else:
                 still_running.append(episode)
         if not (math.isfinite(total) and np.isfinite(self._states).all() and np.isfinite(actions).all()):
             for episode in stepped:
@@ -183,8 +198,8 @@ class Evaluator:
         """The environments, one for each episode or a single one; free between evaluations."""
         return self._environments.instances
 
-    def evaluate(self, policies: Sequence[Policy], step: int) -> np.ndarray:
-        """Return the raw return of each episode, (seeds, episodes) float64, of a policy for each seed.
+    def evaluate(self, policies: Sequence[Policy], step: int) -> Episodes:
+        """Play the episodes of a policy for each seed.
 
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
         run repeats it. It ends at a terminal or at the environment's time limit. Where only one instance of
@@ -210,7 +225,12 @@ class Evaluator:
                         pass
         played = [episode for _, episodes in sets for episode in episodes]
         self.faults = [episode.fault for episode in played if episode.fault]
-        return np.array([episode.total for episode in played]).reshape(len(self.seeds), self.episodes)
+        shape = len(self.seeds), self.episodes
+        return Episodes(
+            np.array([episode.total for episode in played]).reshape(shape),
+            np.array([episode.length for episode in played]).reshape(shape),
+            np.array([episode.success for episode in played]).reshape(shape),
+        )
 
     def close(self) -> None:
         """Close the environments."""

@@ -13,11 +13,11 @@ from cocoa.anchors import Seek, Zero
 from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.errors import RunError
-from cocoa.runs.checkpoint import Position, read_position
+from cocoa.runs.checkpoint import FORMAT, Position, read_position
 from cocoa.storage.serialization import read_metadata, save_tree
 
 CONFIG = Config(cocoa.IQL(hidden=(16,)), Seek(), seeds=(3, 7), updates=60)
-POSITION = Position(40, 123, 456, "the data's", "the models'", {"training": 1.5})
+POSITION = Position(40, 123, 456, 78, 90, "the data's", "the models'", {"training": 1.5})
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_without_a_checkpoint_a_run_stands_at_its_start(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["step", "metrics", "metrics_crc32", "dataset_sha256", "inputs_sha256", "seconds"]
+    "name", ["step", "metrics", "metrics_crc32", "episodes", "episodes_crc32", "inputs_sha256", "seconds"]
 )
 def test_missing_metadata_are_named(path, name):
     metadata = read_metadata(path)
@@ -59,7 +59,7 @@ def test_missing_metadata_are_named(path, name):
     "wrong",
     [
         *({"step": text} for text in ("", "many", "-1", "1.5", "9" * 5000)),
-        *({"metrics": "-1"}, {"metrics_crc32": "x"}),
+        *({"metrics": "-1"}, {"metrics_crc32": "x"}, {"episodes": "-1"}),
         *({"seconds": text} for text in ("", "[]", "{", "[" * 100_000, '{"a": "b"}', '{"a": null}', "7")),
         *({"config": text} for text in ("", "{", "[" * 100_000)),
     ],
@@ -80,12 +80,14 @@ def test_metadata_count_for_the_checksum(path, name):
         read_position(path, dataclasses.replace(CONFIG))
 
 
-@pytest.mark.parametrize("other", [None, "1", "3", "two"])
+@pytest.mark.parametrize("other", [None, "1", str(FORMAT + 1), "two"])
 def test_a_checkpoint_of_another_format_is_refused_in_one_sentence(path, other):
     metadata = read_metadata(path)
     del metadata["sha256"], metadata["format"]
     with_metadata(path, metadata | ({} if other is None else {"format": other}))
-    with pytest.raises(RunError, match=f"has the format {other or 1} of .*, and not 2: start a new run\\.$"):
+    with pytest.raises(
+        RunError, match=f"has the format {other or 1} of .*, and not {FORMAT}: start a new run\\.$"
+    ):
         read_position(path, CONFIG)
 
 

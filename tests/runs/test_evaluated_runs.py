@@ -16,6 +16,7 @@ from support.robots import Robot, dataset, failing_after, registered
 import cocoa
 from cocoa.errors import DataError, RunError
 from cocoa.runs import experiment, trainer
+from cocoa.runs.episodes import read_episodes
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.summary import read_summary
@@ -118,7 +119,7 @@ def test_a_run_killed_around_an_evaluation_goes_on_as_if_nothing_had_happened(
     with registered():
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, stopping)
-            patch.setattr(experiment.Record, "close", lambda record, status: record._metrics.close())
+            patch.setattr(experiment.Record, "close", lambda record, status: record.close_files())
             try:
                 train(runs, folder.name)
             except Killed:
@@ -127,6 +128,24 @@ def test_a_run_killed_around_an_evaluation_goes_on_as_if_nothing_had_happened(
                 assert len(calls) < count
         cocoa.resume(folder, dataset())
     assert_same_run(folder, whole)
+
+
+def test_rates_of_success_are_logged_in_percent(runs):
+    def step(self, action):
+        step = Robot.step(self, action)
+        return *step[:4], {"success": step[1] > 0}
+
+    with registered(step=step):
+        folder = train(runs, "success", eval_episodes=5)
+    episodes = read_episodes(folder / "episodes.csv")
+    steps, rates = read_metrics(folder / "metrics.csv").values("evaluation/success")
+    assert steps.tolist() == list(episodes) == [20, 40, 50]
+    for step, column in zip(episodes, rates.T, strict=True):
+        np.testing.assert_allclose(column, [100 * episodes[step][seed][:, 2].mean() for seed in (3, 7)])
+    assert 0 < rates.mean() < 100
+    summary = read_summary(folder)
+    assert summary["success"]["per_seed"] == rates[:, -1].tolist()
+    assert summary["success_last10"]["mean"] == pytest.approx(rates.mean())
 
 
 def test_a_checkpoint_saved_after_its_evaluation_is_not_evaluated_again(runs, whole, monkeypatch):

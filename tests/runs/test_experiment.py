@@ -28,6 +28,7 @@ from cocoa.data import Scaling
 from cocoa.environments.spaces import make_environment
 from cocoa.errors import ConfigError, DataError, RunError
 from cocoa.runs import experiment, launch, record
+from cocoa.runs.episodes import read_episodes
 from cocoa.runs.interface import Interface
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
@@ -40,6 +41,7 @@ def test_a_run_leaves_what_it_should(finished, recording):
     assert {path.name for path in finished.iterdir()} >= {
         "config.yaml",
         "metrics.csv",
+        "episodes.csv",
         "summary.json",
         "log.txt",
         "learning_curve.png",
@@ -57,6 +59,14 @@ def test_a_run_leaves_what_it_should(finished, recording):
     steps, returns = read_metrics(finished / "metrics.csv").values("evaluation/return")
     assert steps.tolist() == [20, 40, 60]
     assert summary["return"]["per_seed"] == returns[:, -1].tolist()
+    episodes = read_episodes(finished / "episodes.csv")
+    assert list(episodes) == [20, 40, 60]
+    np.testing.assert_allclose(
+        [[episodes[step][seed][:, 0].mean() for step in episodes] for seed in (3, 7)], returns, rtol=1e-12
+    )
+    lengths = read_metrics(finished / "metrics.csv").values("evaluation/length")[1]
+    assert lengths[1, 2] == episodes[60][7][:, 1].mean() > 1
+    assert summary["success"] is None
     assert summary["return_last10"]["mean"] == pytest.approx(returns.mean())
     assert set(summary["seconds"]) >= {"forward", "reverse", "seeker", "anchors", "training", "evaluation"}
     assert summary["score"] is None

@@ -42,7 +42,7 @@ def test_a_finished_run_that_is_killed_as_its_extension_begins_is_not_finished(t
     folder = train(algorithm, tmp_path, name="one", eval_every=10).folder
     with monkeypatch.context() as patch:
         patch.setattr(launch, "Experiment", kill)
-        patch.setattr(launch.Record, "close", lambda record, status: record._metrics.close())
+        patch.setattr(launch.Record, "close", lambda record, status: record.close_files())
         with pytest.raises(Killed):
             cocoa.resume(folder, updates=40)
     assert read_summary(folder)["status"] == "running"

@@ -98,7 +98,16 @@ def test_every_documented_field(dataset, tmp_path):
     found = summary_of(dataset, metrics_of(tmp_path / "m.csv", returns, scores), "Hopper-v4", Seek())
     assert set(found) == {
         *("status", "dataset", "env", "algo", "cocoa", "updates", "seeds", "score", "score_last10"),
-        *("return", "return_last10", "behaviour_score", "behaviour_return", "updates_per_second", "seconds"),
+        *(
+            "return",
+            "return_last10",
+            "success",
+            "success_last10",
+            "behaviour_score",
+            "behaviour_return",
+            "updates_per_second",
+            "seconds",
+        ),
         *("dataset_sha256", "name", "evaluations", "step"),
     }
     assert (found["algo"], found["cocoa"], found["env"]) == ("iql", "seek", "Hopper-v4")
@@ -120,6 +129,13 @@ def test_without_a_reference_there_are_returns_and_no_scores(dataset, tmp_path):
     assert found["score"] is found["score_last10"] is found["behaviour_score"] is found["cocoa"] is None
     assert found["return"]["per_seed"] == [1.0, 3.0, 5.0]
     assert found["return_last10"]["per_seed"] == [0.5, 2.5, 4.5]
+
+
+def test_a_score_without_one_of_the_data_is_told_alone():
+    summary = {"return": {}, "score": {"mean": 34.0, "ci95": None}, "behaviour_score": None}
+    assert verdict(summary) == "Finished: the policy's score is 34.0, of one seed."
+    summary["score"] = {"mean": 34.0, "ci95": [30.0, 38.0]}
+    assert verdict(summary) == "Finished: the policy's score is 34.0 (95 % interval 30.0 to 38.0)."
 
 
 def test_without_an_evaluation_there_is_neither(dataset, tmp_path):

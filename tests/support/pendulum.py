@@ -19,7 +19,8 @@ COCOA = Seek(seeker=SeekerConfig(hidden=(16,), max_epochs=2), **WIDTHS)
 
 
 def assert_same_run(folder, other):
-    assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    for name in ("metrics.csv", "episodes.csv"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
     assert arrays_in(checkpoint_path(folder).read_bytes()) == arrays_in(checkpoint_path(other).read_bytes())
 
 

@@ -24,10 +24,10 @@ def policy(states):
 
 
 def returns_of(seeds=(3, 5), episodes=3, step=20, actor=policy):
-    """Returns and the evaluator, which is closed."""
+    """Returns (seeds, episodes) and the evaluator, which is closed."""
     evaluator = Evaluator("Robot-v0", seeds, episodes, SCALING)
     try:
-        return evaluator.evaluate([actor] * len(seeds), step), evaluator
+        return evaluator.evaluate([actor] * len(seeds), step).returns, evaluator
     finally:
         evaluator.close()
 
@@ -209,6 +209,34 @@ def test_what_an_environment_raises_in_an_evaluation_is_told_with_its_place(erro
     if caught is RunError:
         assert raised.value.__cause__ is error
         assert "RuntimeError: connection lost" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("tell", "expected"),
+    [
+        (lambda taken: {"success": taken == LIMIT}, 1),
+        (lambda taken: {"is_success": np.float32(taken < LIMIT)}, 0),  # which it was, but not at the end
+        (lambda taken: {"goal_achieved": np.array([1.0])}, 1),
+        (lambda taken: {"success": None, "goal_achieved": False}, 0),
+        (lambda taken: {"success": "yes", "distance": 0.1}, np.nan),
+        (lambda taken: None, np.nan),
+    ],
+)
+def test_success_is_what_the_environment_says_at_the_last_step(tell, expected):
+    def step(self, action):
+        self.taken += 1
+        return *Robot.step(self, action)[:4], tell(self.taken)
+
+    def reset(self, **options):
+        self.taken = 0
+        return Robot.reset(self, **options)
+
+    with registered(step=step, reset=reset):
+        evaluator = Evaluator("Robot-v0", (3, 5), 2, SCALING)
+        episodes = evaluator.evaluate([policy, policy], 0)
+        evaluator.close()
+    np.testing.assert_array_equal(episodes.successes, np.full((2, 2), expected))
+    assert episodes.lengths.tolist() == [[LIMIT] * 2] * 2
 
 
 @pytest.mark.parametrize(

@@ -67,13 +67,15 @@ def test_returns_are_those_of_a_plain_loop(env_id):
         return policy(states)
 
     evaluator = Evaluator(env_id, seeds, episodes, scaling)
-    returns = evaluator.evaluate([watched, watched], step)
+    returns, lengths, successes = evaluator.evaluate([watched, watched], step)
     evaluator.close()
-    expected = [
-        [played_alone(env_id, scaling, policy, s, step, e)[0] for e in range(episodes)] for s in seeds
-    ]
+    expected = np.array(
+        [[played_alone(env_id, scaling, policy, s, step, e) for e in range(episodes)] for s in seeds]
+    )
     assert returns.dtype == np.float64
-    np.testing.assert_allclose(returns, expected, rtol=1e-6)
+    np.testing.assert_allclose(returns, expected[..., 0], rtol=1e-6)
+    np.testing.assert_array_equal(lengths, expected[..., 1])
+    assert np.isnan(successes).all()
     if env_id != "InvertedPendulum-v4":  # which pays 1 a step
         assert len(set(returns.ravel())) == returns.size
     assert shapes == {(1, SIZES[env_id][0]), (2, SIZES[env_id][0])}  # of three episodes, in two groups
@@ -109,7 +111,7 @@ def test_states_do_not_change_under_a_policy_that_is_still_computed():
         detour = jax.lax.fori_loop(0, 300, lambda _, x: jnp.sin(x) * 1.001, jnp.full((100, 100), 0.5))
         return jnp.tanh(states @ gain) + 0 * detour.mean()
 
-    returns = Evaluator(env_id, (4,), 4, scaling).evaluate([slow], 7)
+    returns = Evaluator(env_id, (4,), 4, scaling).evaluate([slow], 7).returns
     expected = [played_alone(env_id, scaling, lambda x: np.tanh(x @ gain), 4, 7, e)[0] for e in range(4)]
     np.testing.assert_allclose(returns[0], expected, rtol=1e-3)
 
@@ -120,7 +122,7 @@ def test_rows_of_seeds_get_their_own_actions():
     scaling, factors = scaling_of(env_id), np.array([1.0, -0.5], np.float32)
     policy = feedback(env_id)
     evaluator = Evaluator(env_id, (0, 1), 2, scaling)
-    returns = evaluator.evaluate([lambda x, f=factor: policy(x) * f for factor in factors], 0)
+    returns = evaluator.evaluate([lambda x, f=factor: policy(x) * f for factor in factors], 0).returns
     for row, factor in enumerate(factors):
         expected, _ = played_alone(env_id, scaling, lambda x, f=factor: policy(x) * f, row, 0, 1)
         np.testing.assert_allclose(returns[row, 1], expected, rtol=1e-6)
@@ -130,12 +132,12 @@ def test_repeats_itself_whatever_was_evaluated_before_and_beside():
     env_id, scaling = "Hopper-v4", scaling_of("Hopper-v4")
     policy = feedback(env_id)
     many = Evaluator(env_id, (5, 9, 2), 3, scaling)
-    first = many.evaluate([policy] * 3, 100)
-    other_step = many.evaluate([policy] * 3, 200)
-    np.testing.assert_array_equal(many.evaluate([policy] * 3, 100), first)
+    first = many.evaluate([policy] * 3, 100).returns
+    other_step = many.evaluate([policy] * 3, 200).returns
+    np.testing.assert_array_equal(many.evaluate([policy] * 3, 100).returns, first)
     assert not np.array_equal(first, other_step)
     one = Evaluator(env_id, (9,), 2, scaling)
-    np.testing.assert_array_equal(one.evaluate([policy], 100), first[1:2, :2])
+    np.testing.assert_array_equal(one.evaluate([policy], 100).returns, first[1:2, :2])
 
 
 def test_actions_are_clipped_to_the_bounds():
@@ -143,7 +145,7 @@ def test_actions_are_clipped_to_the_bounds():
     env_id = "Pendulum-v1"
     constant = np.full((1, 1), 1.0, np.float32)
     returns = [
-        Evaluator(env_id, (0,), 2, scaling_of(env_id, half)).evaluate([lambda _: constant], 0)
+        Evaluator(env_id, (0,), 2, scaling_of(env_id, half)).evaluate([lambda _: constant], 0).returns
         for half in (1.5, 1.9, 29.0)
     ]
     np.testing.assert_array_equal(returns[1], returns[2])
