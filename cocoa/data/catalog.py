@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
+from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetInfo
+from cocoa.data.sources.lookup import FILES, registered_source
 from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.extras import missing
 
@@ -37,12 +40,36 @@ class Entry:
 
 
 def catalog(pattern: str = "") -> list[Entry]:
-    """Return the datasets that all sources list, of which the name has `pattern` in it or matches it.
+    """Return the datasets that all sources list whose name or environment has `pattern` in it or matches it.
 
     A pattern with `*`, `?` or `[` is one of the shell's. Nothing is downloaded.
     """
     wanted = pattern if any(char in pattern for char in "*?[") else f"*{pattern}*"
-    return [Entry(info) for info in _known() if fnmatchcase(info.name, wanted)]
+    return [
+        Entry(info)
+        for info in _known()
+        if fnmatchcase(info.name, wanted) or fnmatchcase(info.env or "", wanted)
+    ]
+
+
+def loaded_files(dataset: Dataset, name: str) -> list[dict[str, Any]]:
+    """Return the path, bytes, SHA-256 and URL of each file of a dataset that was loaded by its name.
+
+    The checksum or the URL is None where it is not known. There is no file of a dataset that was passed as an
+    object.
+    """
+    info = (registered_source(name) or FILES).info(name)
+    if not info.cached:
+        return []
+    origins = info.origins or (None,) * len(info.files)
+    one = len(info.files) == 1
+    files = []
+    for file, origin in zip(info.files, origins, strict=True):
+        sha256 = dataset.sha256 if one else origin and origin.sha256
+        url = origin.url if origin and origin.sha256 == sha256 else None
+        path = str(file.resolve())
+        files.append({"path": path, "bytes": file.stat().st_size, "sha256": sha256, "url": url})
+    return files
 
 
 def _known() -> Iterator[DatasetInfo]:

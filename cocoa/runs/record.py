@@ -15,6 +15,7 @@ from cocoa.algos.base import World
 from cocoa.anchors.diagnostics import diagnose
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
+from cocoa.data.catalog import loaded_files
 from cocoa.dynamics.accuracy import format_report
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.errors import RunError
@@ -175,7 +176,8 @@ class Record:
         self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
         self._episodes = EpisodesFile(self.folder / "episodes.csv", saved.episodes, saved.episodes_crc32)
         self.wandb = WandbLogger(self.config, self.folder, self.say)
-        self._provenance = provenance()  # of now, as the checkout may move on while the run goes on
+        files = {"dataset_files": loaded_files(self.dataset, self.config.dataset)}
+        self._provenance = files | provenance()  # of now, as the checkout may move on while the run goes on
 
     def _say_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:

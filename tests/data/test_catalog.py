@@ -1,8 +1,14 @@
 """Which datasets are known by name, what is cached of them, and what they need."""
 
-from cocoa.data.catalog import catalog
+import hashlib
+import json
+
+from cocoa.data import load
+from cocoa.data.catalog import catalog, loaded_files
 from cocoa.data.sources import SOURCES
 from cocoa.data.sources.d4rl import D4RL
+from cocoa.data.sources.published import PUBLISHED
+from cocoa.data.sources.shipped import shipped_file
 from cocoa.environments.d4rl import ENVIRONMENTS
 
 
@@ -40,3 +46,24 @@ def test_an_environment_brings_its_extra_and_differences():
         known = ENVIRONMENTS.get(entry.info.env or "")
         assert entry.differences == (known.differences if known else "")
         assert (known.extra if known else None) in (*entry.extras, None)
+
+
+def test_the_environment_is_searched_as_well():
+    assert {entry.info.env for entry in catalog("Hopper-v4")} == {"Hopper-v4"}
+
+
+def test_of_a_loaded_dataset_the_files_and_their_origins_are_known(tmp_path, monkeypatch):
+    path = tmp_path / "hopper_medium-v2.hdf5"
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
+    monkeypatch.delitem(PUBLISHED, "hopper-medium-v2")
+    path.write_bytes(shipped_file("hopper-demo").read_bytes())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    origin = {"url": "http://lab/x.hdf5", "size": path.stat().st_size, "sha256": sha256}
+    (tmp_path / f"{path.name}.origin.json").write_text(json.dumps(origin))
+    dataset = load("hopper-medium-v2")
+    known = {"path": str(path), "bytes": path.stat().st_size, "sha256": sha256, "url": "http://lab/x.hdf5"}
+    assert loaded_files(dataset, "hopper-medium-v2") == [known]
+    assert loaded_files(dataset, str(path)) == [known | {"url": None}]
+    both = f"[hopper-medium-v2,{shipped_file('hopper-demo')}]"
+    assert [file["url"] for file in loaded_files(dataset, both)] == ["http://lab/x.hdf5", None]
+    assert loaded_files(dataset, "arrays") == []

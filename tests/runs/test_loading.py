@@ -14,6 +14,7 @@ from cocoa.errors import DataError, RunError
 from cocoa.extras import EXTRAS
 from cocoa.runs import launch
 from cocoa.runs.loading import differences
+from cocoa.runs.summary import read_summary
 
 NAME, ENV = "maze2d-umaze-v1", "D4RL/of-a-test-v0"
 """A dataset of which no checksum is known, and the environment that it gets here."""
@@ -51,6 +52,9 @@ def test_a_missing_extra_of_the_datasets_environment(server, without_robotics, t
 def test_without_evaluation_it_trains_and_the_extra_is_named(server, without_robotics, tmp_path, capsys):
     folder = launch.run(config(tmp_path, eval_episodes=0))
     assert len(server.requests) == 1
+    (file,) = read_summary(folder)["dataset_files"]
+    assert file["url"] == server.url + "maze2d-umaze-sparse-v1.hdf5"
+    assert file["sha256"] == read_summary(folder)["dataset_sha256"]
     assert f"{NAME} is read as data without an environment" in capsys.readouterr().err
     assert 'needs the extra "robotics"' in (folder / "log.txt").read_text()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cocoa.data.concatenation import concatenated
 from cocoa.data.dataset import Dataset
-from cocoa.data.sources.base import DatasetSource, register_source
+from cocoa.data.sources.base import DatasetInfo, DatasetSource, register_source
 from cocoa.data.sources.lookup import find_source, from_anywhere
 from cocoa.data.sources.names import dataset_name, is_list, label, members
 
@@ -20,6 +20,18 @@ class SeveralSource(DatasetSource):
     def from_anywhere(self, name: str) -> str:
         """Return the list with names and absolute paths."""
         return dataset_name([from_anywhere(member) for member in members(name)])
+
+    def info(self, name: str) -> DatasetInfo:
+        """Return the files of all datasets in a list, the first extra, and the environment if it is one."""
+        infos = [find_source(member).info(member) for member in members(name)]
+        envs = {info.env for info in infos}
+        return DatasetInfo(
+            name,
+            env=envs.pop() if len(envs) == 1 else None,
+            extra=next((info.extra for info in infos if info.extra), None),
+            files=tuple(file for info in infos for file in info.files),
+            origins=tuple(origin for info in infos for origin in info.origins or (None,) * len(info.files)),
+        )
 
     def read(self, name: str, env: str | None) -> Dataset:
         """Return the datasets of a list as one. Raises DataError if they do not fit together."""
