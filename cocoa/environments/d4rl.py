@@ -75,3 +75,27 @@ for _maze, _time_limit in {"umaze": 300, "medium": 600, "large": 800}.items():
                 extra=None,
             )
         )
+
+for _hand, _time_limit in {"pen": 100, "door": 200, "hammer": 200, "relocate": 200}.items():
+    _name = _hand.capitalize()
+    _register(
+        D4RLEnvironment(
+            f"D4RL/{_hand}-v1", f"cocoa.environments.adroit:{_name}", _time_limit, f"AdroitHand{_name}"
+        )
+    )
+
+_SUBTASKS = {
+    "complete": ("microwave", "kettle", "light switch", "slide cabinet"),
+    "partial": ("microwave", "kettle", "light switch", "slide cabinet"),
+    "mixed": ("microwave", "kettle", "bottom burner", "light switch"),
+}
+for _data, _subtasks in _SUBTASKS.items():
+    _register(
+        D4RLEnvironment(
+            f"D4RL/kitchen-{_data}-v0",
+            "cocoa.environments.kitchen:Kitchen",
+            280,
+            "kitchen",
+            {"subtasks": _subtasks},
+        )
+    )

@@ -68,10 +68,11 @@ def _adroit() -> dict[str, Task]:
     }
     tasks = {}
     for hand, time_limit in {"pen": 100, "hammer": 200, "door": 200, "relocate": 200}.items():
-        family = f"AdroitHand{hand.capitalize()}"
+        family, env = f"AdroitHand{hand.capitalize()}", f"D4RL/{hand}-v1"
         for source, file_v0 in files_v0.items():
-            tasks[f"{hand}-{source}-v0"] = Task(f"hand_dapg/{file_v0.format(hand)}.hdf5", family, time_limit)
-            tasks[f"{hand}-{source}-v1"] = Task(f"hand_dapg_v1/{hand}-{source}-v1.hdf5", family, time_limit)
+            paths = {"v0": f"hand_dapg/{file_v0.format(hand)}", "v1": f"hand_dapg_v1/{hand}-{source}-v1"}
+            for version, path in paths.items():
+                tasks[f"{hand}-{source}-{version}"] = Task(f"{path}.hdf5", family, time_limit, env)
     return tasks
 
 
@@ -110,9 +111,12 @@ def _kitchen() -> dict[str, Task]:
         "partial": "kitchen_microwave_kettle_light_slider",
         "mixed": "kitchen_microwave_kettle_bottomburner_light",
     }
-    return {
-        f"kitchen-{name}-v0": Task(f"kitchen/{file}-v0.hdf5", "kitchen", 280) for name, file in files.items()
-    }
+    tasks = {}
+    for name, file in files.items():
+        tasks[f"kitchen-{name}-v0"] = Task(
+            f"kitchen/{file}-v0.hdf5", "kitchen", 280, f"D4RL/kitchen-{name}-v0"
+        )
+    return tasks
 
 
 D4RL: dict[str, Task] = _locomotion() | _adroit() | _antmaze() | _maze2d() | _kitchen()
