@@ -11,6 +11,7 @@ from cocoa.data.flags import merge_flags
 from cocoa.data.transitions import transitions_of
 from cocoa.data.validation import (
     FLAGS,
+    MASKS,
     VECTORS,
     as_array,
     check_actions,
@@ -98,6 +99,7 @@ class Dataset:
         actions: ArrayLike,
         rewards: ArrayLike,
         terminals: ArrayLike,
+        masks: ArrayLike | None = None,
         timeouts: ArrayLike | None = None,
         truncations: ArrayLike | None = None,
         next_observations: ArrayLike | None = None,
@@ -108,7 +110,8 @@ class Dataset:
         """Wrap arrays with one row per step; see `load` for their meaning. They are copied.
 
         observations, next_observations: (N, O); actions: (N, A) in environment units; rewards, terminals,
-        timeouts: (N,) or (N, 1), flags 0 or 1; `truncations`, Gymnasium's name, may stand for `timeouts`.
+        masks, timeouts: (N,) or (N, 1), flags 0 or 1; `truncations`, Gymnasium's name, may stand for
+        `timeouts`.
         Episodes of a list are concatenated first. `validation` holds transitions of the same environment to
         compute held-out losses on. Raises DataError if the arrays cannot be trusted.
         """
@@ -117,6 +120,7 @@ class Dataset:
             "actions": actions,
             "rewards": rewards,
             "terminals": terminals,
+            "masks": masks,
             "timeouts": timeouts,
             "truncations": truncations,
             "next_observations": next_observations,
@@ -159,7 +163,7 @@ class Dataset:
         check_actions(columns["actions"], origin, env, bounds)
         if bounds and time_limit is None:
             time_limit = bounds.time_limit
-        uncut = time_limit is None and not {"timeouts", "next_observations"} & columns.keys()
+        uncut = time_limit is None and not {"timeouts", "next_observations", MASKS} & columns.keys()
         if uncut and env is None:
             warn(
                 f"{origin} has neither timeouts nor next_observations, and its environment is not known: "

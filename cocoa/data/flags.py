@@ -9,7 +9,7 @@ import numpy as np
 from h5py import h5l  # type: ignore[attr-defined]
 
 from cocoa.data.contents import open_array
-from cocoa.data.validation import ENDS, FLAGS, TERMINALS, TIMEOUTS, check_flags, listed, warn
+from cocoa.data.validation import ENDS, FLAGS, MASKS, TERMINALS, TIMEOUTS, check_flags, listed, warn
 from cocoa.errors import DataError
 
 _LIKE_ENDS = re.compile(
@@ -22,8 +22,8 @@ def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.nda
     """Return the columns with all flags of ends under `terminals` and, if they are known, `timeouts`.
 
     Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: `timeouts` are
-    those that are not in `terminals`, and the reverse; alone they are taken for terminals, with a warning.
-    Raises DataError where flags contradict each other.
+    those that are not in `terminals`, and the reverse; alone they are taken for terminals, with a warning
+    unless there are `masks`, which stay as they are. Raises DataError where flags contradict each other.
     """
     others = {key: column for key, column in columns.items() if key not in FLAGS}
     flags = {key: column.reshape(-1) for key, column in columns.items() if key in FLAGS}
@@ -32,15 +32,13 @@ def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.nda
     terminals, timeouts, ends = (_agreed(flags, names, origin) for names in (TERMINALS, TIMEOUTS, ENDS))
     name = next((key for key in ENDS if key in flags), "")
     if ends is not None and terminals is None:
-        if timeouts is None:
+        if timeouts is None and MASKS not in flags:
             warn(
                 f"{origin} marks ends of episodes by `{name}` alone, which may be terminals or time limits: "
                 "all are taken as terminals, so that the value of their next state is zero. Store "
                 "`terminals` and `timeouts` apart."
             )
-            terminals = ends
-        else:
-            terminals = ends.astype(bool) & ~timeouts.astype(bool)
+        terminals = ends if timeouts is None else ends.astype(bool) & ~timeouts.astype(bool)
     elif ends is not None and terminals is not None:
         beyond = ends.astype(bool) & ~terminals.astype(bool)
         if timeouts is None:
@@ -50,7 +48,7 @@ def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.nda
                 f"{origin}: `{name}` marks {unread:,} ends of episodes that are neither terminals nor "
                 "timeouts; they are not read. Store them as timeouts if they are ends."
             )
-    merged = {"terminals": terminals, "timeouts": timeouts}
+    merged = {"terminals": terminals, "timeouts": timeouts, MASKS: flags.get(MASKS)}
     return others | {key: column for key, column in merged.items() if column is not None}
 
 

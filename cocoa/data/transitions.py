@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cocoa.data.validation import warn
+from cocoa.data.validation import MASKS, warn, without_future
 from cocoa.errors import DataError
 
 _SEVERAL = 3  # episodes of one length that are more than chance
@@ -22,9 +22,10 @@ def transitions_of(
     has a next observation.
     """
     observations, stored_next = columns["observations"], columns.get("next_observations")
-    terminals = columns["terminals"].astype(bool)
+    ending = columns["terminals"].astype(bool)
+    terminals = without_future(columns)
     breaks = _breaks(observations, stored_next)
-    lost = int((breaks & ~terminals)[:-1].sum())
+    lost = int((breaks & ~ending)[:-1].sum())
     if stored_next is not None and 2 * lost > len(breaks):
         warn(
             f"{origin}: the next observation of {lost:,} of {len(breaks):,} transitions is not the "
@@ -36,13 +37,14 @@ def transitions_of(
             f"{origin}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
             "mask of the rows in which episodes go on, store its opposite."
         )
-    timeouts = _timeouts(columns, terminals, breaks, time_limit)
-    ends = terminals | timeouts | breaks
+    timeouts = _timeouts(columns, ending, breaks, time_limit)
+    ends = ending | timeouts | breaks
     episodes = (np.cumsum(ends) - ends).astype(np.int32)
-    _check_terminals(np.bincount(episodes), terminals[ends], origin, time_limit)
-    _check_both(terminals, columns.get("timeouts"), origin)
+    if MASKS not in columns:
+        _check_terminals(np.bincount(episodes), terminals[ends], origin, time_limit)
+        _check_both(terminals, columns.get("timeouts"), origin)
     per_episode = {
-        "complete": (terminals | timeouts)[ends],
+        "complete": (ending | timeouts)[ends],
         "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
     }
     per_row = {
@@ -62,8 +64,8 @@ def transitions_of(
             "terminal flag. Record longer episodes, or store `next_observations`."
         )
     per_row = {key: column[kept] for key, column in per_row.items()}
-    following = observations[np.where(terminals[kept], kept, kept + 1)]
-    return per_episode | per_row | {"next_observations": following, "next_observed": ~per_row["terminals"]}
+    following = observations[np.where(ends[kept], kept, kept + 1)]
+    return per_episode | per_row | {"next_observations": following, "next_observed": ~ends[kept]}
 
 
 def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, origin: str, time_limit: int | None) -> None:
@@ -127,7 +129,7 @@ def _timeouts(
         return columns["timeouts"].astype(bool)
     if "next_observations" in columns:
         return np.append(breaks[:-1], False)
-    if time_limit is None:
+    if time_limit is None or MASKS in columns:
         return np.zeros(len(terminals), bool)
     row = np.arange(len(terminals))
     starts = np.where(np.append(True, terminals[:-1]), row, 0)

@@ -27,7 +27,9 @@ TIMEOUTS = (
 """Names that recorders give to flags of time limits."""
 ENDS = ("dones", "done", "episode_terminals")
 """Names of flags that mark terminals and, from many recorders, time limits as well."""
-FLAGS = (*TERMINALS, *TIMEOUTS, *ENDS)
+MASKS = "masks"
+"""Name of the flags that are 0 where the next state has no future, whether or not the episode ends there."""
+FLAGS = (*TERMINALS, *TIMEOUTS, *ENDS, MASKS)
 """Keys with one flag per row, (N,) or (N, 1)."""
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 """Keys that a dataset must have."""
@@ -154,12 +156,17 @@ def check_finite(column: np.ndarray, origin: str, key: str) -> None:
     _reject(origin, key, reason, "Drop the episodes concerned or record them again.")
 
 
+def without_future(columns: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return (N,) bool: whether the next state of a row has no future, by `masks` or else by `terminals`."""
+    return ~columns[MASKS].astype(bool) if MASKS in columns else columns["terminals"].astype(bool)
+
+
 def fill_unknown(columns: Mapping[str, np.ndarray]) -> np.ndarray:
     """Put the observation in place of next observations that are not finite in terminal rows.
 
     A recorder that has none stores NaN there. Returns (N,) bool: the rows in which a next observation stays.
     """
-    following, terminals = columns["next_observations"], columns["terminals"].astype(bool)
+    following, terminals = columns["next_observations"], without_future(columns)
     observed = np.ones(len(terminals), bool)
     if np.isfinite(following.min()) and np.isfinite(following.max()):
         return observed

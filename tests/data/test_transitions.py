@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.columns import TIME_LIMIT, recording
 from support.paths import ROOT
 
-from cocoa.data import Dataset
+from cocoa.data import Dataset, load
+from cocoa.data.flags import merge_flags
 from cocoa.errors import DataError
 
 SHARED = ROOT.parent / "shared" / "data"
@@ -213,3 +214,48 @@ def test_a_next_observation_that_is_missing_at_a_terminal_is_unknown(value):
     following[4, 0] = value
     with pytest.raises(DataError, match=r"`next_observations` holds .* in row 4, column 0 \(1 bad row"):
         Dataset.from_arrays(**columns, next_observations=following)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["without-next", "with-next"])
+def test_masks_tell_what_is_terminal_and_terminals_end_episodes(stored, tmp_path):
+    """As in OGBench: the goal is reached in row 1 and in the last row of the first of two trajectories."""
+    columns = recording(8, masks=np.array([1, 0, 1, 0, 1, 1, 1, 1], np.float32))
+    del columns["timeouts"]
+    columns["terminals"] = np.arange(8) % 4 == 3
+    if stored:
+        columns["next_observations"] = columns["observations"] + 2
+    from_arrays = Dataset.from_arrays(**columns)
+    with h5py.File(tmp_path / "data.hdf5", "w") as file:
+        file.update(columns)
+    for dataset in (from_arrays, load(tmp_path / "data.hdf5")):
+        kept = [0, 1, 2, 3, 4, 5, 6] + [7] * stored  # row 7 has no next observation, and bootstraps
+        assert dataset.rewards.tolist() == kept
+        assert np.flatnonzero(dataset.terminals).tolist() == [1, 3]
+        assert dataset.episodes.tolist() == [0] * 4 + [1] * (len(kept) - 4)
+        assert dataset.complete.all()
+        assert dataset.episode_returns.tolist() == [6, 22]
+        followed = dataset.observations + 2
+        observed = np.ones(len(kept), bool)
+        if not stored:
+            observed[3], followed[3] = False, dataset.observations[3]
+        assert dataset.next_observed.tolist() == observed.tolist()
+        np.testing.assert_array_equal(dataset.next_observations, followed)
+        assert not dataset.uncut
+
+
+def test_masks_of_one_minus_terminals_change_nothing():
+    columns = recording()
+    plain, masked = (
+        Dataset.from_arrays(**columns, **more) for more in ({}, {"masks": ~columns["terminals"]})
+    )
+    assert plain.sha256 == masked.sha256
+
+
+def test_dones_beside_masks_end_episodes_without_a_warning():
+    columns = recording(dones=np.arange(6) % 3 == 2, masks=np.ones(6))
+    del columns["terminals"], columns["timeouts"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = Dataset.from_columns(merge_flags(columns, "data"), name="data")
+    assert not dataset.terminals.any()
+    assert dataset.episode_returns.tolist() == [3, 12]
