@@ -1,4 +1,4 @@
-"""`cocoa data`: which datasets there are."""
+"""`cocoa data`: which datasets there are, and what is in them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 
+from cocoa.cli.inspection import add_inspect
 from cocoa.data.catalog import Entry, catalog
 from cocoa.errors import DataError
 
@@ -22,10 +23,13 @@ def run(arguments: Sequence[str], program: str) -> str:
 
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
-    parser = argparse.ArgumentParser(prog=program, description="Datasets: which there are.")
+    parser = argparse.ArgumentParser(
+        prog=program, description="Datasets: which there are, and what is in them."
+    )
     verbs = parser.add_subparsers(metavar="verb", required=True)
     _add_list(verbs)
-    options = parser.parse_args(arguments)
+    add_inspect(verbs)
+    options = parser.parse_args(sorted(arguments, key=lambda word: word.startswith("-")))  # flags anywhere
     return options.run(options)
 
 

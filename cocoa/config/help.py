@@ -23,7 +23,7 @@ Offline reinforcement learning with compositional conservatism.
 Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
        {resume} [updates=...]
        {report} <folders> [--out <folder>]
-       {program} data list [pattern] [--json]
+       {program} data list [pattern] | inspect <dataset> [out=<file>] [--json]
        {program} status <study>
 
   {program} algo=iql +cocoa                       train IQL with COCOA on the shipped dataset
