@@ -21,7 +21,7 @@ class FileServer:
     ranges: bool = True
     shift: int = 0
     """Answer a range request with a range that starts so much later."""
-    announced: int | None = None
+    announced: int | str | None = None
     """Announce this length instead of the true one; 0 announces none."""
     stall: threading.Event | None = None
     """Wait for this in the middle of the body."""
@@ -31,6 +31,10 @@ class FileServer:
     """ETag of the content."""
     kind: str = "application/octet-stream"
     encoding: str | None = None
+    trickle: float | None = None
+    """Seconds between two single bytes of the head."""
+    garbage: bytes | None = None
+    """Answer with this in place of a head."""
     location: str | None = None
     """Redirect to this URL."""
     requests: list[str | None] = field(default_factory=list)
@@ -44,6 +48,10 @@ class FileServer:
             handler.send_response(302)
             handler.send_header("Location", self.location)
             return handler.end_headers()
+        if self.garbage:
+            return handler.wfile.write(self.garbage)
+        if self.trickle:
+            return self._trickle(handler.wfile)
         if self.status:
             return handler.send_error(self.status)
         asked = bool(wanted) and self.ranges and handler.headers.get("If-Range", self.tag) == self.tag
@@ -69,6 +77,12 @@ class FileServer:
             body = body[: self.cut_after.pop(0)]
         with contextlib.suppress(ConnectionError):  # the client was killed, or has enough
             self._send(handler.wfile, body)
+
+    def _trickle(self, stream):
+        with contextlib.suppress(ConnectionError):
+            for byte in b"HTTP/1.1 200 OK\r\nX: " + 100 * b"x":
+                stream.write(bytes([byte]))
+                time.sleep(self.trickle)
 
     def _send(self, stream, body):
         if self.drip:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import h5py
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from cocoa.data.sources.transfer import PATIENCE, HostError, Timeouts, discard, size_of, transfer
+from cocoa.data.sources.hosts import PATIENCE, HostError, Timeouts
+from cocoa.data.sources.transfer import discard, size_of, transfer
 from cocoa.errors import DataError, RunError
 from cocoa.storage.files import atomic_write, check_regular, read_regular, reason
 
@@ -65,7 +67,7 @@ def download(
             return path
         path.parent.mkdir(parents=True, exist_ok=True)
         _present(lock)
-        with FileLock(lock):
+        with _locked(lock):
             if _present(path) or _from_any(urls, path, check, published, timeouts, failures):
                 return path
     except (OSError, RunError) as error:
@@ -73,6 +75,21 @@ def download(
         raise DataError(f"{path} cannot be downloaded: {text}. Make that possible, {by_hand}") from error
     hosts = "; ".join(f"{url}: {why}" for url, why in failures.items())
     raise DataError(f"No host delivers {path.name} ({hosts}). Run again to continue, {by_hand}")
+
+
+@contextlib.contextmanager
+def _locked(lock: Path) -> Iterator[None]:
+    """Hold a lock, and tell the user if another process has it."""
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        tqdm.write(f"Waiting for another process, which downloads {lock.stem}", file=sys.stderr)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def origin(path: Path) -> Origin | None:

@@ -2,47 +2,25 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import os
-import ssl
+import shutil
 import time
 import urllib.error
-import urllib.request
 from contextlib import suppress
-from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from tqdm import tqdm
 
+from cocoa.data.sources.hosts import HostError, Timeouts, error_text, open_url
 from cocoa.errors import shown
 
 _BLOCK = 1 << 20
 _LEAST_PROGRESS = 1 << 14
 """Bytes that an attempt must bring for the same host to be asked again."""
-
-
-@dataclass(frozen=True)
-class Timeouts:
-    """How long a host is waited for."""
-
-    connect: float = 10.0
-    """Seconds until it is connected."""
-    silence: float = 30.0
-    """Seconds without a byte."""
-    slowest: float = 1024.0
-    """Bytes per second, over `silence` seconds, below which it is given up."""
-
-
-PATIENCE = Timeouts()
-"""The default."""
-
-
-class HostError(Exception):
-    """Why a host did not deliver a file, as the end of a sentence."""
+_MOST_DIGITS = 18
 
 
 class _CutError(HostError):
@@ -81,7 +59,7 @@ def discard(part: Path) -> None:
 def _attempt(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None:
     start = size_of(part)
     try:
-        response = _open(url, _headers(part, start), timeouts)
+        response = open_url(url, _headers(part, start), timeouts)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
@@ -97,9 +75,12 @@ def _attempt(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None
                 return _from_the_start(url, part, size, timeouts)
             raise HostError("it sends another range of the file than the one asked for")
         total = _checked_total(response.headers, size)
+        free = shutil.disk_usage(part.parent).free
+        if total and total - start > free:
+            raise HostError(f"its file has {total:,} bytes, and the disk has {free:,} left")
         if start == 0:
             _version_file(part).write_text(_version(response.headers))
-        _append(response, part, start, total, timeouts)
+        _append(response, part, start, size or total, timeouts)
     if total is not None and size_of(part) != total:
         raise _CutError(f"the connection ended after {size_of(part):,} of {total:,} bytes")
     return None
@@ -148,7 +129,7 @@ def _total(headers: Message) -> int | None:
     """Return the length of the whole file that a response announces, if it does."""
     content_range = headers.get("Content-Range")
     length = content_range.rpartition("/")[2] if content_range else headers.get("Content-Length", "")
-    return int(length) if length.isdecimal() else None
+    return int(length) if length.isdecimal() and len(length) <= _MOST_DIGITS else None
 
 
 def _append(response: Any, part: Path, start: int, total: int | None, timeouts: Timeouts) -> None:
@@ -162,6 +143,8 @@ def _append(response: Any, part: Path, start: int, total: int | None, timeouts: 
             file.write(block)
             bar.update(len(block))
             arrived += len(block)
+            if total is not None and file.tell() > total:
+                raise HostError(f"it sends more than {total:,} bytes")
             seconds = time.monotonic() - since
             if seconds >= timeouts.silence:
                 if arrived < timeouts.slowest * seconds:
@@ -177,83 +160,4 @@ def _read(response: Any, timeouts: Timeouts) -> bytes:
     except TimeoutError as error:
         raise _CutError(f"it sent nothing for {timeouts.silence:g} seconds") from error
     except (OSError, http.client.HTTPException) as error:
-        raise _CutError(f"the connection broke ({_reason(error)})") from error
-
-
-def _open(url: str, headers: dict[str, str], timeouts: Timeouts) -> Any:
-    """Return the response to a request. Raises HTTPError for one of an error, HostError if there is none."""
-    opener = urllib.request.OpenerDirector()  # and not build_opener: that reads files and FTP, too
-    context = ssl.create_default_context()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.UnknownHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        _Redirects(),
-        _Plain(timeouts.connect),
-        _Secure(timeouts.connect, context),
-    ):
-        opener.add_handler(handler)
-    try:
-        return opener.open(urllib.request.Request(url, headers=headers), timeout=timeouts.silence)
-    except urllib.error.HTTPError:
-        raise
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HostError(_reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "reason", None) or error  # of a URLError
-    return shown(getattr(cause, "strerror", None) or cause, 200) or type(cause).__name__
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to HTTP and HTTPS, and none from HTTPS to HTTP."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        """Return the next request. Raises HTTPError for a redirection that is not followed."""
-        scheme = urlsplit(newurl).scheme
-        if scheme != "https" and (scheme != "http" or req.type == "https"):
-            raise urllib.error.HTTPError(newurl, code, f"and redirects to {shown(newurl)}", headers, fp)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-class _ShortConnect:
-    """A connection whose making has a time limit of its own."""
-
-    def __init__(self, *arguments: Any, connect: float, **keywords: Any):
-        super().__init__(*arguments, **keywords)
-        self._connect = connect
-
-    def connect(self) -> None:
-        """Connect, and wait as long as before for what follows."""
-        connection: Any = self
-        silence, connection.timeout = connection.timeout, self._connect
-        super().connect()  # type: ignore[misc]
-        connection.sock.settimeout(silence)
-
-
-class _PlainConnection(_ShortConnect, http.client.HTTPConnection):
-    pass
-
-
-class _SecureConnection(_ShortConnect, http.client.HTTPSConnection):
-    pass
-
-
-class _Plain(urllib.request.HTTPHandler):
-    def __init__(self, connect: float):
-        super().__init__()
-        self._class: Any = functools.partial(_PlainConnection, connect=connect)
-
-    def http_open(self, req: Any) -> Any:
-        return self.do_open(self._class, req)
-
-
-class _Secure(urllib.request.HTTPSHandler):
-    def __init__(self, connect: float, context: ssl.SSLContext):
-        super().__init__(context=context)
-        self._class: Any = functools.partial(_SecureConnection, connect=connect, context=context)
-
-    def https_open(self, req: Any) -> Any:
-        return self.do_open(self._class, req)
+        raise _CutError(f"the connection broke ({error_text(error)})") from error

@@ -16,7 +16,7 @@ from support.file_server import serving
 from support.paths import ROOT
 
 from cocoa.data.sources.download import Origin, Published, check_hdf5, download, origin
-from cocoa.data.sources.transfer import Timeouts
+from cocoa.data.sources.hosts import Timeouts
 from cocoa.errors import DataError
 
 FILE = "hopper_medium-v2.hdf5"
@@ -184,6 +184,9 @@ FAULTS = {
     "cut without a length": ({"announced": 0, "cut_after": [100_000]}, "not a whole file"),
     "stalled": ({"stall": threading.Event(), "ranges": False}, "it sent nothing for 0.2 seconds"),
     "dripping": ({"drip": 0.01}, "bytes a second"),
+    "a head byte by byte": ({"trickle": 0.02}, "no answer within 0.2 seconds"),
+    "larger than the disk": ({"announced": 10**17}, "bytes, and the disk has"),
+    "no HTTP": ({"garbage": b"SSH-2.0-OpenSSH_9.9\r\n"}, "its answer is not HTTP"),
     "a redirection to itself": ({"location": f"/{FILE}"}, "it answers 302"),
     "a redirection to a file": ({"location": "file:///etc/hostname"}, "file:///etc/hostname"),
     "a redirection to FTP": ({"location": "ftp://127.0.0.1/x.hdf5"}, "redirects to ftp://127.0.0.1"),
@@ -237,6 +240,12 @@ def test_a_host_that_does_not_accept_is_not_waited_for_long(second, content, cac
     assert_whole(cache, content)
 
 
+def test_a_length_that_is_no_number_is_none(server, content, cache):
+    server.announced = "9" * 5000
+    fetch(cache, server)
+    assert_whole(cache, content)
+
+
 def test_what_came_before_a_failure_is_kept_for_the_next_call(server, content, cache):
     server.ranges = False
     server.announced = len(content) + 1000
@@ -251,6 +260,10 @@ def test_a_published_size_and_checksum_are_checked(server, second, content, cach
     fetch(cache, server, second, published=good)
     assert good.sha256 in capsys.readouterr().err
     assert_whole(cache, content)
+    server.announced = 0
+    server.content = content + b"x"
+    assert_fails(cache / "more", server, published=good, contains=f"sends more than {len(content):,} bytes")
+    server.announced = None
     other = cache / "other"
     server.content = content + b"x"
     assert_fails(other, server, published=good, contains=f"{len(content) + 1:,} bytes; the published one has")
@@ -296,9 +309,12 @@ def test_processes_that_want_the_same_file_download_it_once(server, content, cac
         assert process.stdout.readline() == "ready\n"
     time.sleep(0.3)  # time enough for each to ask for the file, were it not for the lock
     server.stall.set()
+    told = ""
     for process in processes:
         _, stderr = process.communicate(timeout=60)
         assert process.returncode == 0, stderr
+        told += stderr
+    assert told.count(f"Waiting for another process, which downloads {FILE}") == 1
     assert server.requests == [None]
     assert_whole(cache, content)
 
