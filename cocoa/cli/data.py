@@ -51,7 +51,7 @@ def _list(options: argparse.Namespace) -> str:
 
 
 def as_json(entry: Entry) -> dict[str, object]:
-    """Return what is known of a dataset as a mapping for JSON; `bytes` is null unless it is cached."""
+    """Return what is known of a dataset as a mapping for JSON; `bytes` is null where it is not known."""
     return {
         "name": entry.info.name,
         "cached": entry.info.cached,
@@ -70,12 +70,12 @@ def table(entries: Sequence[Entry], width: int) -> str:
     Cells that are too wide are broken into lines.
     """
     notes = list(dict.fromkeys(entry.differences for entry in entries if entry.differences))
-    rows = [("dataset", "cached", "environment", "extra", "note")]
+    rows = [("dataset", "cached", "size", "environment", "extra", "note")]
     rows += [_cells(entry, notes) for entry in entries]
     lines = _aligned(rows, width)
     cached = [entry for entry in entries if entry.info.cached]
-    total = _megabytes(sum(entry.info.size or 0 for entry in cached))
-    lines += ["", f"{len(entries)} datasets, {len(cached)} cached ({total})."]
+    total = sum(entry.info.size or 0 for entry in cached)
+    lines += ["", f"{len(entries)} datasets, {len(cached)} of them cached ({total / 1e6:,.1f} MB)."]
     for number, note in enumerate(notes, 1):
         lines += textwrap.wrap(f"[{number}] {note}", width, subsequent_indent="    ")
     return "\n".join(lines)
@@ -86,15 +86,12 @@ def _cells(entry: Entry, notes: Sequence[str]) -> tuple[str, ...]:
     extras = [f"{extra} (missing)" if extra in entry.missing else extra for extra in entry.extras]
     return (
         entry.info.name,
-        "-" if size is None else _megabytes(size),
+        "yes" if entry.info.cached else "-",
+        "-" if size is None else f"{size / 1e6:,.1f} MB",
         entry.info.env or "-",
         ", ".join(extras) or "-",
         f"[{notes.index(entry.differences) + 1}]" if entry.differences else "",
     )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB"
 
 
 def _aligned(rows: Sequence[Sequence[str]], width: int) -> list[str]:

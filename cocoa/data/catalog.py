@@ -9,7 +9,7 @@ from typing import Any
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetInfo
-from cocoa.data.sources.lookup import FILES, registered_source
+from cocoa.data.sources.lookup import FILES, import_installed, registered_source
 from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.extras import missing
 
@@ -40,16 +40,15 @@ class Entry:
 
 
 def catalog(pattern: str = "") -> list[Entry]:
-    """Return the datasets that all sources list whose name or environment has `pattern` in it or matches it.
+    """Return the datasets that all sources list whose name has `pattern` in it or matches it.
 
-    A pattern with `*`, `?` or `[` is one of the shell's. Nothing is downloaded.
+    If there is none, those whose environment does. A pattern with `*`, `?` or `[` is one of the shell's.
+    Nothing is downloaded.
     """
     wanted = pattern if any(char in pattern for char in "*?[") else f"*{pattern}*"
-    return [
-        Entry(info)
-        for info in _known()
-        if fnmatchcase(info.name, wanted) or fnmatchcase(info.env or "", wanted)
-    ]
+    entries = [Entry(info) for info in _known()]
+    named = [entry for entry in entries if fnmatchcase(entry.info.name, wanted)]
+    return named or [entry for entry in entries if fnmatchcase(entry.info.env or "", wanted)]
 
 
 def loaded_files(dataset: Dataset, name: str) -> list[dict[str, Any]]:
@@ -73,5 +72,6 @@ def loaded_files(dataset: Dataset, name: str) -> list[dict[str, Any]]:
 
 
 def _known() -> Iterator[DatasetInfo]:
+    import_installed()
     for source in SOURCES:
         yield from (source.info(name) for name in sorted(source.names()))

@@ -15,9 +15,10 @@ def test_a_list_names_what_is_cached_and_where_it_is_evaluated(capsys, tmp_path,
     (tmp_path / "hopper_medium-v2.hdf5").write_bytes(bytes(2_500_000))
     assert main(["data", "list", "hopper-medium-v?"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].split() == ["dataset", "cached", "environment", "extra", "note"]
-    assert "hopper-medium-v2  2.5 MB  Hopper-v4    -" in lines
-    assert "3 datasets, 1 cached (2.5 MB)." in lines
+    assert lines[0].split() == ["dataset", "cached", "size", "environment", "extra", "note"]
+    assert "hopper-medium-v1  -       96.5 MB  Hopper-v4    -" in lines
+    assert "hopper-medium-v2  yes     2.5 MB   Hopper-v4    -" in lines
+    assert "3 datasets, 1 of them cached (2.5 MB)." in lines
 
 
 def test_json_holds_the_same(capsys):
@@ -37,9 +38,10 @@ def test_a_table_fits_the_terminal_and_loses_nothing():
     names = [f"antmaze-{maze}-diverse-v2" for maze in ("umaze", "medium", "large")]
     entries = [Entry(DatasetInfo(name, env=f"Lab/{name}", extra="minari")) for name in names]
     for name in names:
-        assert any(line.split() == [name, "-", f"Lab/{name}", "minari"] for line in lines_of(entries, 80))
+        row = [name, "-", "-", f"Lab/{name}", "minari"]
+        assert row in [line.split() for line in lines_of(entries, 88)]
     narrow = lines_of(entries, 60)
-    assert ["antmaze-medium-", "-", "Lab/antmaze-", "minari"] in [line.split() for line in narrow]
+    assert ["antmaze-medium-", "-", "-", "Lab/antmaze-", "minari"] in [line.split() for line in narrow]
     assert "".join(narrow).count("diverse-v2") == 6
 
 

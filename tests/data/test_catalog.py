@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import sys
+
+import pytest
 
 from cocoa.data import load
 from cocoa.data.catalog import catalog, loaded_files
@@ -11,11 +14,43 @@ from cocoa.data.sources.published import PUBLISHED
 from cocoa.data.sources.shipped import shipped_file
 from cocoa.environments.d4rl import ENVIRONMENTS
 
+LAB = """
+import cocoa
+
+@cocoa.register_source("lab:")
+class Lab(cocoa.DatasetSource):
+    def names(self):
+        return ["lab:maze"]
+
+    def info(self, name):
+        return cocoa.DatasetInfo(name, env="Lab/Maze-v0")
+
+    def read(self, name, env):
+        raise cocoa.DataError(f"There is no {name}.")
+"""
+
 
 def test_every_name_of_every_source_is_listed_once():
     names = [entry.info.name for entry in catalog()]
     assert sorted(names) == sorted(name for source in SOURCES for name in source.names())
     assert set(D4RL) < set(names)
+
+
+def test_what_installed_packages_offer_is_listed_and_a_broken_one_is_told(tmp_path, monkeypatch):
+    (tmp_path / "lab.py").write_text(LAB)
+    (tmp_path / "lab-1.dist-info").mkdir()
+    (tmp_path / "lab-1.dist-info" / "METADATA").write_text("Name: lab\nVersion: 1\n")
+    points = "[cocoa.datasets]\nlab = lab\nbroken = no_such_module\n"
+    (tmp_path / "lab-1.dist-info" / "entry_points.txt").write_text(points)
+    monkeypatch.syspath_prepend(tmp_path)
+    registered = list(SOURCES)
+    try:
+        with pytest.warns(UserWarning, match="no_such_module, a source of datasets for broken:, cannot be"):
+            (entry,) = catalog("lab:")
+        assert (entry.info.name, entry.info.env) == ("lab:maze", "Lab/Maze-v0")
+    finally:
+        SOURCES[:] = registered
+        sys.modules.pop("lab", None)
 
 
 def test_a_pattern_is_a_part_of_the_name_or_one_of_the_shells():
@@ -29,7 +64,7 @@ def test_a_pattern_is_a_part_of_the_name_or_one_of_the_shells():
 def test_a_file_in_the_cache_is_seen_with_its_size(tmp_path, monkeypatch):
     monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
     (entry,) = catalog("pen-human-v0")
-    assert (entry.info.cached, entry.info.size) == (False, None)
+    assert (entry.info.cached, entry.info.size) == (False, 2_037_685)
     assert entry.info.files == (tmp_path / "pen-v0_demos_clipped.hdf5",)
     entry.info.files[0].write_bytes(b"12345")
     assert (entry.info.cached, entry.info.size) == (True, 5)
@@ -50,6 +85,7 @@ def test_an_environment_brings_its_extra_and_differences():
 
 def test_the_environment_is_searched_as_well():
     assert {entry.info.env for entry in catalog("Hopper-v4")} == {"Hopper-v4"}
+    assert {entry.info.name[-3:] for entry in catalog("pen-*-v1")} == {"-v1"}
 
 
 def test_of_a_loaded_dataset_the_files_and_their_origins_are_known(tmp_path, monkeypatch):

@@ -37,7 +37,8 @@ def test_normalized_scores_are_d4rls_in_percent(env, random, expert):
 @pytest.mark.parametrize("env", ENVIRONMENTS)
 def test_environments_rebuilt_from_d4rl_have_its_references(env):
     low, high = REFERENCE_RETURNS[ENVIRONMENTS[env].family]
-    assert normalized_score(env, high) == normalized_score(f"cocoa.environments:{env}", high) == 100
+    assert normalized_score(env, high) == normalized_score(f"cocoa.environments:{env}", high)
+    assert normalized_score(env, high) == pytest.approx(100)
     datasets = [name for name, task in D4RL.items() if task.env == env]
     assert datasets
     assert {normalized_score(name, low) for name in datasets} == {0}
@@ -68,7 +69,11 @@ def test_what_is_shipped_has_a_reference():
     assert all(normalized_score(name, 1.0) is not None for name in SHIPPED)
 
 
-def test_every_task_has_a_reference_and_environments_that_exist():
+def test_every_task_has_a_reference_and_an_environment():
     for task in D4RL.values():
         assert task.family in REFERENCE_RETURNS
-        assert task.env is None or task.env in gymnasium.registry
+        assert task.env in gymnasium.registry
+        if task.env in ENVIRONMENTS:
+            environment = ENVIRONMENTS[task.env]
+            assert (environment.family, environment.time_limit) == (task.family, task.time_limit)
+    assert {task.env for task in D4RL.values()} > set(ENVIRONMENTS)

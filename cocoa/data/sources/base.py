@@ -26,6 +26,8 @@ class DatasetInfo:
     """Where its files are, or will be once they are downloaded."""
     origins: tuple[Origin | None, ...] = ()
     """Where each file was downloaded from, None where that is not known; empty: none was downloaded."""
+    published_size: int | None = None
+    """Bytes of its files where they are downloaded from, if that is known."""
 
     @property
     def cached(self) -> bool:
@@ -34,8 +36,8 @@ class DatasetInfo:
 
     @property
     def size(self) -> int | None:
-        """Bytes of its files; None unless it is cached."""
-        return sum(file.stat().st_size for file in self.files) if self.cached else None
+        """Bytes of its files; unless it is cached, those of a download, if known."""
+        return sum(file.stat().st_size for file in self.files) if self.cached else self.published_size
 
 
 class DatasetSource(ABC):

@@ -136,7 +136,10 @@ class D4RLSource(DatasetSource):
     def info(self, name: str) -> DatasetInfo:
         """Return the environment of a dataset of D4RL, and its file in D4RL's cache."""
         file = d4rl_cache() / _file_name(name)
-        return DatasetInfo(name, env=D4RL[name].env, files=(file,), origins=(origin(file),))
+        size = PUBLISHED[name].size if name in PUBLISHED else None
+        return DatasetInfo(
+            name, env=D4RL[name].env, files=(file,), origins=(origin(file),), published_size=size
+        )
 
     def read(self, name: str, env: str | None) -> Dataset:
         """Return D4RL's dataset of this name. Raises DataError if it cannot be downloaded.

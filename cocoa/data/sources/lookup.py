@@ -12,6 +12,7 @@ from cocoa.data.sources.files import FileSource
 from cocoa.data.sources.hints import hint
 from cocoa.data.sources.names import DatasetName, dataset_name
 from cocoa.data.sources.shipped import SHIPPED
+from cocoa.data.validation import warn
 from cocoa.errors import DataError, shown
 
 FILES = FileSource()
@@ -53,7 +54,7 @@ def find_source(name: str) -> DatasetSource:
     path in a home folder that does not exist.
     """
     if _is_foreign(name):
-        _import_installed(name.partition(":")[0])
+        import_installed(name=name.partition(":")[0])
     source = registered_source(name)
     if source:
         return source
@@ -87,10 +88,17 @@ def from_anywhere(name: str) -> str:
     return (registered_source(name) or FILES).from_anywhere(name)
 
 
-def _import_installed(prefix: str) -> None:
-    """Import what installed packages offer for a prefix as an entry point of the group cocoa.datasets."""
-    for point in entry_points(group="cocoa.datasets", name=prefix):
-        point.load()
+def import_installed(**chosen: str) -> None:
+    """Import what installed packages offer as entry points of the group cocoa.datasets: all, or those chosen.
+
+    `name` is the prefix of a source without its colon. A module that cannot be imported is warned of.
+    """
+    for point in entry_points(group="cocoa.datasets", **chosen):
+        try:
+            point.load()
+        except Exception as error:  # whatever a user's module raises
+            reason = f"{type(error).__name__}: {shown(error)}"
+            warn(f"{point.value}, a source of datasets for {point.name}:, cannot be imported ({reason}).")
 
 
 def _is_foreign(name: str) -> bool:
