@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, parse
 import gymnasium.envs.mujoco
 import numpy as np
 
-from cocoa.environments.simulation import Simulation, runge_kutta, weigh_capsules_as_cylinders
+from cocoa.environments.simulation import Simulation, runge_kutta
 
 _CONTACT_FORCES = 84
 _NOISE = 0.1
@@ -22,9 +22,7 @@ def ant_model(timestep: float, gear: float) -> Element:
     Gymnasium's ant.xml has the body of both gym's Ant-v2 and D4RL's mazes.
     """
     model = parse(Path(gymnasium.envs.mujoco.__file__).parent / "assets" / "ant.xml").getroot()
-    weigh_capsules_as_cylinders(model)
     model.find("option").set("timestep", str(timestep))  # type: ignore[union-attr]
-    model.find("worldbody/geom[@name='floor']").set("margin", "0")  # type: ignore[union-attr]
     for motor in model.findall("actuator/motor"):
         motor.set("gear", str(gear))
     return model
@@ -42,9 +40,9 @@ class AntSimulation(Simulation):
         qpos = self.init_qpos + self.np_random.uniform(-_NOISE, _NOISE, self.model.nq)
         qvel = self.init_qvel + self.np_random.standard_normal(self.model.nv) * _NOISE
         self.set_state(qpos, qvel)
-        return self.observation()
+        return self._get_obs()
 
-    def observation(self) -> np.ndarray:
+    def _get_obs(self) -> np.ndarray:
         """Return what the policy sees now."""
         raise NotImplementedError
 
@@ -69,10 +67,10 @@ class Ant(AntSimulation):
         self.simulate(action)
         speed = (self.data.xpos[1, 0] - before) / self.dt
         reward = speed - 0.5 * np.square(action).sum() + 1
-        state = self.observation()
+        state = self._get_obs()
         healthy = np.isfinite(state).all() and _LOWEST <= state[0] <= _HIGHEST
         return state, float(reward), not healthy, False, {}
 
-    def observation(self) -> np.ndarray:
+    def _get_obs(self) -> np.ndarray:
         """Return positions without x and y, velocities, and zeros, (111,)."""
         return np.concatenate([self.data.qpos[2:], self.data.qvel, np.zeros(_CONTACT_FORCES)])

@@ -87,8 +87,8 @@ class AntMaze(AntSimulation):
         self.simulate(action)
         x, y = self.data.qpos[:2] - self.goal
         reached = bool(np.hypot(x, y) <= GOAL_RADIUS)
-        return self.observation(), float(reached), reached, False, {}
+        return self._get_obs(), float(reached), reached, False, {}
 
-    def observation(self) -> np.ndarray:
+    def _get_obs(self) -> np.ndarray:
         """Return positions and velocities, (29,)."""
         return np.concatenate([self.data.qpos, self.data.qvel])

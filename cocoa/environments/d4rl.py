@@ -45,6 +45,10 @@ def _register(environment: D4RLEnvironment) -> None:
     )
 
 
+for _body in ("Hopper", "HalfCheetah", "Walker2d"):
+    _entry_point = f"cocoa.environments.locomotion:{_body}"
+    _register(D4RLEnvironment(f"D4RL/{_body.lower()}-v2", _entry_point, 1000, _body, extra=None))
+
 _register(D4RLEnvironment("D4RL/ant-v2", "cocoa.environments.ant:Ant", 1000, "Ant", extra=None))
 
 _DEPTH = "A leg that is more than 0.08 m deep in a wall is pushed out otherwise than by MuJoCo 2.1"

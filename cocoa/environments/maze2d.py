@@ -55,14 +55,14 @@ _POINT = """
   <option timestep="0.01" gravity="0 0 0" iterations="20" integrator="Euler"/>
   <default>
     <joint type="slide" damping="1" limited="false"/>
-    <geom condim="1" density="1000"/>
+    <geom condim="1" density="1000" margin="0.002"/>
     <motor ctrlrange="-1 1" ctrllimited="true" gear="100"/>
   </default>
   <worldbody>
     <light directional="true" pos="0 0 5" dir="0 0 -1"/>
     <geom type="plane" size="40 40 0.25" pos="0 0 -0.1" rgba="0.2 0.3 0.4 1" contype="0" conaffinity="0"/>
     <body name="particle" pos="1.2 1.2 0">
-      <geom type="sphere" size="0.1" margin="0.002" rgba="0.3 0.6 0.3 1"/>
+      <geom type="sphere" size="0.1" rgba="0.3 0.6 0.3 1"/>
       <joint name="x" axis="1 0 0"/>
       <joint name="y" axis="0 1 0"/>
     </body>
@@ -106,7 +106,7 @@ class Maze2D(Simulation):
         start = self._starts[self.np_random.integers(len(self._starts))]
         qpos = start + self.np_random.uniform(-_NOISE, _NOISE, 2)
         self.set_state(qpos, self.np_random.standard_normal(2) * _NOISE)
-        return self.observation()
+        return self._get_obs()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Push for 0.01 s, after the velocity is limited to 5 in each direction."""
@@ -115,8 +115,8 @@ class Maze2D(Simulation):
         x, y = self.data.qpos - self.goal
         distance = np.hypot(x, y)
         reward = np.exp(-distance) if self._dense else distance <= GOAL_RADIUS
-        return self.observation(), float(reward), False, False, {}
+        return self._get_obs(), float(reward), False, False, {}
 
-    def observation(self) -> np.ndarray:
+    def _get_obs(self) -> np.ndarray:
         """Return position and velocity, (4,)."""
         return np.concatenate([self.data.qpos, self.data.qvel])

@@ -4,26 +4,44 @@
 from __future__ import annotations
 
 from typing import Any
-from xml.etree.ElementTree import Element, SubElement, tostring
+from xml.etree.ElementTree import Element, SubElement, parse, tostring
 
 import mujoco
 import numpy as np
 from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
 
+_MARGINS_ADD = tuple(int(part) for part in mujoco.__version__.split(".")[:2]) >= (3, 5)
 _WEIGHTS = np.array([1, 2, 2, 1]) / 6
 
 
-class Simulation(MujocoEnv):
+class AsInMujoco21(MujocoEnv):
+    """A MuJoCo environment of Gymnasium whose model moves as in MuJoCo 2.1."""
+
+    def document(self) -> Element:
+        """Return the model as MJCF."""
+        return parse(self.fullpath).getroot()
+
+    def _initialize_simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
+        model = compiled(self.document())
+        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
+        return model, mujoco.MjData(model)
+
+
+class Simulation(AsInMujoco21):
     """A simulated body with actions in [-1, 1]; subclasses set rewards, ends and starts of episodes."""
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"]}  # noqa: RUF012
 
-    def __init__(self, model: Element, frame_skip: int, observation_size: int, **rendering: Any):
-        """`model` is an MJCF document; a step is `frame_skip` of its time steps."""
-        self._xml = tostring(model, encoding="unicode")
+    def __init__(self, document: Element, frame_skip: int, observation_size: int, **rendering: Any):
+        """`document` is the model as MJCF; a step is `frame_skip` of its time steps."""
+        self._document = document
         observations = Box(-np.inf, np.inf, (observation_size,), np.float64)
         super().__init__(__file__, frame_skip, observations, **rendering)  # the path is not read
+
+    def document(self) -> Element:
+        """Return the model as MJCF."""
+        return self._document
 
     def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
         """Place the body at positions (Q,) and velocities (V,), its quaternions normalised."""
@@ -41,11 +59,6 @@ class Simulation(MujocoEnv):
     def advance(self) -> None:
         """Simulate one time step of the model."""
         mujoco.mj_step(self.model, self.data)
-
-    def _initialize_simulation(self) -> tuple[mujoco.MjModel, mujoco.MjData]:
-        model = mujoco.MjModel.from_xml_string(self._xml)
-        model.vis.global_.offwidth, model.vis.global_.offheight = self.width, self.height
-        return model, mujoco.MjData(model)
 
     def _set_action_space(self) -> Box:
         self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
@@ -84,34 +97,56 @@ def _place(
 
 
 def add_box(
-    model: Element, center: tuple[float, float, float], half_size: tuple[float, float, float]
+    document: Element, center: tuple[float, float, float], half_size: tuple[float, float, float]
 ) -> None:
-    """Add a wall that moving bodies collide with, in metres.
-
-    Its margin is zero, as MuJoCo adds the margins of two geoms since version 3.5, and took the larger before.
-    """
-    world = model.find("worldbody")
+    """Add a wall that moving bodies collide with, in metres."""
+    world = document.find("worldbody")
     assert world is not None
-    attributes = {"type": "box", "pos": _numbers(center), "size": _numbers(half_size), "margin": "0"}
-    SubElement(world, "geom", attributes, conaffinity="1", rgba="0.7 0.5 0.3 1")
+    place = {"pos": _numbers(*center), "size": _numbers(*half_size)}
+    SubElement(world, "geom", place, type="box", conaffinity="1", rgba="0.7 0.5 0.3 1")
 
 
-def weigh_capsules_as_cylinders(model: Element) -> None:
+def compiled(document: Element) -> mujoco.MjModel:
+    """Return the model of an MJCF document whose contacts and masses are those of MuJoCo 2.1.
+
+    MuJoCo adds the margins of two geoms since version 3.5, where it took the larger one before. Margins are
+    halved, which is the same for geoms of one margin.
+    """
+    _weigh_capsules_as_cylinders(document)
+    model = mujoco.MjModel.from_xml_string(tostring(document, encoding="unicode"))
+    if _MARGINS_ADD:
+        model.geom_margin[:] /= 2
+    return model
+
+
+def _weigh_capsules_as_cylinders(document: Element) -> None:
     """Give capsules the mass and inertia that MuJoCo computed before version 2.1.1.
 
     These were those of a cylinder around the capsule's axis, at each end longer by half of the radius
-    (changelog of MuJoCo 2.1.1). Every capsule, which has `fromto`, becomes weightless, and gets such a
-    cylinder that touches nothing and is not drawn.
+    (changelog of MuJoCo 2.1.1). Every capsule becomes weightless, and gets such a cylinder that touches
+    nothing and is not drawn.
     """
-    bodies = model.findall(".//body")
+    bodies = document.findall(".//body")
     for body in bodies:
         for capsule in body.findall("geom[@type='capsule']"):
-            start, end = np.array(capsule.attrib["fromto"].split(), float).reshape(2, 3)
-            longer = (end - start) / np.linalg.norm(end - start) * float(capsule.attrib["size"]) / 2
+            cylinder = SubElement(body, "geom", capsule.attrib)
+            cylinder.attrib.pop("name", None)
+            for attribute, value in {
+                "type": "cylinder",
+                "contype": "0",
+                "conaffinity": "0",
+                "group": "3",
+            }.items():
+                cylinder.set(attribute, value)
+            radius, *half_length = (float(number) for number in capsule.attrib["size"].split())
+            if "fromto" in capsule.attrib:
+                start, end = np.array(capsule.attrib["fromto"].split(), float).reshape(2, 3)
+                longer = (end - start) / np.linalg.norm(end - start) * radius / 2
+                cylinder.set("fromto", _numbers(*(start - longer), *(end + longer)))
+            else:
+                cylinder.set("size", _numbers(radius, half_length[0] + radius / 2))
             capsule.set("mass", "0")
-            ends = {"fromto": _numbers((*(start - longer), *(end + longer))), "size": capsule.attrib["size"]}
-            SubElement(body, "geom", ends, type="cylinder", contype="0", conaffinity="0", group="3")
 
 
-def _numbers(values: tuple[float, ...]) -> str:
+def _numbers(*values: float) -> str:
     return " ".join(repr(float(value)) for value in values)

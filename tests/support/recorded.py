@@ -1,7 +1,7 @@
 """Transitions against which environments that are rebuilt are held.
 
 `mujoco_2_1.npz` holds trajectories that MuJoCo 2.1.0 itself simulated, in double precision, with the models
-of gym's Ant-v2 and of D4RL's mazes: {name}/qpos (N, T + 1, Q), {name}/qvel (N, T + 1, V), {name}/actions
+of gym's v2 and of D4RL's mazes: {name}/qpos (N, T + 1, Q), {name}/qvel (N, T + 1, V), {name}/actions
 (N, T, A), and ant/rewards (N, T). Some of them touch walls; none presses a leg deeper than 0.07 m into one.
 """
 
@@ -65,7 +65,7 @@ def assert_replayed(env, columns):
     assert len(pairs) > len(states) / 2
     for t in pairs:
         made.set_state(columns["infos/qpos"][t].astype(float), columns["infos/qvel"][t].astype(float))
-        np.testing.assert_allclose(made.observation(), states[t], atol=1e-5)
+        np.testing.assert_allclose(made._get_obs(), states[t], atol=1e-5)
         made.step(columns["actions"][t])
         state, reward, *_ = made.step(columns["actions"][t + 1])
         np.testing.assert_allclose(state, following[t + 1], rtol=1e-3, atol=1e-3)
