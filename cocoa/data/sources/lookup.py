@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from typing import Any
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetSource, is_prefix
@@ -88,7 +89,7 @@ def from_anywhere(name: str) -> str:
     return (registered_source(name) or FILES).from_anywhere(name)
 
 
-def import_installed(**chosen: str) -> None:
+def import_installed(**chosen: Any) -> None:
     """Import what installed packages offer as entry points of the group cocoa.datasets: all, or those chosen.
 
     `name` is the prefix of a source without its colon. A module that cannot be imported is warned of.
