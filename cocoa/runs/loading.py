@@ -41,11 +41,11 @@ def in_environment(dataset: Dataset, env: str | None) -> Dataset:
 
 
 def differences(config: Config) -> list[str]:
-    """Return a sentence on what the environment of a run's evaluations does not do as D4RL's, if anything."""
+    """Return a sentence on how the environment of a run's evaluations differs from D4RL's, if it does."""
     environment = ENVIRONMENTS.get(config.env or "") if config.eval_episodes else None
     if not (environment and environment.differences):
         return []
-    return [f"Environment {environment.id} is not in everything that of D4RL. {environment.differences}"]
+    return [f"Environment {environment.id} differs from D4RL's. {environment.differences}"]
 
 
 def _check_before(config: Config) -> None:

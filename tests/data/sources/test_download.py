@@ -174,6 +174,9 @@ def test_another_range_than_the_one_asked_for_is_not_taken(server, content, cach
 
 FAULTS = {
     "down": (DOWN, "refused"),
+    "a file on this machine": ("file:///etc/", "unknown url type: file"),
+    "no URL": ("nonsense/", "unknown url type"),
+    "a port that is none": ("http://127.0.0.1:x/", "nonnumeric port"),
     "404": ({"status": 404}, "it answers 404"),
     "503": ({"status": 503}, "it answers 503"),
     "a page": ({"kind": "text/html; charset=utf-8"}, "a web page in place of the file"),
