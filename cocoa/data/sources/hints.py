@@ -25,13 +25,13 @@ def hint(name: str) -> str | None:
 
 def _hints(name: str) -> Iterator[str | None]:
     yield _spelling(name)
-    yield _of_environment(name)
     yield _prefix(name)
     if _OGBENCH.fullmatch(name):
         single = "" if "singletask" in name else " (its single tasks end in -singletask-v0)"
         yield f"It looks like a dataset of OGBench{single}: write ogbench:{name}."
     if _UNREAD.fullmatch(name):
         yield "It is one of D4RL's that are not read here."
+    yield _of_environment(name)
     if _MINARI.fullmatch(name):
         yield f"It looks like a dataset of Minari: write minari:{name}."
 
