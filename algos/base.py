@@ -5,8 +5,8 @@ concatenate it through `jax.tree.map` and hand it to networks, and never look in
 
 The file of an algorithm has its parts in this order: the state, the class with its fields, `__post_init__`,
 `source`, `objection`, `init`; `next_action`, `next_value`, `target` and `critic_loss`; `value_loss`,
-`actor_loss` and further losses; `update`, `act`. A loss is differentiated with respect to its first argument.
-`critic_loss` stops the gradient of `target`.
+`actor_loss` and further losses; `update`, `held_out`, `act`. A loss is differentiated with respect to its
+first argument. `critic_loss` stops the gradient of `target`.
 """
 
 from __future__ import annotations
@@ -105,7 +105,10 @@ class Source:
         return jax.random.randint(key, (size,), 0, count)
 
     def draw(self, buffer: Any, taken: Batch, world: World | None, key: Array, size: int) -> Batch:
-        """Return a batch of `size` transitions; `taken` are the transitions at `rows`."""
+        """Return a batch of `size` transitions; `taken` are the transitions at `rows`.
+
+        Where `taken` are `size` transitions already, held-out ones, the batch consists of these.
+        """
         return taken
 
     def metrics(self, buffer: Any, number: Array) -> Metrics:
@@ -213,6 +216,16 @@ class Algorithm(Settings, ABC):
     @abstractmethod
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
         """Return the state after one update on `batch` (leading axis: batch) and scalars to log."""
+
+    def held_out(self, state: State, batch: Batch, key: Array) -> Metrics:
+        """Return what to log of a batch (leading axis: batch) that is held out from training.
+
+        The `Model`s in `state` are frozen, so `update` moves none of them: each loss is that of the current
+        parameters, though in training later losses see what earlier ones have learned of the batch. An
+        algorithm that keeps its parameters otherwise, or does not report each batch's metrics in each
+        update, overrides this method.
+        """
+        return self.update(state, batch, key)[1]
 
     @abstractmethod
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:

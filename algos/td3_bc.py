@@ -141,6 +141,10 @@ class TD3BC(Algorithm):
             actor_metrics=metrics,
         )
 
+    def held_out(self, state: State, batch: Batch, key: Array) -> Metrics:
+        """Return the metrics of all losses, whether or not the next update would be one of π."""
+        return super().held_out(replace(state, step=jnp.int32(self.policy_delay - 1)), batch, key)
+
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return the policy's action, or with `key` that with noise N(0, σ²)."""
         return Gaussian(state.actor(observation), jnp.log(self.policy_noise)).act(key)

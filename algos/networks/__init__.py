@@ -17,7 +17,7 @@ from cocoa.algos.networks.heads import (
 )
 from cocoa.algos.networks.initializers import drawn_on_host, orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
-from cocoa.algos.networks.optimization import Adam, Model, polyak
+from cocoa.algos.networks.optimization import Adam, Model, frozen, polyak
 
 __all__ = [
     "LOG_STD_BOUNDS",
@@ -39,6 +39,7 @@ __all__ = [
     "SquashedGaussianPolicy",
     "Value",
     "drawn_on_host",
+    "frozen",
     "orthogonal",
     "polyak",
 ]

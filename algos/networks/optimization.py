@@ -40,7 +40,8 @@ class Model:
     params: Any
     opt_state: Any
     module: nn.Module = struct.field(pytree_node=False)
-    optimizer: Adam = struct.field(pytree_node=False)
+    optimizer: Adam | None = struct.field(pytree_node=False)
+    """None: the network is frozen."""
 
     @classmethod
     def create(cls, module: nn.Module, optimizer: Adam, key: Array, *inputs: Any) -> Model:
@@ -51,17 +52,29 @@ class Model:
     def __call__(self, *inputs: Any, params: Any = None, dropout: Array | None = None) -> Any:
         """Apply the network, with `params` in place of its own if given.
 
-        `dropout` is a key that draws which hidden units are left out; None leaves out none.
+        `dropout` is a key that draws which hidden units are left out; None leaves out none, and neither does
+        a frozen network.
         """
         variables = {"params": self.params if params is None else params}
-        rngs = None if dropout is None else {"dropout": dropout}
+        rngs = None if dropout is None or self.optimizer is None else {"dropout": dropout}
         return self.module.apply(variables, *inputs, rngs=rngs)
 
     def minimize(self, loss: Callable[..., tuple[Array, Metrics]], *args: Any) -> tuple[Model, Metrics]:
-        """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`."""
+        """Take one optimizer step on `loss(params, *args) -> (loss, metrics)`; a frozen one takes none."""
+        if self.optimizer is None:
+            return self, loss(self.params, *args)[1]
         gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
         updates, opt_state = self.optimizer.transformation.update(gradient, self.opt_state, self.params)
         return replace(self, params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
+
+
+def frozen(state: Any) -> Any:
+    """Return an algorithm's state with all its `Model`s frozen: an update then returns their losses alone."""
+
+    def freeze(part: Any) -> Any:
+        return replace(part, optimizer=None) if isinstance(part, Model) else part
+
+    return jax.tree.map(freeze, state, is_leaf=lambda part: isinstance(part, Model))
 
 
 def polyak(target: Any, online: Any, rate: float) -> Any:

@@ -44,7 +44,7 @@ class Config:
     dataset: str = "hopper-demo"
     """A shipped or D4RL name, such as hopper-medium-v2, an HDF5 file, or a list: [a.hdf5,b.hdf5]."""
     env: str | None = None
-    """Gymnasium id for evaluation. None takes the dataset's own, if known."""
+    """Gymnasium id for evaluation. None takes the dataset's own; without any, nothing is evaluated."""
     seeds: tuple[int, ...] = (0,)
     """One independent training per seed, all in one program. On the command line seeds=4 means [0,1,2,3]."""
     updates: int = 1_000_000
@@ -171,6 +171,10 @@ def validate(config: Config) -> None:
     if not 0 < config.data.top_episodes <= 1:
         raise ConfigError(
             f"data.top_episodes={config.data.top_episodes} is not possible: it must be above 0 and at most 1."
+        )
+    if not 0 <= (config.data.validation or 0) < 1:
+        raise ConfigError(
+            f"data.validation={config.data.validation} is not possible: it must be at least 0 and below 1."
         )
     if not 0 <= config.algo.discount <= 1:
         raise ConfigError(f"algo.discount={config.algo.discount} is not possible: it must be from 0 to 1.")

@@ -1,8 +1,10 @@
 """Offline datasets: read, validated, and turned into transitions for training."""
 
 from cocoa.data.dataset import Dataset
+from cocoa.data.held_out import split
 from cocoa.data.preprocessing import (
     Scaling,
+    action_bounds,
     best_episodes,
     normalized_batch,
     reward_map,
@@ -17,12 +19,14 @@ __all__ = [
     "DatasetInfo",
     "DatasetSource",
     "Scaling",
+    "action_bounds",
     "best_episodes",
     "load",
     "normalized_batch",
     "normalized_score",
     "register_source",
     "reward_map",
+    "split",
     "unnormalized_batch",
     "with_next_actions",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import InitVar, dataclass, field, replace
 
 import numpy as np
@@ -27,6 +28,12 @@ from cocoa.data.validation import (
 from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError
 from cocoa.storage.serialization import digest
+
+_PER_ROW = (
+    *("observations", "actions", "rewards", "terminals"),
+    *("next_observations", "next_observed", "episodes"),
+)
+_PER_EPISODE = ("complete", "episode_returns")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -68,7 +75,8 @@ class Dataset:
     source_sha256: InitVar[str | None] = None
     """`sha256`, where the arrays are those of a file or a part of them."""
     sha256: str = field(init=False)
-    """Of the file's bytes, or of the arrays. What is learned from a dataset is kept under it."""
+    """Of the file's bytes, or of the arrays; see `of_episodes` for a part of them. What is learned from a
+    dataset is kept under it."""
 
     def __post_init__(self, source_sha256: str | None) -> None:
         """Make the arrays read-only and compute their digest. Raises DataError if the validation differs."""
@@ -160,7 +168,8 @@ class Dataset:
         next_observed = fill_unknown(columns) if "next_observations" in columns else None
         for key, column in columns.items():
             (check_flags if key in FLAGS else check_finite)(column, origin, key)
-        check_actions(columns["actions"], origin, env, bounds)
+        if env and bounds:
+            check_actions(columns["actions"], origin, env, bounds)
         if bounds and time_limit is None:
             time_limit = bounds.time_limit
         uncut = time_limit is None and not {"timeouts", "next_observations", MASKS} & columns.keys()
@@ -174,13 +183,24 @@ class Dataset:
         arrays = {name: _frozen(array) for name, array in fields.items()}
         return cls(name=name, env=env, uncut=uncut, validation=validation, source_sha256=sha256, **arrays)
 
+    def of_episodes(self, numbers: np.ndarray) -> Dataset:
+        """Return the episodes with these numbers (K,), ascending, without the validation split.
+
+        They are numbered again. `sha256` is then a hash of the whole dataset's and of the numbers.
+        """
+        kept = np.isin(self.episodes, numbers)
+        rows = {name: getattr(self, name)[kept] for name in _PER_ROW}
+        rows["episodes"] = np.searchsorted(numbers, rows["episodes"]).astype(np.int32)
+        per_episode = {name: getattr(self, name)[numbers] for name in _PER_EPISODE}
+        part = hashlib.sha256(f"{self.sha256} {digest({'episodes': numbers})}".encode()).hexdigest()
+        return replace(self, **rows, **per_episode, validation=None, source_sha256=part)
+
     def of_environment(self, env: str) -> Dataset:
         """Return the same transitions as recorded in `env`. Raises DataError if they cannot be."""
         bounds = spaces(env)
-        if bounds:
-            check_spaces({"observations": self.observations, "actions": self.actions}, self.name, env, bounds)
+        check_spaces({"observations": self.observations, "actions": self.actions}, self.name, env, bounds)
         check_actions(self.actions, self.name, env, bounds)
-        if self.uncut and bounds and bounds.time_limit:
+        if self.uncut and bounds.time_limit:
             raise DataError(
                 f"{self.name} has neither timeouts nor next_observations, and its episodes were not cut at "
                 f"the time limit of {env}, {bounds.time_limit} steps, as it was not known then. Name the "

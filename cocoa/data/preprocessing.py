@@ -11,6 +11,7 @@ from flax import struct
 from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.data.dataset import Dataset
 from cocoa.data.transitions import follow
+from cocoa.data.validation import ACTION_TOLERANCE
 from cocoa.dynamics.moments import moments
 from cocoa.dynamics.settings import Settings
 from cocoa.environments.spaces import spaces
@@ -18,10 +19,6 @@ from cocoa.errors import ConfigError, DataError
 
 REWARD_NORMALIZATIONS = ("none", "return_range")
 _ADDED_STD = 1e-3  # TD3+BC; keeps a constant observation finite
-_PER_ROW = (
-    *("observations", "actions", "rewards", "terminals"),
-    *("next_observations", "next_observed", "episodes"),
-)
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,9 @@ class DataConfig(Settings):
     """Standardise observations (TD3+BC)."""
     top_episodes: float = 1.0
     """Share of the episodes with the highest returns: 0.1 makes BC 10 % BC."""
+    validation: float | None = None
+    """Share of the episodes held out for losses at each evaluation. They are drawn at random, and 0 holds out
+    none. None takes the dataset's own validation split, else 0.05 without an environment, else 0."""
 
 
 @struct.dataclass
@@ -67,9 +67,8 @@ def normalized_batch(dataset: Dataset, config: DataConfig = DataConfig()) -> tup
 
     Observations are standardised (with 1e-3 added to the standard deviation, TD3+BC) if the configuration
     says so: a policy trained on the batch takes `Scaling.normalize` of the environment's observations.
-    Actions are mapped to [-1, 1] by the environment's bounds, and taken as they are where the environment is
-    unknown; `Scaling.to_environment` maps them back. Raises DataError if the rewards cannot be normalised,
-    ConfigError for an unknown normalisation.
+    Actions are mapped to [-1, 1] by `action_bounds`; `Scaling.to_environment` maps them back. Raises
+    DataError if the rewards cannot be normalised, ConfigError for an unknown normalisation.
     """
     batch, scaling = unnormalized_batch(dataset, config)
     if config.observation_normalization:
@@ -81,17 +80,21 @@ def normalized_batch(dataset: Dataset, config: DataConfig = DataConfig()) -> tup
     return batch, scaling
 
 
-def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Scaling]:
+def unnormalized_batch(
+    dataset: Dataset, config: DataConfig, training: Dataset | None = None
+) -> tuple[Batch, Scaling]:
     """Return the same as `normalized_batch`, with observations in environment units and not copied.
 
-    Apply `Scaling.normalize` to them where networks see them. Raises the errors of `normalized_batch`.
+    Apply `Scaling.normalize` to them where networks see them. All scales are those of `training`, where
+    `dataset` is held out from that. Raises the errors of `normalized_batch`.
     """
-    scaling = _scaling(dataset, config)
-    scale, shift = reward_map(dataset, config)
+    training = training or dataset
+    scaling = _scaling(training, config)
+    scale, shift = reward_map(training, config)
     actions = (dataset.actions - scaling.action_center) / scaling.action_half_range
     fields: dict[str, Any] = {
         "observation": dataset.observations,
-        "action": np.clip(actions, -1.0, 1.0, out=actions),  # validation accepts rounding errors
+        "action": np.clip(actions, -1.0, 1.0, out=actions),  # beyond by rounding, or held out
         "reward": dataset.rewards * np.float32(scale) + np.float32(shift),
         "terminal": dataset.terminals.astype(np.float32),
         "next_observation": dataset.next_observations,
@@ -100,21 +103,38 @@ def unnormalized_batch(dataset: Dataset, config: DataConfig) -> tuple[Batch, Sca
 
 
 def _scaling(dataset: Dataset, config: DataConfig) -> Scaling:
-    observation_dim, action_dim = dataset.observations.shape[1], dataset.actions.shape[1]
+    observation_dim = dataset.observations.shape[1]
     mean, std = np.zeros(observation_dim), np.ones(observation_dim)
     if config.observation_normalization:
         mean, std = moments(dataset.observations)
         std += _ADDED_STD
-    low, high = -np.ones(action_dim), np.ones(action_dim)
-    if dataset.env is not None:
-        bounds = spaces(dataset.env)
-        low, high = bounds.action_low, bounds.action_high
+    low, high = action_bounds(dataset)
     return Scaling(
         observation_mean=mean.astype(np.float32),
         observation_std=std.astype(np.float32),
         action_center=((high + low) / 2).astype(np.float32),
         action_half_range=((high - low) / 2).astype(np.float32),
     )
+
+
+def action_bounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Return the lowest and the highest actions (A,), which become -1 and 1.
+
+    They are the environment's. Where it is not known, they are -1 and 1, or in a dimension in which the data
+    go beyond that, plus and minus the largest magnitude there, rounded up to two digits.
+    """
+    if dataset.env is not None:
+        bounds = spaces(dataset.env)
+        return bounds.action_low, bounds.action_high
+    largest = np.abs(dataset.actions).max(axis=0).astype(np.float64)
+    high = np.where(largest <= 1 + ACTION_TOLERANCE, 1.0, _rounded_up(largest))
+    return -high, high
+
+
+def _rounded_up(numbers: np.ndarray) -> np.ndarray:
+    """Return positive numbers rounded up to two digits, and no larger than a float32 can be."""
+    unit = 10.0 ** (np.floor(np.log10(np.maximum(numbers, 1))) - 1)
+    return np.minimum(np.ceil(numbers / unit - ACTION_TOLERANCE) * unit, np.finfo(np.float32).max)
 
 
 def reward_map(dataset: Dataset, config: DataConfig) -> tuple[float, float]:
@@ -158,13 +178,9 @@ def best_episodes(dataset: Dataset, share: float) -> Dataset:
         return dataset
     count = max(1, int(share * len(dataset.episode_returns) + 1e-6))  # 0.57 x 100 is less than 57
     best = np.sort(np.argsort(-dataset.episode_returns, kind="stable")[:count])
-    kept = np.isin(dataset.episodes, best)
-    if not kept.any():
+    if not np.isin(dataset.episodes, best).any():
         raise DataError(
             f"Dataset {dataset.name}: none of the {count} best episodes has a whole transition. Set a larger "
             "data.top_episodes."
         )
-    rows = {name: getattr(dataset, name)[kept] for name in _PER_ROW}
-    rows["episodes"] = np.searchsorted(best, rows["episodes"]).astype(np.int32)
-    per_episode = {name: getattr(dataset, name)[best] for name in ("complete", "episode_returns")}
-    return replace(dataset, **rows, **per_episode, source_sha256=dataset.sha256)
+    return dataset.of_episodes(best)

@@ -39,7 +39,8 @@ _EPISODES = (
 )
 _PACKAGE = str(Path(__file__).parents[1])
 _LISTED = 8  # names in a message
-_ACTION_TOLERANCE = 1e-5  # of half the range: accepts the rounding of a tanh policy's actions
+ACTION_TOLERANCE = 1e-5
+"""Share of half the range by which actions may exceed it: the rounding of a tanh policy's actions."""
 
 
 def listed(names: Iterable[str]) -> str:
@@ -186,22 +187,19 @@ def check_flags(column: np.ndarray, origin: str, key: str) -> None:
         _reject(origin, key, reason, "Store it as bool.")
 
 
-def check_actions(actions: np.ndarray, origin: str, env: str | None, spaces: Spaces | None) -> None:
-    """Check that actions (N, A) lie within the environment's bounds, or [-1, 1] where it is unknown.
+def check_actions(actions: np.ndarray, origin: str, env: str, spaces: Spaces) -> None:
+    """Check that actions (N, A) lie within the environment's bounds.
 
     Excesses up to 1e-5 of half the range are accepted. Raises DataError.
     """
-    low = spaces.action_low if spaces else np.full(actions.shape[1], -1, np.float32)
-    high = spaces.action_high if spaces else np.full(actions.shape[1], 1, np.float32)
-    slack = _ACTION_TOLERANCE * (high - low) / 2
+    low, high = spaces.action_low, spaces.action_high
+    slack = ACTION_TOLERANCE * (high - low) / 2
     if (actions.min(axis=0) >= low - slack).all() and (actions.max(axis=0) <= high + slack).all():
         return
     bad = (actions < low - slack) | (actions > high + slack)
     row, column = (int(i) for i in np.argwhere(bad)[0])
     hint = "Clip or rescale the actions, or give env= the environment in which the data was recorded."
-    if spaces is None:
-        owner = "the bounds assumed where the environment is unknown"
-    elif spaces.action_bounded[column]:
+    if spaces.action_bounded[column]:
         owner = f"the bounds of {env}"
     else:
         owner = f"the bounds assumed, as {env} has not two finite ones there"

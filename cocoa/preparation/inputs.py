@@ -6,19 +6,20 @@ import operator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Batch, World
 from cocoa.anchors import AnchorMap
-from cocoa.anchors.decomposition import Observe
+from cocoa.anchors.decomposition import Observe, in_chunks
 from cocoa.anchors.table import AnchorTable, express_all
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, Scaling
 from cocoa.preparation.anchors import build_anchors
 from cocoa.preparation.cache import History, Store
 from cocoa.preparation.models import ModelSet, Stage
-from cocoa.training.seeds import PerSeed
+from cocoa.training.seeds import PerSeed, unstack
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,26 @@ def build_inputs(
         [models.histories for models in model_sets if models.histories],
     )
     return TrainingInputs(_expressed(batch, observes[0], table, on_host), join(observes), world, report)
+
+
+def observed(batch: Batch, observe: Observe | PerSeed) -> Batch:
+    """Return transitions that are in no table, with their states (..., O) as observations."""
+
+    def express(states: np.ndarray) -> Any:
+        rows = states.reshape(-1, states.shape[-1])
+        if isinstance(observe, PerSeed):
+            return PerSeed.stack([of_rows(own, rows) for own in unstack(observe)])
+        return of_rows(observe, rows)
+
+    def of_rows(own: Observe, rows: np.ndarray) -> Any:
+        shape = batch.reward.shape
+        return jax.tree.map(lambda x: x.reshape(*shape, -1), in_chunks(own, rows))
+
+    return replace(
+        batch,
+        observation=express(batch.observation),
+        next_observation=express(batch.next_observation),
+    )
 
 
 def _expressed(batch: Batch, observe: Observe, table: AnchorTable | PerSeed | None, on_host: bool) -> Batch:

@@ -16,7 +16,7 @@ from cocoa.algos.base import Batch, World
 from cocoa.anchors import learned
 from cocoa.anchors.seeker import Seeker, SeekerConfig, SeekerFit, seeker_template
 from cocoa.config.schema import Config
-from cocoa.data import Dataset, reward_map
+from cocoa.data import Dataset, action_bounds, reward_map
 from cocoa.dynamics.accuracy import forward_report, reverse_report
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, ensemble_template
@@ -25,7 +25,6 @@ from cocoa.dynamics.forward import ForwardModel, forward_data
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.dynamics.termination import termination_data
-from cocoa.environments.spaces import spaces
 from cocoa.errors import DataError
 from cocoa.preparation.cache import History, Store, fingerprint
 from cocoa.preparation.termination import find_termination
@@ -170,7 +169,6 @@ class ModelSet:
         return {
             "dataset": self.dataset.sha256,
             "transitions": digest(columns),
-            "top_episodes": self.config.data.top_episodes,
             "matmul_precision": self.config.matmul_precision,
         }
 
@@ -184,7 +182,8 @@ class ModelSet:
         return {
             **self.states_specification,
             "kind": kind,
-            "action_bounds": _action_bounds(self.dataset.env),
+            # An environment's id may be registered again with others.
+            "action_bounds": [bound.tolist() for bound in action_bounds(self.dataset)],
             "seed": self.seed,
             "config": asdict(self.config.dynamics),
         }
@@ -243,9 +242,3 @@ class ModelSet:
             yield
         except ValueError as error:
             raise DataError(f"The {kind} model of {self.dataset.name} cannot be fitted: {error}.") from error
-
-
-def _action_bounds(env: str | None) -> list[list[float]] | None:
-    """Return the bounds that actions are scaled by: an id may be registered again with others."""
-    bounds = spaces(env) if env else None
-    return bounds and [bounds.action_low.tolist(), bounds.action_high.tolist()]

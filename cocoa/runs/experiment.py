@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 
+import jax
+
 from cocoa.algos.base import Batch
+from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
 from cocoa.data import (
     Dataset,
     Scaling,
-    best_episodes,
+    action_bounds,
     normalized_score,
+    split,
     unnormalized_batch,
     with_next_actions,
 )
+from cocoa.data.held_out import batches
 from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.preparation.cache import Store
-from cocoa.preparation.inputs import TrainingInputs, build_inputs
+from cocoa.preparation.inputs import TrainingInputs, build_inputs, observed
 from cocoa.runs.checkpoint import load_state
 from cocoa.runs.evaluations import Evaluations
 from cocoa.runs.interface import Interface
@@ -29,9 +35,10 @@ from cocoa.training import processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.feed import too_large
+from cocoa.training.held_out import HeldOut
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.loop import Training
-from cocoa.training.seeds import for_seeds, of_seed
+from cocoa.training.seeds import PerSeed, for_seeds, of_seed
 
 
 class Experiment:
@@ -41,7 +48,7 @@ class Experiment:
         """`record` holds where the run stands, and what it writes."""
         self.config = config
         self.dataset = dataset
-        self.episodes = best_episodes(dataset, config.data.top_episodes)
+        self.episodes, self.held_out = split(dataset, config.data)
         self.record = record
         self.stopper = stopper
         self.share = processes.share(len(config.seeds))
@@ -65,24 +72,43 @@ class Experiment:
         """Return all transitions, states in the environment's units, and how they are to be scaled."""
         config, record = self.config, self.record
         with record.stage("data"):
-            batch, scaling = unnormalized_batch(self.episodes, config.data)
-            if config.algo.next_actions:
-                batch = with_next_actions(batch, self.episodes)
+            batch, scaling = self._batch(self.episodes)
         record.say(self._describe_data())
+        for note in self._describe_unknown() if record.step == 0 else ():
+            record.say(note)
         if record.step == 0 and (objection := config.algo.objection(batch)):
             record.say(f"Warning: {objection}")
         return batch, scaling
+
+    def _batch(self, part: Dataset) -> tuple[Batch, Scaling]:
+        """Return all transitions of a part of the dataset, scaled as those that are trained on."""
+        batch, scaling = unnormalized_batch(part, self.config.data, self.episodes)
+        return with_next_actions(batch, part) if self.config.algo.next_actions else batch, scaling
 
     def _describe_data(self) -> str:
         data = self.dataset
         score = normalized_score(self.config.env or data.name, data.behaviour_return)
         scored = "" if score is None else f" (score {score:.1f})"
         best, count = len(self.episodes.complete), len(data.complete)
-        used = f" (used: the {best:,} best)" if best < count else ""
+        used = f" (trained on: {best:,})" if best < count else ""
+        held_out = f", held out: {len(self.held_out):,} transitions" if self.held_out else ""
         return (
             f"Dataset {data.name}: {len(data.rewards):,} transitions, {count:,} episodes{used}, mean "
-            f"return {data.behaviour_return:.1f}{scored}, environment {self.config.env}"
+            f"return {data.behaviour_return:.1f}{scored}, environment {self.config.env}{held_out}"
         )
+
+    def _describe_unknown(self) -> Iterator[str]:
+        """Yield what it means that the environment is not known, if it is not."""
+        if self.config.env:
+            return
+        if self.config.eval_episodes:
+            losses = "held-out losses instead" if self.held_out else "nothing is held out either"
+            yield f"Not evaluated: no environment is known; {losses}. Name one with env=."
+        if (largest := action_bounds(self.episodes)[1].max()) > 1:
+            yield (
+                f"Actions are scaled by the largest in the data, up to {largest:g}, as no environment is "
+                "known whose bounds could be taken."
+            )
 
     def _evaluator(self, scaling: Scaling) -> Evaluator | None:
         config, record = self.config, self.record
@@ -130,7 +156,15 @@ class Experiment:
         if evaluator:
             actor = Actor(config.algo, observe, host or mesh)
             evaluations = Evaluations(evaluator, actor, config, record.folder)
-        Trainer(training, record, self.stopper, evaluations, host).run(self._state(training))
+        held_out = self._held_out(training, observe)
+        Trainer(training, record, self.stopper, evaluations, held_out, host).run(self._state(training))
+
+    def _held_out(self, training: Training, observe: Observe | PerSeed) -> HeldOut | None:
+        if self.held_out is None:
+            return None
+        rows = batches(len(self.held_out), self.config.batch_size)
+        batch = jax.tree.map(lambda column: column[rows], self._batch(self.held_out)[0])
+        return HeldOut(training, observed(batch, observe))
 
     def _state(self, training: Training) -> TrainState:
         """Return the state of the checkpoint, if there is one, or that before the first update."""

@@ -64,7 +64,6 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
         config = replace(config, dataset=from_anywhere(config.dataset))
     dataset = in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
-    _check_evaluation(config)
     notes = (*notes, *differences(config))
     begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
     folder = Path(processes.by_first(lambda: str(begin())))
@@ -178,14 +177,6 @@ def _policy_is_whole(folder: Path, config: Config) -> bool:
         return done == config.updates and interface_is_whole(folder, config)
     except RunError:
         return False
-
-
-def _check_evaluation(config: Config) -> None:
-    if config.env is None and config.eval_episodes:
-        raise ConfigError(
-            f"The environment of {config.dataset} is not known, so policies cannot be evaluated. Name it "
-            "with env=, as in env=Hopper-v4, or train without evaluation: eval_episodes=0."
-        )
 
 
 def _check_episodes(config: Config, dataset: Dataset, folder: Path) -> None:

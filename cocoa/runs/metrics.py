@@ -56,6 +56,11 @@ class Metrics:
         """Return the seeds that have this metric, in order of appearance."""
         return [seed for name, seed in self.series if name == metric and seed is not None]
 
+    def held_out(self) -> list[str]:
+        """Return the metrics of seeds that are logged of held-out transitions, without what precedes `/`."""
+        names = (name.partition("/") for name, seed in self.series if seed is not None)
+        return list(dict.fromkeys(metric for group, _, metric in names if group == "held_out"))
+
     def values(self, metric: str) -> tuple[np.ndarray, np.ndarray]:
         """Return steps (T,) and values (seeds, T) of a metric of seeds; empty if there is none.
 

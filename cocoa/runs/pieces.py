@@ -12,7 +12,7 @@ from cocoa.algos.networks import Networks
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
-from cocoa.data import Dataset, Scaling, best_episodes, unnormalized_batch, with_next_actions
+from cocoa.data import Dataset, Scaling, split, unnormalized_batch, with_next_actions
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import build_inputs
@@ -25,7 +25,8 @@ class Pieces:
     """What an algorithm's `init`, `update` and `act` take, plain or with an anchor variant."""
 
     data: Batch
-    """All transitions on the device, leaves (N, ...), with observations as the networks see them."""
+    """All transitions to train on, leaves (N, ...), on the device, with observations as the networks see
+    them."""
     networks: Networks
     """The networks, behind the transductive encoder with an anchor variant."""
     observe: Observe
@@ -42,7 +43,7 @@ def build_pieces(config: Config, dataset: Dataset) -> Pieces:
     Models and anchors are fitted or read from the cache; where each seed has its own, these are those of the
     first. Raises DataError for data to which they cannot be fitted.
     """
-    episodes = best_episodes(dataset, config.data.top_episodes)
+    episodes, _ = split(dataset, config.data)
     batch, scaling = unnormalized_batch(episodes, config.data)
     if config.algo.next_actions:
         batch = with_next_actions(batch, episodes)

@@ -18,6 +18,8 @@ from cocoa.storage.files import atomic_write
 
 STATE, ANCHOR, DELTA = "#4c72b0", "#dd8452", "#55a868"
 _MOST_MARKERS = 30
+_PANELS = 3
+"""In a row."""
 _LARGEST = 1e100
 """Of larger numbers the intervals and axes would overflow."""
 
@@ -39,6 +41,27 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     finish_curve(axes, "score (%)" if scored else "return")
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
+    save(figure, path)
+    return path
+
+
+def held_out_curves(folder: Path) -> Path:
+    """Draw each metric of the held-out transitions beside the training's of the same name; return the PNG."""
+    metrics = read_metrics(folder / "metrics.csv")
+    names = metrics.held_out()
+    rows = -(-len(names) // _PANELS)
+    figure = Figure(figsize=(3.6 * _PANELS, 2.6 * rows + 0.4), layout="constrained")
+    panels = figure.subplots(rows, _PANELS, squeeze=False).flat
+    for axes in panels[len(names) :]:
+        axes.set_axis_off()
+    for axes, name in zip(panels, names, strict=False):
+        for group, label, color in (("training", "training", STATE), ("held_out", "held out", ANCHOR)):
+            steps, values = metrics.values(f"{group}/{name}")
+            if values.size:
+                draw_curve(axes, steps, values, label, color, each_seed=False)
+        finish_curve(axes, name)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False)
+    path = folder / "held_out.png"
     save(figure, path)
     return path
 

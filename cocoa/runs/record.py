@@ -160,8 +160,8 @@ class Record:
         """Write the summary and the plots, and close all files."""
         self.close_files()
         summary = self.summarize(status)
-        if summary["return"] is not None:
-            self.wandb.image("learning_curve", _draw(self.folder, summary))
+        for path in _plots(self.folder, summary):
+            self.wandb.image(path.stem, path)
         self.wandb.finish(summary)
         if status == "finished":
             self.say(verdict(summary))
@@ -245,17 +245,19 @@ class NoRecord(Record):
 
 
 def redraw(folder: Path) -> None:
-    """Draw the learning curve of a finished run again, if it is lost."""
-    summary = read_summary(folder)
-    here, metrics = folder / "learning_curve.png", folder / "metrics.csv"
-    if summary.get("return") is not None and metrics.exists() and not here.exists():
-        _draw(folder, summary)
+    """Draw the plots of a finished run again that are lost."""
+    if (folder / "metrics.csv").exists():
+        list(_plots(folder, read_summary(folder), again=False))
 
 
-def _draw(folder: Path, summary: Mapping[str, Any]) -> Path:
-    from cocoa.runs.plots import learning_curve  # slow to import, and not needed for a start
+def _plots(folder: Path, summary: Mapping[str, Any], again: bool = True) -> Iterator[Path]:
+    """Draw what there is to draw of a run; yield the PNGs. Unless `again`, those that are there stay."""
+    from cocoa.runs.plots import held_out_curves, learning_curve  # slow to import, and not needed for a start
 
-    return learning_curve(folder, behaviour=_behaviour(summary))
+    if summary.get("return") is not None and (again or not (folder / "learning_curve.png").exists()):
+        yield learning_curve(folder, behaviour=_behaviour(summary))
+    if "held_out" in summary and (again or not (folder / "held_out.png").exists()):
+        yield held_out_curves(folder)
 
 
 def _behaviour(summary: Mapping[str, Any]) -> float | None:

@@ -56,8 +56,8 @@ def summarize(
     """Return the summary as a mapping for JSON; scores are null where there is no reference or evaluation.
 
     `score`, `return` and `success` (the rate in percent) are of the last evaluation, those that end in
-    `_last10` the mean of the last ten; `nonfinite_episodes` is there if the last evaluation had any; `extra`
-    is added.
+    `_last10` the mean of the last ten; `nonfinite_episodes` is there if the last evaluation had any,
+    `held_out`, the last metrics of held-out transitions, if some are held out; `extra` is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -74,6 +74,7 @@ def summarize(
         **_evaluations(metrics, "return"),
         **_evaluations(metrics, "success"),
         **_nonfinite(metrics),
+        **_held_out(metrics),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
         "behaviour_return": behaviour,
         "updates_per_second": updates_per_second,
@@ -88,6 +89,13 @@ def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
     if values.size == 0:
         return {name: None, f"{name}_last10": None}
     return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
+
+
+def _held_out(metrics: Metrics) -> dict[str, Any]:
+    """Return the last metrics of held-out transitions; empty if there are none."""
+    series = {name: metrics.values(f"held_out/{name}")[1] for name in metrics.held_out()}
+    blocks = {name: block(values[:, -1]) for name, values in series.items() if values.size}
+    return {"held_out": blocks} if blocks else {}
 
 
 def _nonfinite(metrics: Metrics) -> dict[str, Any]:
@@ -166,7 +174,7 @@ def _memory_gb() -> float | None:
 def verdict(summary: Mapping[str, Any]) -> str:
     """Return a sentence that compares the policy with the data it learned from."""
     if summary["return"] is None:
-        return "Finished; nothing was evaluated."
+        return f"Finished; no policy was evaluated.{_held_out_losses(summary)}"
     unit, block, behaviour = "score", summary["score"], summary["behaviour_score"]
     if block is None:
         unit, block, behaviour = "return", summary["return"], summary["behaviour_return"]
@@ -192,6 +200,12 @@ def verdict(summary: Mapping[str, Any]) -> str:
         f"Finished: the policy's {unit} of {mean:.1f} (95 % interval {low:.1f} to {high:.1f}) {word} the "
         f"data's mean {unit} of {behaviour:.1f}."
     )
+
+
+def _held_out_losses(summary: Mapping[str, Any]) -> str:
+    losses = {name: x["mean"] for name, x in summary.get("held_out", {}).items() if name.endswith("loss")}
+    numbers = ", ".join(f"{name} {mean:.4g}" for name, mean in losses.items())
+    return f" Held out: {numbers}." if losses else ""
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:

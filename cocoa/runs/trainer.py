@@ -17,6 +17,7 @@ from cocoa.runs.evaluations import Evaluations
 from cocoa.runs.progress import Interrupted, Stopper, TrainingBar
 from cocoa.runs.record import Record
 from cocoa.training import processes
+from cocoa.training.held_out import HeldOut
 from cocoa.training.job import TrainState
 from cocoa.training.loop import Training
 from cocoa.training.seeds import place
@@ -31,9 +32,10 @@ class Trainer:
         record: Record,
         stopper: Stopper,
         evaluations: Evaluations | None,
+        held_out: HeldOut | None,
         host: Mesh | None,
     ):
-        """With `evaluations` None nothing is evaluated.
+        """With `evaluations` None no policy is evaluated, with `held_out` None no held-out losses are logged.
 
         `host` is where states are copied to, so that they are saved and evaluated while the devices go on
         with the training; with None the training waits.
@@ -43,6 +45,7 @@ class Trainer:
         self.record = record
         self.stopper = stopper
         self.evaluations = evaluations
+        self.held_out = held_out
         self.host = host
         self.bar = TrainingBar(self.config.updates, record.step, hidden=not processes.leads())
         self._clock = ThreadPoolExecutor(1)  # notes when chunks are done
@@ -69,6 +72,7 @@ class Trainer:
             for end, (metrics, arrival) in zip(ends, chunks, strict=False):
                 start = self._receive(end, metrics, arrival, start)
             if self._pauses():
+                self._log_held_out(state)
                 if self.host and record.step < config.updates:
                     waiting = place(state.saved, self.host, copy=True)
                 else:
@@ -114,6 +118,15 @@ class Trainer:
                 self.record.say(
                     f"Warning: {name} is not finite after update {self.record.step:,} in the seeds {bad}."
                 )
+
+    def _log_held_out(self, state: TrainState) -> None:
+        """Log the held-out losses of the state after the last update; its checkpoint then covers them."""
+        if self.held_out:
+            config, record = self.config, self.record
+            with record.stage("held_out"):
+                metrics = processes.gather(self.held_out.metrics(state.learner))
+            metrics = {f"held_out/{name}": value for name, value in metrics.items()}
+            record.log(record.step, metrics, config.seeds)
 
     def _finish(self, saved: TrainState) -> None:
         """Save and evaluate the state after the last update."""

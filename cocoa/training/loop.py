@@ -12,11 +12,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from cocoa.algos.base import Array, Metrics, RefreshedSource, World
-from cocoa.dynamics.xla.compiler import compiler_options
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Block, Resident, Streamed, Whole
 from cocoa.training.job import TrainingJob, TrainState
-from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, specs
+from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, spread
 
 
 class Training:
@@ -44,9 +43,10 @@ class Training:
             self.feed = Streamed(job.data, self.mesh, keys, self._rows, self._starts)
         else:
             self.feed = Resident(job.data, self.mesh)
-        self._chunk = self._compiled(partial(over_seeds, self._chunk_of_one_seed))
-        self._note = self._compiled(self._noted)
-        self._refresh = self._compiled(partial(over_seeds, self._refresh_of_one_seed))
+        renewing = partial(spread, mesh=self.mesh, donate_argnums=0)
+        self._chunk = renewing(partial(over_seeds, self._chunk_of_one_seed))
+        self._note = renewing(self._noted)
+        self._refresh = renewing(partial(over_seeds, self._refresh_of_one_seed))
 
     def init(self) -> TrainState:
         """Return the state before the first update."""
@@ -110,21 +110,6 @@ class Training:
         starts, (position,) = self.feed.starts(number), self._numbers(number)
         buffer = self._refresh(state.buffer, state.snapshots, starts, self.world, self.keys, position)
         return replace(state, buffer=buffer)
-
-    def _compiled(self, function: Any) -> Any:
-        """Return `function` of all seeds such that each device runs it for its own; it donates the first.
-
-        It returns what is `PerSeed`. The types of what varies between devices are not checked: nothing is
-        exchanged between them.
-        """
-
-        def spread(*arguments: Any) -> Any:
-            types = {"in_specs": specs(arguments), "out_specs": SPLIT, "check_vma": False}
-            return jax.shard_map(function, mesh=self.mesh, **types)(*arguments)
-
-        # Outputs are placed like inputs: else there would be a second program for what the first returns.
-        placed = NamedSharding(self.mesh, SPLIT)
-        return jax.jit(spread, donate_argnums=0, out_shardings=placed, compiler_options=compiler_options())
 
     def _empty_buffer(self) -> PerSeed:
         placed = NamedSharding(self.mesh, SPLIT)

@@ -11,6 +11,8 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from cocoa.dynamics.xla.compiler import compiler_options
+
 AXIS = "seeds"
 """The axis of a mesh of devices over which seeds are spread."""
 SPLIT, SHARED = PartitionSpec(AXIS), PartitionSpec()
@@ -83,6 +85,22 @@ def over_seeds(function: Callable[..., Any], *arguments: Any) -> PerSeed:
 def specs(tree: Any) -> Any:
     """Return a prefix of the tree with the placement of its parts on a mesh: `SPLIT` or `SHARED`."""
     return jax.tree.map(lambda part: SPLIT if is_per_seed(part) else SHARED, tree, is_leaf=is_per_seed)
+
+
+def spread(function: Callable[..., Any], mesh: Mesh, **options: Any) -> Callable[..., Any]:
+    """Return `function` of all seeds, compiled such that each device of a mesh runs it for its own.
+
+    Its arguments are placed by `place`, and it returns what is `PerSeed`. The types of what varies between
+    devices are not checked: nothing is exchanged between them. `options` are those of `jax.jit`.
+    """
+
+    def of_all(*arguments: Any) -> Any:
+        types = {"in_specs": specs(arguments), "out_specs": SPLIT, "check_vma": False}
+        return jax.shard_map(function, mesh=mesh, **types)(*arguments)
+
+    # Outputs are placed like inputs: else there would be a second program for what the first returns.
+    placed = NamedSharding(mesh, SPLIT)
+    return jax.jit(of_all, out_shardings=placed, compiler_options=compiler_options(), **options)
 
 
 def place(tree: Any, mesh: Mesh, copy: bool = False) -> Any:

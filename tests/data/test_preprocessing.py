@@ -103,6 +103,17 @@ def test_bounds_that_are_assumed_are_not_called_the_environments():
             dataset(env="Lopsided-v0", actions=actions)
 
 
+def test_without_an_environment_actions_are_bounded_by_one_or_the_largest_rounded_up():
+    largest = [0.3, 1 + 5e-6, 1.01, 2, 18.41, 0.00104e6, 3.4e38]
+    actions = np.full((ROWS, 7), 0.2)
+    actions[3] = np.multiply([1, -1, 1, -1, 1, -1, 1], largest)
+    data = dataset(actions=actions)
+    batch, scaling = normalized_batch(data, DataConfig())
+    np.testing.assert_allclose(scaling.action_half_range, [1, 1, 1.1, 2, 19, 1100, 3.4e38], rtol=1e-6)
+    assert np.abs(batch.action).max() <= 1
+    np.testing.assert_allclose(scaling.to_environment(batch.action), data.actions, rtol=1e-5)
+
+
 def test_actions_beyond_a_bound_by_rounding_are_clipped():
     actions = np.full((ROWS, 1), 1 + 5e-6)
     batch, _ = normalized_batch(dataset(actions=actions), DataConfig())

@@ -11,7 +11,8 @@ from support.ingredients import Quiet
 import cocoa
 from cocoa.anchors import SeekerConfig
 from cocoa.config.schema import Config
-from cocoa.data import unnormalized_batch
+from cocoa.data import split, unnormalized_batch
+from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.preparation.anchors import build_anchors
 from cocoa.preparation.cache import Store
@@ -114,6 +115,26 @@ def test_models_in_the_cache_are_loaded_without_the_data(dataset, tmp_path):
     assert second.report == first.report
     assert second.report.keys() >= {"forward/relative", "reverse/relative", "round_trip/relative"}
     assert second.histories == first.histories
+
+
+def test_artifacts_depend_on_which_episodes_are_held_out_and_not_on_a_split_of_the_datas_own(tmp_path):
+    rng = np.random.default_rng(0)
+    columns = {"observations": rng.normal(size=(60, 4)), "actions": np.zeros((60, 1)), "rewards": np.ones(60)}
+    columns |= {"terminals": np.zeros(60), "timeouts": np.arange(60) % 6 == 5}
+    whole = cocoa.Dataset.from_arrays(**columns)
+    divided = dataclasses.replace(whole, validation=whole, source_sha256=whole.sha256)
+
+    def key(dataset, **settings):
+        training, _ = split(dataset, DataConfig(**settings))
+        batch, _ = unnormalized_batch(training, BASE.data)
+        models = ModelSet(BASE, training, batch, Store(str(tmp_path), Quiet()), nullcontext, 0)
+        return models.states_specification
+
+    assert key(whole, validation=0.1) == key(divided, validation=0.1) == key(whole)
+    assert key(whole, validation=0) == key(divided, validation=0) == key(divided)
+    others = [{"validation": share} for share in (0, 0.1, 0.2, 0.5)]
+    keys = [key(whole, **settings) for settings in (*others, {"validation": 0.1, "top_episodes": 0.5})]
+    assert all(keys.count(one) == 1 for one in keys)
 
 
 def test_the_same_file_read_as_other_episodes_has_other_artifacts(dataset, tmp_path):
