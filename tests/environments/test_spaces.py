@@ -51,6 +51,14 @@ def test_spaces_are_read_once_and_again_when_keywords_or_the_class_change():
         gymnasium.registry.pop("Named-v0", None)
 
 
+def test_an_environment_of_another_package_is_told_to_be_named_with_it():
+    with pytest.raises(DataError, match=r"name that, as in env=gymnasium_robotics:AdroitNothing-v1\."):
+        spaces("AdroitNothing-v1")
+    with pytest.raises(DataError) as error:
+        spaces("Hoper-v4")
+    assert "name that" not in str(error.value)
+
+
 def test_an_environment_without_spaces_is_told():
     class Blank(Robot):
         observation_space = property(lambda self: self.missing)
