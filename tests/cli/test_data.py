@@ -16,8 +16,8 @@ def test_a_list_names_what_is_cached_and_where_it_is_evaluated(capsys, tmp_path,
     assert main(["data", "list", "hopper-medium-v?"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["dataset", "cached", "size", "environment", "extra", "note"]
-    assert "hopper-medium-v1  -       96.5 MB  Hopper-v4    -" in lines
-    assert "hopper-medium-v2  yes     2.5 MB   Hopper-v4    -" in lines
+    assert "hopper-medium-v1  -       96.5 MB  D4RL/hopper-v2  -" in lines
+    assert "hopper-medium-v2  yes     2.5 MB   D4RL/hopper-v2  -" in lines
     assert "3 datasets, 1 of them cached (2.5 MB)." in lines
 
 

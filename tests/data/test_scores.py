@@ -71,6 +71,6 @@ def test_every_task_has_a_reference_and_an_environment():
     for task in D4RL.values():
         assert task.family in REFERENCE_RETURNS
         assert task.env in gymnasium.registry
-        if task.env in ENVIRONMENTS:
-            environment = ENVIRONMENTS[task.env]
-            assert (environment.family, environment.time_limit) == (task.family, task.time_limit)
+        environment = ENVIRONMENTS[task.env]
+        assert (environment.family, environment.time_limit) == (task.family, task.time_limit)
+    assert {task.env for task in D4RL.values()} == set(ENVIRONMENTS)

@@ -41,9 +41,9 @@ class Task:
 def _locomotion() -> dict[str, Task]:
     # D4RL's Ant has 84 contact forces in the observation (111 numbers); Gymnasium's Ant-v4 has 27 numbers.
     families = {
-        "halfcheetah": ("HalfCheetah", "HalfCheetah-v4"),
-        "hopper": ("Hopper", "Hopper-v4"),
-        "walker2d": ("Walker2d", "Walker2d-v4"),
+        "halfcheetah": ("HalfCheetah", "D4RL/halfcheetah-v2"),
+        "hopper": ("Hopper", "D4RL/hopper-v2"),
+        "walker2d": ("Walker2d", "D4RL/walker2d-v2"),
         "ant": ("Ant", "D4RL/ant-v2"),
     }
     qualities = ("random", "medium", "expert", "medium-replay", "medium-expert", "full-replay")

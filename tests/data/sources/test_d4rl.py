@@ -60,7 +60,7 @@ def test_a_name_is_downloaded_and_loaded_with_its_origin(content, cache, unpubli
         dataset = load(NAME)
         load(NAME)
         assert server.requests == [None]
-    assert (dataset.name, dataset.env, len(dataset.rewards)) == (NAME, "Hopper-v4", 4995)
+    assert (dataset.name, dataset.env, len(dataset.rewards)) == (NAME, "D4RL/hopper-v2", 4995)
     assert dataset.complete.sum() == 5  # no flags in the file: cut after D4RL's 1000 steps
     info = D4RLSource().info(NAME)
     assert info.cached

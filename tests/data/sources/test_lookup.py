@@ -33,7 +33,7 @@ def test_an_unknown_name_is_told_the_nearest(typed, nearest):
 @pytest.mark.parametrize(
     ("typed", "answer"),
     [
-        ("Hopper-v4", "an environment: give it as env=Hopper-v4. Datasets of it: hopper-expert-v2, "),
+        ("Hopper-v4", "give it as env=Hopper-v4. Datasets of it: hopper-demo, hopper-expert-v2, "),
         ("gymnasium:Hopper-v5", "env=gymnasium:Hopper-v5. Datasets of it: hopper-"),
         ("D4RL/antmaze-medium-play-v2", "medium-play-v2. Datasets of it: antmaze-medium-play-v2"),
         ("AdroitHandNothing-v1", "an environment: give it as env=AdroitHandNothing-v1."),
