@@ -80,11 +80,16 @@ for _maze, _time_limit in {"umaze": 300, "medium": 600, "large": 800}.items():
             )
         )
 
+_FINGER = "A finger that is deeper in a box than its radius is pushed out otherwise than by MuJoCo 2.1"
 for _hand, _time_limit in {"pen": 100, "door": 200, "hammer": 200, "relocate": 200}.items():
     _name = _hand.capitalize()
     _register(
         D4RLEnvironment(
-            f"D4RL/{_hand}-v1", f"cocoa.environments.adroit:{_name}", _time_limit, f"AdroitHand{_name}"
+            f"D4RL/{_hand}-v1",
+            f"cocoa.environments.adroit:{_name}",
+            _time_limit,
+            f"AdroitHand{_name}",
+            differences=f"{_FINGER}.",
         )
     )
 
@@ -101,5 +106,6 @@ for _data, _subtasks in _SUBTASKS.items():
             280,
             "kitchen",
             {"subtasks": _subtasks},
+            differences=f"{_FINGER}, and the kettle stands 0.1 mm lower.",
         )
     )

@@ -7,13 +7,11 @@ Source: D4RL 1.1, `kitchen` (`kitchen_envs.py`, `kitchen_multitask_v0.py`, `fran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import gymnasium_robotics
 import numpy as np
-from gymnasium.envs.mujoco import MujocoEnv
-from gymnasium.spaces import Box
+
+from cocoa.environments.robotics import RoboticsSimulation
 
 SUBTASKS = {
     "bottom burner": (slice(11, 13), (-0.88, -0.01)),
@@ -27,7 +25,7 @@ SUBTASKS = {
 NEAR = 0.3
 """Distance from its goal below which a subtask is complete."""
 
-_MODEL = "envs/assets/kitchen_franka/kitchen_assets/kitchen_env_model.xml"
+_MODEL = "kitchen_franka/kitchen_assets/kitchen_env_model.xml"
 _ROBOT = 9
 # fmt: off
 _START = np.array([
@@ -46,7 +44,7 @@ _NOISE = 0.1 * np.array(
 # fmt: on
 
 
-class Kitchen(MujocoEnv):
+class Kitchen(RoboticsSimulation):
     """A robot is paid 1 for each of four subtasks when it first completes it; the last ends the episode.
 
     An episode's return is the number of subtasks completed, 0 to 4. The observation (60,): the robot's 9
@@ -54,7 +52,7 @@ class Kitchen(MujocoEnv):
     sets it. `info["success"]` says whether all four are done, `info["completed"]` how many.
     """
 
-    metadata = {"render_modes": ["human", "rgb_array", "depth_array"], "render_fps": 12}  # noqa: RUF012
+    metadata = {**RoboticsSimulation.metadata, "render_fps": 12}  # noqa: RUF012
 
     def __init__(self, subtasks: Sequence[str], **rendering: Any):
         """`subtasks` are keys of `SUBTASKS`."""
@@ -63,17 +61,14 @@ class Kitchen(MujocoEnv):
         for subtask in subtasks:
             positions, goal = SUBTASKS[subtask]
             self.goal[positions] = goal
-        model = Path(gymnasium_robotics.__file__).parent / _MODEL
-        super().__init__(str(model), 40, Box(-np.inf, np.inf, (60,), np.float64), **rendering)
+        super().__init__(_MODEL, 40, 60, **rendering)
         self.init_qpos = _START
         self._let_through_pedestal()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """Move for 80 ms at velocities (9,) in 2 rad/s or 2 m/s from where the joints were observed."""
-        target = self._seen[:_ROBOT] + 2 * np.clip(action, -1, 1) * self.dt
-        self.do_simulation(np.clip(target, _LOWEST, _HIGHEST), self.frame_skip)
-        if self.render_mode == "human":
-            self.render()
+        target = self.seen[:_ROBOT] + 2 * np.clip(action, -1, 1) * self.dt
+        self.simulate(np.clip(target, _LOWEST, _HIGHEST))
         observation = self._observation()
         completed = [subtask for subtask in self._open if self._is_complete(subtask)]
         self._open.difference_update(completed)
@@ -88,12 +83,12 @@ class Kitchen(MujocoEnv):
         return self._observation()
 
     def _observation(self) -> np.ndarray:
-        self._seen = self.data.qpos + _NOISE * self.np_random.uniform(-1, 1, 30)
-        return np.concatenate([self._seen, self.goal])
+        self.seen = self.data.qpos + _NOISE * self.np_random.uniform(-1, 1, 30)
+        return np.concatenate([self.seen, self.goal])
 
     def _is_complete(self, subtask: str) -> bool:
         positions, goal = SUBTASKS[subtask]
-        return bool(np.linalg.norm(self._seen[positions] - goal) < NEAR)
+        return bool(np.linalg.norm(self.seen[positions] - goal) < NEAR)
 
     def _let_through_pedestal(self) -> None:
         """Let the robot's pedestal, the one geom of its body, touch nothing, as in D4RL's model."""
@@ -102,7 +97,3 @@ class Kitchen(MujocoEnv):
         for group in (self.model.geom_contype, self.model.geom_conaffinity):
             group[geom] = 0
         self.model.body_contype[pedestal] = self.model.body_conaffinity[pedestal] = 0
-
-    def _set_action_space(self) -> Box:
-        self.action_space = Box(-1.0, 1.0, (_ROBOT,), np.float32)
-        return self.action_space
