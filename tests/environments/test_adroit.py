@@ -2,7 +2,7 @@
 
 `robotics_2_1.npz` has the columns of D4RL's files for each task: 6 episodes of 8 steps that MuJoCo 2.1.0
 simulated with D4RL's own models, and the observations, rewards and ends that D4RL's definitions give for its
-states. They contain every bonus and penalty. `kitchen/` has positions, velocities and actions of D4RL's kitchen.
+states. They contain every bonus and penalty. `kitchen/` has positions and actions of D4RL's kitchen.
 """
 
 from functools import cache
