@@ -83,11 +83,11 @@ class AntMaze(AntSimulation):
         return super().reset_model()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Walk for 0.1 s."""
+        """Walk for 0.1 s; `info["success"]` says whether the goal is reached."""
         self.simulate(action)
         x, y = self.data.qpos[:2] - self.goal
         reached = bool(np.hypot(x, y) <= GOAL_RADIUS)
-        return self._get_obs(), float(reached), reached, False, {}
+        return self._get_obs(), float(reached), reached, False, {"success": reached}
 
     def _get_obs(self) -> np.ndarray:
         """Return positions and velocities, (29,)."""

@@ -71,8 +71,9 @@ def test_the_reward_is_one_within_half_a_metre_of_the_goal_and_ends_the_episode(
     body = env.unwrapped
     body.set_state(np.r_[0, 8, body.init_qpos[2:]], np.zeros(14))
     body.goal = body.data.qpos[:2] + np.array([0, distance])
-    _, received, terminated, truncated, _ = env.step(np.zeros(8))
+    _, received, terminated, truncated, info = env.step(np.zeros(8))
     assert (received, terminated, truncated) == (reward, reward == 1, False)
+    assert info["success"] == terminated
 
 
 def test_an_episode_is_cut_at_the_limit_and_repeats_with_its_seed():
