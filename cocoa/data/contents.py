@@ -8,11 +8,11 @@ from pathlib import Path
 import h5py
 from h5py import h5l  # type: ignore[attr-defined]
 
+from cocoa.data.chunks import REMEDY
 from cocoa.data.validation import listed
 from cocoa.errors import DataError, shown
 from cocoa.storage import files
 
-REMEDY = "If it was downloaded or copied, delete it and fetch it again."
 _CONVERT = "Read it with {reader} and pass the arrays to cocoa.Dataset.from_arrays."
 _LINKS = 20  # soft links that lead on to others
 _FORMATS = (

@@ -85,6 +85,11 @@ def _of_transitions(inspection: Inspection) -> Iterator[str]:
             f"{inspection.repeated:,} transitions ({_percent(inspection.repeated / inspection.transitions)}) "
             "repeat an earlier one in every number. A recording may be in the data twice."
         )
+    if inspection.terminals_within:
+        yield (
+            f"{inspection.terminals_within:,} terminal transitions lie within episodes: masks mark states "
+            "without a future at which the recording went on."
+        )
     if inspection.next_unknown:
         yield (
             f"The next observation of {inspection.next_unknown:,} terminal transitions is not in the data or "

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from h5py import h5l  # type: ignore[attr-defined]
 
+from cocoa.data.chunks import check_chunks, read_array
 from cocoa.data.contents import open_array
 from cocoa.data.validation import ENDS, FLAGS, MASKS, TERMINALS, TIMEOUTS, check_flags, listed, warn
 from cocoa.errors import DataError
@@ -100,18 +101,15 @@ def _flag(file: h5py.File, key: str, rows: int, origin: str) -> np.ndarray | Non
     """Return a small column of a file as booleans, if it holds flags, one for each row."""
     try:
         dataset = open_array(file, key, origin)
-    except DataError:  # not an array that may be read
-        return None
-    named = _LIKE_ENDS.search(key) is not None
-    kinds = "biuf" if named else "b"
-    flags = dataset.dtype.kind in kinds or dataset.dtype == np.uint8
-    if not flags or dataset.shape not in ((rows,), (rows, 1)):
-        return None
-    if dataset.chunks and dataset.chunks[0] > 4 * rows + 1024:
-        return None
-    try:
-        column = dataset[()].reshape(-1)
-    except Exception:  # damaged, and not read
+        named = _LIKE_ENDS.search(key) is not None
+        flags = dataset.dtype.kind in ("biuf" if named else "b") or dataset.dtype == np.uint8
+        if not flags or dataset.shape not in ((rows,), (rows, 1)):
+            return None
+        if dataset.chunks and dataset.chunks[0] > 4 * rows + 1024:
+            return None
+        check_chunks(dataset, origin, key)
+        column = read_array(dataset, dataset.dtype, origin, key).reshape(-1)
+    except DataError:  # not an array that may be read, or damaged; it is not needed
         return None
     return column.astype(bool) if ((column == 0) | (column == 1)).all() else None
 

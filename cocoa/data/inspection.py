@@ -88,6 +88,8 @@ class Inspection:
     actions: tuple[Column, ...]
     action_bounds: tuple[tuple[float, float], ...]
     """Of the environment, or -1 and 1 where it has none or is not known."""
+    terminals_within: int
+    """Terminal transitions at which the episode goes on, as `masks` allow."""
     repeated: int
     """Transitions that are equal to an earlier one in state, action, reward and next state."""
     next_unknown: int
@@ -123,6 +125,7 @@ def inspect(dataset: Dataset) -> Inspection:
         observations=_columns(dataset.observations, rows),
         actions=_columns(dataset.actions, rows, (low, high)),
         action_bounds=tuple(zip(low.tolist(), high.tolist(), strict=True)),
+        terminals_within=int((dataset.terminals & ~_last(dataset)).sum()),
         repeated=_repeated(dataset),
         next_unknown=int((~dataset.next_observed).sum()),
         components=_components(dataset.observations[rows]),
@@ -145,8 +148,13 @@ def episode_lengths(dataset: Dataset) -> np.ndarray:
 def kind_of_end(dataset: Dataset) -> np.ndarray:
     """Return (E,) how each episode ends: 0 terminal, 1 by a time limit, 2 cut."""
     kinds = np.where(dataset.complete, 1, 2)
-    kinds[dataset.episodes[dataset.terminals]] = 0
+    kinds[dataset.episodes[dataset.terminals & _last(dataset)]] = 0
     return kinds
+
+
+def _last(dataset: Dataset) -> np.ndarray:
+    """Return (N,) bool: the last transition of each episode."""
+    return np.append(dataset.episodes[1:] != dataset.episodes[:-1], True)
 
 
 def reference_scale(dataset: Dataset) -> tuple[float, float] | None:
