@@ -8,7 +8,6 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import h5py
 import numpy as np
@@ -19,6 +18,8 @@ REMEDY = "If it was downloaded or copied, delete it and fetch it again."
 AT_ONCE = 1 << 26
 """Bytes that are read, or decompressed, at a time."""
 _GZIP, _SHUFFLE, _CHECKSUM = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_FLETCHER32
+_UNDONE_HERE = {_GZIP, _SHUFFLE, _CHECKSUM}
+_SUM, _MODULUS, _WORDS = np.dtype("<u4"), 65_535, 1 << 20
 _UNSAFE = {h5py.h5z.FILTER_SCALEOFFSET: "scale-offset", h5py.h5z.FILTER_NBIT: "n-bit"}
 """Filters whose decoders read beyond damaged chunks, which ends the interpreter."""
 _LARGE = 1 << 28  # bytes of a chunk
@@ -46,16 +47,20 @@ def check_chunks(dataset: h5py.Dataset, origin: str, key: str) -> None:
             f"{origin}: `{key}` is stored with HDF5's {unsafe[0]} filter, which is not safe to read from "
             "damaged files. Save it again with gzip, for example with h5repack."
         )
+    if _GZIP in filters and not (set(filters) <= _UNDONE_HERE and _is_plain(dataset)):
+        raise DataError(
+            f"{origin}: `{key}` is stored with gzip and another filter, or as numbers of an unusual kind. "
+            "Save it again as float32 with gzip alone."
+        )
     checksum = 1 << filters.index(_CHECKSUM) if _CHECKSUM in filters else 0
+    least = _SUM.itemsize + 1 if checksum else 1
     damaged: list[tuple[str, int]] = []
 
     def visit(chunk: h5py.h5d.StoreInfo) -> None:
         if chunk.filter_mask & checksum:
             damaged.append(("has checksums, but not in", chunk.chunk_offset[0]))
-        elif chunk.size > 2 * size + _LONGER:
-            damaged.append(
-                (f"has {chunk.size:,} bytes where {size:,} are declared in", chunk.chunk_offset[0])
-            )
+        elif not least <= chunk.size <= 2 * size + _LONGER:
+            damaged.append((f"stores {chunk.size:,} bytes for {size:,} in", chunk.chunk_offset[0]))
 
     if filters:
         dataset.id.chunk_iter(visit)
@@ -75,11 +80,12 @@ def all_written(dataset: h5py.Dataset) -> bool:
 def read_array(dataset: h5py.Dataset, dtype: np.dtype, origin: str, key: str) -> np.ndarray:
     """Return a dataset as an array of another type, read in parts. Raises DataError if it is damaged.
 
-    `check_chunks` comes first. gzip is decompressed here, on all cores: HDF5 does it on one, and makes
-    whatever a damaged chunk unpacks to.
+    `check_chunks` comes first. Common filters are undone here, on all cores: HDF5 does it on one, makes
+    whatever a damaged chunk unpacks to, and reads beyond one that is too short.
     """
     array = np.empty(dataset.shape, dtype)
-    if _unpack_all(dataset, array, origin, key):
+    if dataset.chunks and _filters(dataset) and set(_filters(dataset)) <= _UNDONE_HERE:
+        _unpack_all(dataset, array, origin, key)
         return array
     rows = max(1, AT_ONCE // max(1, array[:1].nbytes))
     if dataset.chunks:
@@ -95,33 +101,28 @@ def read_array(dataset: h5py.Dataset, dtype: np.dtype, origin: str, key: str) ->
     return array
 
 
-def _unpack_all(dataset: h5py.Dataset, array: np.ndarray, origin: str, key: str) -> bool:
-    """Decompress a dataset of gzip into `array`, and return whether that could be done here.
-
-    If not, as with other filters beside gzip or with chunks that were never written, it is only checked that
-    no chunk unpacks to more than is declared. Raises DataError.
-    """
+def _unpack_all(dataset: h5py.Dataset, array: np.ndarray, origin: str, key: str) -> None:
+    """Undo the filters of all chunks into `array`. Raises DataError."""
     filters = _filters(dataset)
-    if dataset.chunks is None or _GZIP not in filters:
-        return False
-    here = set(filters) <= {_GZIP, _SHUFFLE} and _is_plain(dataset) and all_written(dataset)
-    read = partial(_unpack, dataset, filters, array) if here else partial(_check_unpacked, dataset, filters)
 
     def unpack(offset: tuple[int, ...]) -> None:
         try:
-            read(offset)
+            _unpack(dataset, filters, array, offset)
         except Exception as error:  # of zlib, NumPy or HDF5
             raise DataError(
                 f"{origin}: `{key}` cannot be read, the file is damaged: the chunk at row {offset[0]}: "
                 f"{shown(error, 300)}. {REMEDY}"
             ) from error
 
-    offsets = _grid(dataset) if here else iter(_stored(dataset))
+    if all_written(dataset):
+        offsets = _grid(dataset)
+    else:
+        array[...] = dataset.fillvalue
+        offsets = iter(_stored(dataset))
     with ThreadPoolExecutor(max(1, min(os.cpu_count() or 1, AT_ONCE // _chunk_bytes(dataset)))) as pool:
         while batch := list(itertools.islice(offsets, _BATCH)):
             for _ in pool.map(unpack, batch):
                 pass
-    return here
 
 
 def _grid(dataset: h5py.Dataset) -> Iterator[tuple[int, ...]]:
@@ -143,10 +144,15 @@ def _unpack(
     """Put the numbers of a chunk into `array`. Raises ValueError, zlib.error."""
     size, shape = _chunk_bytes(dataset), dataset.chunks or ()
     mask, content = dataset.id.read_direct_chunk(offset)
-    for place in reversed(range(len(filters))):
-        if not mask & 1 << place:
-            gzip = filters[place] == _GZIP
-            content = _unpacked(content, size) if gzip else _unshuffled(dataset, place, content)
+    for place, number in reversed(list(enumerate(filters))):
+        if mask & 1 << place:
+            continue
+        if number == _GZIP:
+            content = _unpacked(content, size + _SUM.itemsize)
+        elif number == _CHECKSUM:
+            content = _verified(content)
+        else:
+            content = _unshuffled(dataset, place, content)
     if len(content) != size:
         raise ValueError(f"it has {len(content):,} bytes instead of {size:,}")
     target = array[tuple(slice(first, first + n) for first, n in zip(offset, shape, strict=True))]
@@ -170,14 +176,14 @@ def _is_plain(dataset: h5py.Dataset) -> bool:
     return dataset.id.get_type() == h5py.h5t.py_create(dataset.dtype)
 
 
-def _unpacked(content: bytes, size: int) -> bytes:
-    """Return the `size` bytes of a chunk, never making more of them. Raises ValueError, zlib.error."""
+def _unpacked(content: bytes, limit: int) -> bytes:
+    """Return what a chunk unpacks to, never making more than `limit` bytes. Raises ValueError, zlib.error."""
     unpacker = zlib.decompressobj()
-    unpacked = unpacker.decompress(content, size + 1)
-    if len(unpacked) == size and not unpacker.eof:
+    unpacked = unpacker.decompress(content, limit + 1)
+    if not unpacker.eof and len(unpacked) <= limit:
         unpacked += unpacker.decompress(unpacker.unconsumed_tail, 1)  # reads the checksum at the end
-    if len(unpacked) > size:
-        raise ValueError(f"it unpacks to more than the {size:,} bytes that the header declares")
+    if len(unpacked) > limit:
+        raise ValueError("it unpacks to more than the header declares")
     if not unpacker.eof:
         raise ValueError("it ends early")
     return unpacked
@@ -193,15 +199,18 @@ def _unshuffled(dataset: h5py.Dataset, place: int, content: bytes) -> bytes:
     return planes.T.tobytes() + content[count * width :]
 
 
-def _check_unpacked(dataset: h5py.Dataset, filters: Sequence[int], offset: tuple[int, ...]) -> None:
-    """Check that a chunk unpacks to no more than its bytes and a checksum. Raises ValueError, zlib.error."""
-    size, place = _chunk_bytes(dataset), filters.index(_GZIP)
-    mask, content = dataset.id.read_direct_chunk(offset)
-    if mask & 1 << place:
-        return
-    later = [number for i, number in enumerate(filters) if i > place and not mask & 1 << i]
-    if set(later) - {_CHECKSUM}:
-        raise ValueError("it was filtered again after gzip, which is not read; save it with gzip alone")
-    packed = content[: len(content) - 4 * len(later)]
-    if len(zlib.decompressobj().decompress(packed, size + 5)) > size + 4:
-        raise ValueError(f"it unpacks to more than the {size:,} bytes that the header declares")
+def _verified(content: bytes) -> bytes:
+    """Return a chunk without its checksum of Fletcher, after comparing that. Raises ValueError."""
+    if len(content) <= _SUM.itemsize:
+        raise ValueError("it ends early")
+    content, stored = content[: -_SUM.itemsize], int(np.frombuffer(content[-_SUM.itemsize :], _SUM)[0])
+    words = np.frombuffer(content + bytes(len(content) % 2), ">u2")
+    low = high = 0
+    for start in range(0, len(words), _WORDS):
+        part = words[start : start + _WORDS].astype(np.uint64)
+        weights = (len(words) - start - np.arange(len(part), dtype=np.uint64)) % np.uint64(_MODULUS)
+        low += int(part.sum())
+        high += int((part * weights).sum())
+    if (low - (stored & 0xFFFF)) % _MODULUS or (high - (stored >> 16)) % _MODULUS:
+        raise ValueError("its checksum is wrong")
+    return content

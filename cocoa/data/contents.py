@@ -16,7 +16,8 @@ from cocoa.storage import files
 _CONVERT = "Read it with {reader} and pass the arrays to cocoa.Dataset.from_arrays."
 _LINKS = 20  # soft links that lead on to others
 _FORMATS = (
-    (b"PK\x03\x04", "a zip file or NumPy's .npz", "np.load"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", ".hdf5"),
+    (b"PK\x03\x04", "a zip file or NumPy's .npz", ".npz"),
     (b"\x93NUMPY", "a NumPy .npy file", "np.load"),
     (b"PAR1", "a Parquet file", "pandas.read_parquet"),
     (b"\x80\x02", "a pickle", ""),
@@ -40,12 +41,12 @@ def check_regular(path: Path) -> None:
         ) from error
     except (OSError, ValueError) as error:
         raise DataError(
-            f"{path} cannot be read: {files.reason(error)}. Give the path of a readable HDF5 file."
+            f"{path} cannot be read: {files.reason(error)}. Give the path of a readable data file."
         ) from error
 
 
 def other_format(path: Path) -> str:
-    """Return a sentence about a file that is not HDF5: what it is, and what to do."""
+    """Return a sentence about a file that is not what its name says: what it is, and what to do."""
     with path.open("rb") as file:
         head = file.read(512)
     name, reader = next(((n, r) for magic, n, r in _FORMATS if head.startswith(magic)), ("", ""))
@@ -58,6 +59,8 @@ def other_format(path: Path) -> str:
         if text and b"\0" not in head and head.isascii():
             return f"It is text, such as CSV or JSON. {_CONVERT.format(reader='np.loadtxt or pandas')}"
         return f"Datasets are read in D4RL's format, HDF5. {REMEDY}"
+    if reader.startswith("."):
+        return f"It is {name}: let its name end in {reader} if it holds D4RL's keys."
     if reader == "unpack":
         return f"It is {name}: unpack it first."
     if not reader:

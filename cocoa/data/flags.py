@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping, Sequence
 
-import h5py
 import numpy as np
-from h5py import h5l  # type: ignore[attr-defined]
 
-from cocoa.data.chunks import check_chunks, read_array
-from cocoa.data.contents import open_array
 from cocoa.data.validation import ENDS, FLAGS, MASKS, TERMINALS, TIMEOUTS, check_flags, listed, warn
 from cocoa.errors import DataError
 
@@ -68,10 +65,17 @@ def _agreed(flags: dict[str, np.ndarray], names: tuple[str, ...], origin: str) -
     return first
 
 
-def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray], origin: str) -> None:
+def unread_ends(
+    keys: Sequence[str],
+    columns: Mapping[str, np.ndarray],
+    origin: str,
+    read: Callable[[str, int], np.ndarray | None],
+) -> None:
     """Warn of columns that seem to mark ends of episodes but are not read.
 
     These are flags whose name suggests an end, or booleans set at equal distances, in rows that end nothing.
+    `keys` are all of a file, `columns` those that were read; `read` returns the column of a key and a number
+    of rows if `may_be_flags`.
     """
     rows = len(columns["terminals"])
     known = columns["terminals"].astype(bool)
@@ -79,10 +83,11 @@ def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray]
         known = known | columns["timeouts"].astype(bool)
     unread = []
     for key in keys[:1000]:
-        if key in columns or key in FLAGS or file.id.links.get_info(_encoded(key)).type != h5l.TYPE_HARD:
+        column = None if key in columns or key in FLAGS else read(key, rows)
+        if column is None or not ((column == 0) | (column == 1)).all():
             continue
-        flag = _flag(file, key, rows, origin)
-        if flag is None or not flag.any() or 2 * flag.sum() > rows:
+        flag = column.reshape(-1).astype(bool)
+        if not flag.any() or 2 * flag.sum() > rows:
             continue
         places = np.flatnonzero(flag)
         regular = len(places) > 2 and len(set(np.diff(places).tolist())) == 1
@@ -97,22 +102,7 @@ def unread_ends(file: h5py.File, keys: list[str], columns: dict[str, np.ndarray]
         )
 
 
-def _flag(file: h5py.File, key: str, rows: int, origin: str) -> np.ndarray | None:
-    """Return a small column of a file as booleans, if it holds flags, one for each row."""
-    try:
-        dataset = open_array(file, key, origin)
-        named = _LIKE_ENDS.search(key) is not None
-        flags = dataset.dtype.kind in ("biuf" if named else "b") or dataset.dtype == np.uint8
-        if not flags or dataset.shape not in ((rows,), (rows, 1)):
-            return None
-        if dataset.chunks and dataset.chunks[0] > 4 * rows + 1024:
-            return None
-        check_chunks(dataset, origin, key)
-        column = read_array(dataset, dataset.dtype, origin, key).reshape(-1)
-    except DataError:  # not an array that may be read, or damaged; it is not needed
-        return None
-    return column.astype(bool) if ((column == 0) | (column == 1)).all() else None
-
-
-def _encoded(key: str) -> bytes:
-    return key.encode("utf-8", "surrogateescape")
+def may_be_flags(key: str, shape: tuple[int, ...] | None, dtype: np.dtype, rows: int) -> bool:
+    """Return whether a column may hold a flag for each row, of which the name suggests that it marks ends."""
+    kinds = "biuf" if _LIKE_ENDS.search(key) else "b"
+    return (dtype.kind in kinds or dtype == np.uint8) and shape in ((rows,), (rows, 1))

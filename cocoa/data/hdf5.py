@@ -8,6 +8,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from h5py import h5l  # type: ignore[attr-defined]
 
 from cocoa.data.chunks import AT_ONCE, all_written, check_chunks, read_array
 from cocoa.data.contents import (
@@ -19,15 +20,14 @@ from cocoa.data.contents import (
     other_format,
     other_layout,
 )
-from cocoa.data.flags import merge_flags, unread_ends
+from cocoa.data.flags import may_be_flags, merge_flags, unread_ends
 from cocoa.data.heaps import heaps_are_whole
-from cocoa.data.memory import check_memory
+from cocoa.data.memory import check_memory, memory_of
 from cocoa.data.validation import FLAGS, VECTORS, check_layout, listed, warn_of_integers
 from cocoa.errors import DataError
 
 _ENV_ATTRIBUTES = ("env_id", "env", "env_name")
 _ATTRIBUTE = 4096  # bytes; no environment has a longer id
-_PER_ROW = 32  # bytes of work: episodes, ends, returns
 
 
 def read(path: Path) -> tuple[dict[str, np.ndarray], str | None, str]:
@@ -57,7 +57,7 @@ def _digest(path: Path) -> str:
             empty = file.tell() == 0
     except OSError as error:
         raise DataError(
-            f"{path} cannot be read: {error.strerror}. Give the path of a readable HDF5 file."
+            f"{path} cannot be read: {error.strerror}. Give the path of a readable data file."
         ) from error
     if empty:
         raise DataError(f"{path} is empty (0 bytes). {REMEDY}")
@@ -76,7 +76,8 @@ def _columns(file: h5py.File, origin: str) -> dict[str, np.ndarray]:
     check_layout(stored, origin, present=listed(keys) or "nothing")
     for key, dataset in stored.items():
         check_chunks(dataset, origin, key)
-    check_memory(_needed(stored), origin)
+    chunk = max(math.prod(d.chunks) * d.dtype.itemsize if d.chunks else 0 for d in stored.values())
+    check_memory(memory_of(stored, max(chunk, AT_ONCE)), origin)
     for key, dataset in stored.items():
         if key in VECTORS:
             _check_written(dataset, origin, key)
@@ -86,7 +87,7 @@ def _columns(file: h5py.File, origin: str) -> dict[str, np.ndarray]:
     }
     warn_of_integers(columns["actions"], stored["actions"].dtype, origin)
     columns = merge_flags(columns, origin)
-    unread_ends(file, keys, columns, origin)
+    unread_ends(keys, columns, origin, lambda key, rows: _flag(file, key, rows, origin))
     return columns
 
 
@@ -99,14 +100,20 @@ def _check_written(dataset: h5py.Dataset, origin: str, key: str) -> None:
         )
 
 
-def _needed(stored: dict[str, h5py.Dataset]) -> int:
-    """Return the bytes that reading columns and making transitions of them takes at the same time."""
-    rows = len(stored["observations"])
-    columns = sum(math.prod(d.shape) * (d.dtype.itemsize if key in FLAGS else 4) for key, d in stored.items())
-    observations = 4 * math.prod(stored["observations"].shape)
-    work = observations // 4 if "next_observations" in stored else columns + observations
-    chunk = max(math.prod(d.chunks) * d.dtype.itemsize if d.chunks else 0 for d in stored.values())
-    return columns + work + _PER_ROW * rows + 2 * max(chunk, min(AT_ONCE, columns))
+def _flag(file: h5py.File, key: str, rows: int, origin: str) -> np.ndarray | None:
+    """Return a column of flags that is not needed; None if it is none, damaged, or no part of the file."""
+    if file.id.links.get_info(key.encode("utf-8", "surrogateescape")).type != h5l.TYPE_HARD:
+        return None
+    try:
+        dataset = open_array(file, key, origin)
+        if not may_be_flags(key, dataset.shape, dataset.dtype, rows):
+            return None
+        if dataset.chunks and dataset.chunks[0] > 4 * rows + 1024:
+            return None
+        check_chunks(dataset, origin, key)
+        return read_array(dataset, dataset.dtype, origin, key)
+    except DataError:
+        return None
 
 
 def _env(file: h5py.File, path: Path) -> str | None:

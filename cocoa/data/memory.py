@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from cocoa.data.validation import FLAGS
 from cocoa.errors import DataError
 
 CGROUP = Path("/sys/fs/cgroup")
 """Where Linux mounts control groups."""
+_PER_ROW = 32  # bytes of work: episodes, ends, returns
 _CACHES = ("inactive_file", "active_file")
 """Pages of files in memory.stat, which count as used but are given back when memory is needed."""
+
+
+def memory_of(columns: Mapping[str, Any], block: int) -> int:
+    """Return the bytes that reading columns and making transitions of them takes at the same time.
+
+    `columns` maps the keys of a file to what has the `shape` and `dtype` that it stores; `block` is the bytes
+    that are read at a time.
+    """
+    sizes = {key: math.prod(column.shape) for key, column in columns.items()}
+    total = sum(size * (columns[key].dtype.itemsize if key in FLAGS else 4) for key, size in sizes.items())
+    observations = 4 * sizes["observations"]
+    work = observations // 4 if "next_observations" in sizes else total + observations
+    return total + work + _PER_ROW * columns["observations"].shape[0] + 2 * block
 
 
 def check_memory(needed: int, origin: str) -> None:

@@ -16,7 +16,8 @@ from cocoa.data.contents import REMEDY, check_regular, other_format
 from cocoa.data.validation import listed
 from cocoa.errors import DataError, shown
 
-_BLOCK = 1 << 24  # bytes of a member that are unpacked at a time
+BLOCK = 1 << 24
+"""Bytes of a member that are unpacked at a time."""
 _LONGEST_HEADER = 1 << 14  # bytes; those that NumPy writes have 118
 _HIGHEST_RATIO = 1032  # of what deflate unpacks to
 _LARGEST_ITEM = 16  # bytes; long double
@@ -108,7 +109,7 @@ class Archive:
             )
         length, *inner = list(array.shape)
         width = math.prod(inner) * array.dtype.itemsize
-        step = rows or max(1, _BLOCK // max(1, width))
+        step = rows or max(1, BLOCK // max(1, width))
         try:
             with self._zip.open(self._member(key)) as member:
                 _header(member)
@@ -166,7 +167,7 @@ class Archive:
                 "does. Save it again with that."
             )
         limit = info.compress_size * (1 if info.compress_type == zipfile.ZIP_STORED else _HIGHEST_RATIO)
-        if info.compress_size > self._size or info.file_size > limit + _BLOCK // 256:
+        if info.compress_size > self._size or info.file_size > limit + BLOCK // 256:
             raise self._damaged(key, f"it cannot unpack to the {info.file_size:,} bytes that it declares")
         return info
 

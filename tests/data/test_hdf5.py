@@ -168,7 +168,7 @@ def test_rows_that_a_recorder_set_aside_and_never_wrote_are_refused(tmp_path, co
 
 @pytest.mark.parametrize(
     ("chunk", "message"),
-    [((250_000_000, 3), "chunks of 3.0 GB"), ((ROWS, 3), "unpacks to more than the 480 bytes")],
+    [((250_000_000, 3), "chunks of 3.0 GB"), ((ROWS, 3), "unpacks to more than the header declares")],
 )
 def test_chunks_that_grow_are_refused(tmp_path, chunk, message):
     data = columns()
@@ -213,7 +213,7 @@ def test_a_chunk_that_hides_from_its_checksum_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"PK\x03\x04", "np.load"),
+        (b"PK\x03\x04", "let its name end in .npz"),
         (b"PAR1", "Parquet"),
         (b"\x80\x04", "a pickle, which is never loaded"),
         (b"\x1f\x8b", "unpack it first"),

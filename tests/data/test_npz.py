@@ -50,7 +50,7 @@ def archive(path, members, compression=zipfile.ZIP_DEFLATED):
 
 @pytest.mark.parametrize("block", [64, 1 << 24])
 def test_arrays_are_those_that_numpy_reads(path, block, monkeypatch):
-    monkeypatch.setattr(npz, "_BLOCK", block)
+    monkeypatch.setattr(npz, "BLOCK", block)
     with Archive(path) as file:
         assert file.keys == list(ARRAYS)
         for key, array in ARRAYS.items():

@@ -1,4 +1,4 @@
-"""Datasets in HDF5 files of a user's own, named by their path, in D4RL's format."""
+"""Datasets in files of a user's own, named by their path: HDF5 in D4RL's format, and .npz with its keys."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from pathlib import Path
 
 import gymnasium
 
-from cocoa.data import hdf5
+from cocoa.data import archives, hdf5
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetInfo, DatasetSource
 from cocoa.data.validation import warn
 from cocoa.errors import shown
 from cocoa.storage.files import expanded
 
-SUFFIXES = (".hdf5", ".h5")
+SUFFIXES = (".hdf5", ".h5", ".npz")
 
 
 class FileSource(DatasetSource):
@@ -54,12 +54,16 @@ def read_file(
     default_env: str | None = None,
     time_limit: int | None = None,
 ) -> Dataset:
-    """Return the dataset in an HDF5 file in D4RL's format, called `name`.
+    """Return the dataset in an HDF5 file in D4RL's format, or an .npz file with its keys, called `name`.
 
     The environment is `env`, else what the file's attributes name, else `default_env`. `time_limit` is as in
     `Dataset.from_columns`. Raises DataError, naming the file, the key and the row, if it cannot be trusted.
     """
-    columns, recorded, sha256 = hdf5.read(path)
+    recorded = None  # an archive has no attributes
+    if path.suffix == ".npz":
+        columns, sha256 = archives.read(path)
+    else:
+        columns, recorded, sha256 = hdf5.read(path)
     env = env or _known_to_gymnasium(recorded, path) or default_env
     return Dataset.from_columns(
         columns, name=name, origin=str(path), env=env, time_limit=time_limit, sha256=sha256

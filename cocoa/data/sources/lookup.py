@@ -21,7 +21,7 @@ FILES = FileSource()
 
 
 def load(dataset: DatasetName, env: str | None = None) -> Dataset:
-    """Load a dataset by its name, or by the path of an HDF5 file in D4RL's format; of a list, all as one.
+    """Load a dataset by its name, or the path of a file in D4RL's format; of a list, all as one.
 
     Names are those of the registered sources: shipped datasets, D4RL's, and what `register_source` adds. The
     environment is `env`, else what the file's attributes name, else D4RL's; it bounds the actions (without
@@ -73,7 +73,7 @@ def find_source(name: str) -> DatasetSource:
     near = get_close_matches(name, names, n=4, cutoff=0.5) or SHIPPED
     raise DataError(
         f"Dataset {shown(repr(name))} is neither a known name nor a file. The nearest names are "
-        f"{', '.join(near)}; a file is given by its path, ending in .hdf5 or .h5."
+        f"{', '.join(near)}; a file is given by its path, ending in .hdf5, .h5 or .npz."
     )
 
 
