@@ -59,8 +59,8 @@ def make_environment(env: str) -> gymnasium.Env:
     except Exception as error:
         near = get_close_matches(env, gymnasium.registry, n=3) if _registered(env) is None else []
         hint = f" The nearest ids are {', '.join(near)}." if near else ""
-        if _registered(env) is None and not near and ":" not in env:
-            hint = f" If another package registers it, name that, as in env=gymnasium_robotics:{env}."
+        if _registered(env) is None and ":" not in env:
+            hint += f" If another package registers it, name that, as in env=gymnasium_robotics:{env}."
         raise DataError(
             f"Environment {env!r} cannot be made: {described(error)}.{hint} Give env= a Gymnasium id such as "
             "Hopper-v4, and install what the environment needs."

@@ -55,7 +55,7 @@ def test_an_environment_of_another_package_is_told_to_be_named_with_it():
     with pytest.raises(DataError, match=r"name that, as in env=gymnasium_robotics:AdroitNothing-v1\."):
         spaces("AdroitNothing-v1")
     with pytest.raises(DataError) as error:
-        spaces("Hoper-v4")
+        spaces("gymnasium:Hoper-v4")
     assert "name that" not in str(error.value)
 
 
