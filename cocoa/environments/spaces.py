@@ -16,6 +16,8 @@ from gymnasium.envs.registration import EnvSpec
 from gymnasium.spaces import Box
 
 from cocoa.environments.d4rl import ENVIRONMENTS
+from cocoa.environments.ogbench import PREFIX as OGBENCH
+from cocoa.environments.ogbench import Seeded
 from cocoa.errors import DataError, UserError, shown
 from cocoa.extras import EXTRAS, require
 
@@ -53,7 +55,8 @@ def make_environment(env: str) -> gymnasium.Env:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
-            return gymnasium.make(env, disable_env_checker=True)
+            made = gymnasium.make(env, disable_env_checker=True)
+            return Seeded(made) if env.startswith(OGBENCH) else made
     except UserError:
         raise
     except Exception as error:
