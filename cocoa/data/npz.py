@@ -175,6 +175,12 @@ class Archive:
         return DataError(f"{self.path}: `{shown(key)}` is damaged: {shown(why, 300)}. {REMEDY}")
 
 
+def check_archive(path: Path) -> None:
+    """Raise OSError if a file is not a whole .npz file."""
+    if not zipfile.is_zipfile(path):
+        raise OSError("it is no .npz file, or cut short")
+
+
 class _Short:
     """A member whose header may be read, and which refuses to read a longer one than NumPy writes."""
 
