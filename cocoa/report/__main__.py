@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from cocoa.errors import RunError, UserError, escaped
 from cocoa.report.groups import Group, grouped
+from cocoa.report.held_out import held_out_table
 from cocoa.report.runs import find_finished
 from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.runs.plots import draw_curve, finish_curve, save
@@ -44,14 +45,24 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa
 def report(folders: list[Path], out: Path) -> None:
     """Print the table of the finished runs at or below `folders`, and write a figure per dataset to `out`.
 
-    Raises RunError if there is no such run, or a figure cannot be written.
+    Of runs without an evaluation it prints a table of their held-out losses. Raises RunError if there is no
+    finished run, or a figure cannot be written.
     """
     runs, others = find_finished(folders)
+    losses, listed = held_out_table(others)
     for folder, why in others.items():
-        _note(f"Left out: {folder}: {why}")
-    if not runs:
+        if folder not in listed:
+            _note(f"Left out: {folder}: {why}")
+    if not (runs or losses):
         raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
-    groups = grouped(runs)
+    if runs:
+        _compare(grouped(runs), out)
+    if losses:
+        print(f"\nNot evaluated:\n\n{losses}")
+
+
+def _compare(groups: list[Group], out: Path) -> None:
+    """Print the table of evaluated runs, and write their figures."""
     for group in groups:
         if note := _different_code(group):
             _note(f"Note: {note}")

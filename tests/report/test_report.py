@@ -205,6 +205,35 @@ def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
     assert f"Left out: {folder}: {why}" in capsys.readouterr().err
 
 
+def held_out(*losses):
+    return {"critic_loss": {"per_seed": losses}, "q": {"per_seed": losses}}
+
+
+@pytest.mark.parametrize("evaluated", [True, False], ids=["beside others", "alone"])
+def test_runs_that_were_not_evaluated_have_their_held_out_losses(evaluated, runs, tmp_path, capsys):
+    folder, wrapped = next(runs.glob("*/iql/*")), next(runs.glob("*/iql+cocoa/*-*"))
+    unknown = {"return": None, "score": None, "dataset": "some/lab|data.hdf5"}
+    write_summary(folder, read_summary(folder) | unknown | {"held_out": held_out(1.0, 2.0, 3.0, 2.5)})
+    if not evaluated:
+        write_summary(wrapped, read_summary(wrapped) | unknown | {"held_out": held_out(None)})
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert rf"| lab\|data | iql | 100 | 4 | critic_loss | 2.125 | {folder} |" in printed.out
+    assert str(folder) not in printed.err
+    assert ("| hopper-demo | iql+cocoa |" in printed.out) == evaluated
+    assert ("| iql+cocoa | 100 | 1 | critic_loss | nan |" in printed.out) != evaluated
+    assert "| q |" not in printed.out
+
+
+@pytest.mark.parametrize("damage", ["text", {"critic_loss": 5}, {"critic_loss": {"per_seed": ["x"]}}, [1]])
+def test_damaged_held_out_losses_leave_a_run_out(damage, runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    changes = {"return": None, "score": None, "held_out": damage}
+    write_summary(folder, read_summary(folder) | changes)
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    assert f"Left out: {folder}: never evaluated" in capsys.readouterr().err
+
+
 def without_seed_2(record):
     return "".join(line for line in record.splitlines(keepends=True) if ",2," not in line)
 

@@ -21,6 +21,7 @@ from support.ingredients import make_batch, make_networks, make_observe, make_wo
 from cocoa.algos.{module} import {algorithm}
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.evaluation import Actor
+from cocoa.training.held_out import HeldOut
 from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, is_per_seed
@@ -74,6 +75,13 @@ assert_split(spread)
 assert_equal(spread, alone)
 assert_equal(metrics, expected)
 assert four._chunk._cache_size() == 1, "compiled once"
+
+batches = jax.tree.map(lambda x: x[..., :60, :].reshape(*x.shape[:-2], 3, 20, x.shape[-1]), data.replace(
+    reward=data.reward[:, None], terminal=data.terminal[:, None]))
+batches = batches.replace(reward=batches.reward[..., 0], terminal=batches.terminal[..., 0])
+held_out = [HeldOut(t, batches).metrics(s.learner) for t, s in ((one, alone), (four, spread))]
+assert_equal(*held_out)
+assert_split(PerSeed(held_out[1]))
 
 resumed, metrics = four.chunk(four.restore(kept, 10), 10, 10)
 assert_equal((resumed, metrics), (alone, expected))
