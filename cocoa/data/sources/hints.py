@@ -27,8 +27,8 @@ def _hints(name: str) -> Iterator[str | None]:
     yield _spelling(name)
     yield _prefix(name)
     if _OGBENCH.fullmatch(name):
-        single = "" if "singletask" in name else " (its single tasks end in -singletask-v0)"
-        yield f"It looks like a dataset of OGBench{single}: write ogbench:{name}."
+        task = name if "singletask" in name else name.replace("-v0", "-singletask-v0")
+        yield f"It looks like a dataset of OGBench, whose single tasks are read: write ogbench:{task}."
     if _UNREAD.fullmatch(name):
         yield "It is one of D4RL's that are not read here."
     yield _of_environment(name)
