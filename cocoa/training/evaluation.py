@@ -186,7 +186,7 @@ class Evaluator:
         resets = [_reset_seed(seed, 0, episode) for seed in seeds for episode in range(episodes)]
         action = self._to_environment(np.zeros((1, len(scaling.action_center)), np.float32))[0]
         self._environments = Environments(env_id, resets, self._bounds.observation_dim, action)
-        self._low, self._high = _within(self._bounds, self.instances[0].action_space)
+        self._low, self._high = within(self._bounds, self.instances[0].action_space)
 
     @property
     def notes(self) -> list[str]:
@@ -267,7 +267,7 @@ class Evaluator:
         return bounds
 
 
-def _within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:
+def within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the bounds in single precision, none of them outside of those of a space in double precision."""
     low, high = bounds.action_low, bounds.action_high
     beyond_low, beyond_high = low < actions.low, high > actions.high

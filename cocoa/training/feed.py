@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,10 @@ class Whole:
     batch: Batch
     """Leaves (N, ...)."""
 
+    def count(self, size: int) -> int:
+        """Return how many transitions there are to draw from: all `size` of the job."""
+        return size
+
     def take(self, rows: Array, step: Array) -> Batch:
         """Return the transitions `rows`."""
         return jax.tree.map(lambda x: x[rows], self.batch)
@@ -49,9 +53,30 @@ class Block:
     batch: Batch
     """Leaves (updates, ...)."""
 
+    def count(self, size: int) -> int:
+        """Return how many transitions there are to draw from: all `size` of the job."""
+        return size
+
     def take(self, rows: Array, step: Array) -> Batch:
         """Return the transitions of the update `step`."""
         return jax.tree.map(lambda x: x[step - self.first], self.batch)
+
+
+class Feed(Protocol):
+    """Where the transitions of a training come from."""
+
+    def at(self, step: int) -> Any:
+        """Return what the updates from `step` on need: something with `count` and `take`, for all seeds."""
+
+    def left(self, step: int) -> int:
+        """Return for how many updates from `step` on this suffices."""
+        ...
+
+    def starts(self, number: int) -> Any:
+        """Return what the renewal `number` of the buffer needs."""
+
+    def close(self) -> None:
+        """Release what the feed holds beside its data."""
 
 
 class Resident:

@@ -13,8 +13,9 @@ from jax.sharding import Mesh, NamedSharding
 
 from cocoa.algos.base import Array, Metrics, RefreshedSource, World
 from cocoa.training.devices import seeds_mesh
-from cocoa.training.feed import Block, Resident, Streamed, Whole
+from cocoa.training.feed import Block, Feed, Resident, Streamed, Whole
 from cocoa.training.job import TrainingJob, TrainState
+from cocoa.training.replay import Filled, Replay
 from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, spread
 
 
@@ -26,12 +27,19 @@ class Training:
     seed and step, so that a training can be cut between any two chunks.
     """
 
-    def __init__(self, job: TrainingJob, mesh: Mesh | None = None, stream: bool = False):
+    def __init__(
+        self,
+        job: TrainingJob,
+        mesh: Mesh | None = None,
+        stream: bool = False,
+        replay: Replay | None = None,
+    ):
         """Put the job's data where they are needed.
 
         The seeds are spread evenly over the devices of `mesh`, each of which gets one copy of what they
         share; None is one device. With `stream` the job's data are NumPy arrays and stay on the host, and the
-        devices get what the next updates draw.
+        devices get what the next updates draw. With `replay` the updates draw from what it holds by then, and
+        the job's data are shapes alone.
         """
         self.job = job
         self.algorithm, self.source = job.algorithm, job.algorithm.source
@@ -39,7 +47,10 @@ class Training:
         keys = jnp.stack([jax.random.key(seed) for seed in job.seeds])
         self.keys = place(PerSeed(keys), self.mesh)
         self.world = place(job.world, self.mesh)
-        if stream:
+        self.feed: Feed
+        if replay:
+            self.feed = replay
+        elif stream:
             self.feed = Streamed(job.data, self.mesh, keys, self._rows, self._starts)
         else:
             self.feed = Resident(job.data, self.mesh)
@@ -93,13 +104,15 @@ class Training:
             start, length = start + steps, length - steps
         return state, _mean(parts)
 
-    def _rows(self, key: Array, step: Array) -> Array:
-        """Return which transitions a seed's update `step` draws."""
-        return self.source.rows(_update_keys(key, step)[0], self.job.batch_size, self.job.size)
+    def _rows(self, key: Array, step: Array, count: Any = None) -> Array:
+        """Return which of `count` transitions, by default all of the job, a seed's update `step` draws."""
+        count = self.job.size if count is None else count
+        return self.source.rows(_update_keys(key, step)[0], self.job.batch_size, count)
 
-    def _starts(self, key: Array, number: Array) -> Array:
-        """Return which transitions a seed's renewal `number` of the buffer starts from."""
-        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], self.job.size)
+    def _starts(self, key: Array, number: Array, count: Any = None) -> Array:
+        """Return which of `count` transitions a seed's renewal `number` of the buffer starts from."""
+        count = self.job.size if count is None else count
+        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], count)
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
@@ -123,10 +136,10 @@ class Training:
         return jax.tree.map(lambda old, new: old.at[:, slot].set(new), snapshots, learner)
 
     def _refresh_of_one_seed(
-        self, buffer: Any, snapshots: Any, data: Whole | Block, world: World, key: Array, number: Array
+        self, buffer: Any, snapshots: Any, data: Whole | Block | Filled, world: World, key: Array, number: Array
     ) -> Any:
         learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
-        starts = data.take(self._starts(key, number), number)
+        starts = data.take(self._starts(key, number, data.count(self.job.size)), number)
         act = partial(self.algorithm.act, learner)
         source, refresh_key = cast(RefreshedSource, self.source), _renewal_keys(key, number)[1]
         return source.refresh(buffer, number, act, starts, world, refresh_key)
@@ -135,7 +148,7 @@ class Training:
         self,
         learner: Any,
         buffer: Any,
-        data: Whole | Block,
+        data: Whole | Block | Filled,
         world: World | None,
         key: Array,
         number: Array,
@@ -145,7 +158,7 @@ class Training:
         @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
             _, draw_key, update_key = _update_keys(key, step)
-            taken = data.take(self._rows(key, step), step)
+            taken = data.take(self._rows(key, step, data.count(self.job.size)), step)
             batch = self.source.draw(buffer, taken, world, draw_key, self.job.batch_size)
             return self.algorithm.update(learner, batch, update_key)
 
