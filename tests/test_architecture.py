@@ -20,6 +20,7 @@ ROOMS = (
     "cocoa.training",
     "cocoa.preparation",
     "cocoa.runs",
+    "cocoa.collection",
     "cocoa.report",
     "cocoa.api",
     "cocoa.cli",

@@ -35,6 +35,13 @@ def run(arguments: Sequence[str]) -> int:
 
         _print(study.status(arguments[1:], f"{program()} status"))
         return 0
+    if arguments[:1] == ["collect"]:
+        from cocoa.cli import collect
+
+        check_surroundings(arguments)
+        import_from_here(arguments, trust=False)
+        _print(collect.run(arguments[1:], f"{program()} collect"))
+        return 0
     flags, words = split(arguments)
     check_surroundings(words)
     import_from_here(words, flags.trust)

@@ -53,17 +53,17 @@ def help_text(arguments: Sequence[str] = ()) -> str:
 
 def _text(config: Config, chosen: Container[str], wrap: Wrap) -> str:
     """Return the text for a configuration and the fields that the user chose."""
-    width = min(shutil.get_terminal_size((110, 24)).columns, 120)
+    width = screen_width()
     algo = type(config.algo)
     parts = [
         _usage(),
-        _table("Fields:", _run_fields(config), width, _brief),
+        table("Fields:", _run_fields(config), width, _brief),
         _ensemble("dynamics" in chosen, width, wrap),
-        _table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, wrap),
+        table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, wrap),
     ]
     if config.cocoa:
         title = f"Fields of +cocoa={config.cocoa.name}:"
-        parts.append(_table(title, _fields(type(config.cocoa), "cocoa."), width, wrap))
+        parts.append(table(title, _fields(type(config.cocoa), "cocoa."), width, wrap))
     parts.append(_presets_of(config, width) if "dataset" in chosen else _datasets_with_presets(algo, width))
     return "\n\n".join(parts)
 
@@ -75,7 +75,12 @@ def _usage() -> str:
     return _USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]], width: int, wrap: Wrap = textwrap.wrap) -> str:
+def screen_width() -> int:
+    """Return how many characters wide a help text is."""
+    return min(shutil.get_terminal_size((110, 24)).columns, 120)
+
+
+def table(title: str, rows: Iterable[tuple[str, str]], width: int, wrap: Wrap = textwrap.wrap) -> str:
     """Return a title and a table of two columns."""
     lines = [title]
     for left, right in rows:
@@ -101,7 +106,7 @@ def _ensemble(documented: bool, width: int, wrap: Wrap) -> str:
     """Return the fields of the ensemble, with their documentation if that is asked for."""
     rows = list(_fields(EnsembleConfig, "dynamics."))
     if documented:
-        return _table("Fields of dynamics:", rows, width, wrap)
+        return table("Fields of dynamics:", rows, width, wrap)
     text = f"Fields of dynamics, which dynamics=quick --help explains: {' '.join(name for name, _ in rows)}"
     return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
@@ -140,7 +145,7 @@ def _one_line(text: str, width: int) -> list[str]:
 
 def _presets_of(config: Config, width: int) -> str:
     rows = [(preset.name, str(preset)) for preset in find_presets(type(config.algo), config.dataset)]
-    return _table(f"Presets on {config.dataset}, which yield to the command line:", rows, width)
+    return table(f"Presets on {config.dataset}, which yield to the command line:", rows, width)
 
 
 def _datasets_with_presets(algorithm: type[Algorithm], width: int) -> str:

@@ -69,12 +69,12 @@ class Progress:
 class TrainingBar:
     """A progress bar over updates, with losses and score; tqdm adds updates/s and the time left."""
 
-    def __init__(self, updates: int, done: int, hidden: bool = False):
-        """`done` of `updates` updates are finished; a hidden bar prints nothing."""
+    def __init__(self, updates: int, done: int, hidden: bool = False, unit: str = " updates"):
+        """`done` of `updates` updates, or other units, are finished; a hidden bar prints nothing."""
         self._bar = tqdm(
             total=updates,
             initial=done,
-            unit=" updates",
+            unit=unit,
             unit_scale=True,
             dynamic_ncols=True,
             smoothing=0.1,

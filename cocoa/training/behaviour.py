@@ -13,9 +13,9 @@ from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.training.seeds import PerSeed, is_per_seed, of_seed, place
 
 Sample = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""From a learner, observations (n, ...) and a key to actions (n, A) in [-1, 1] and their log-densities (n,)."""
+"""From a learner, observations (n, ...) and a key to actions (n, A) in [-1, 1] and log-densities (n,)."""
 Behaviour = Callable[[int, np.ndarray, int], tuple[Any, Any]]
-"""From the position of a seed, states (n, O) and the number of a step to actions (n, A) and log-densities (n,)."""
+"""From a seed's position, states (n, O) and a step's number to actions (n, A) and log-densities (n,)."""
 Policies = list[list[Any]]
 """Of each seed the arrays that its policy reads."""
 
@@ -56,7 +56,7 @@ class Sampler:
         return [list(policy) for policy in zip(*rows, strict=True)]
 
     def behaviour(self, policies: Policies, stream: int) -> Behaviour:
-        """Return how such policies act; the noise of a step is a function of seed, `stream` and its number."""
+        """Return how policies act; the noise of a step is a function of seed, `stream` and its number."""
 
         def act(row: int, states: np.ndarray, number: int) -> tuple[Any, Any]:
             return self._program(policies[row], (states, np.array([stream, number], np.int32)))

@@ -136,7 +136,13 @@ class Training:
         return jax.tree.map(lambda old, new: old.at[:, slot].set(new), snapshots, learner)
 
     def _refresh_of_one_seed(
-        self, buffer: Any, snapshots: Any, data: Whole | Block | Filled, world: World, key: Array, number: Array
+        self,
+        buffer: Any,
+        snapshots: Any,
+        data: Whole | Block | Filled,
+        world: World,
+        key: Array,
+        number: Array,
     ) -> Any:
         learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
         starts = data.take(self._starts(key, number, data.count(self.job.size)), number)

@@ -1,4 +1,4 @@
-"""Environment steps and updates in turns, block by block, with the steps of a block beside the updates before."""
+"""Environment steps and updates in turns: blocks of steps, each made beside the updates before it."""
 
 from __future__ import annotations
 

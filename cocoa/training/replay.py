@@ -1,6 +1,6 @@
 """Transitions that are collected while a training goes on: a buffer of fixed size on the devices.
 
-How much of it is filled is a number that the programs are given, so that nothing is compiled again as it grows.
+How much of it is filled is an argument of the programs, so that nothing is compiled again as it grows.
 """
 
 from __future__ import annotations

@@ -1,24 +1,28 @@
 """Environments that are stepped to collect transitions, and what is recorded of each step.
 
-An episode begins with a reset whose seed depends on the run's seed, the instance and the episode's number alone.
-So the state of an environment, which in general cannot be saved, is made again by a reset and the actions of the
-running episode.
+An episode begins with a reset whose seed depends on the run's seed, the instance and the episode's number
+alone. So the state of an environment, which in general cannot be saved, is restored by a reset and the
+actions of the running episode.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from flax import struct
 
 from cocoa.data import Scaling
-from cocoa.environments.spaces import described, spaces
+from cocoa.environments.spaces import Spaces, close_environments, described, make_environment, spaces
 from cocoa.errors import DataError, RunError
 from cocoa.training.behaviour import Behaviour
 from cocoa.training.environments import Environments, scalar
 from cocoa.training.evaluation import within
+
+ActionMap = Callable[[np.ndarray], np.ndarray]
+"""From actions in [-1, 1] to the environment's units, within its bounds."""
 
 
 @struct.dataclass
@@ -66,6 +70,18 @@ class Steps:
         return cls(**vectors, **numbers, **flags)
 
 
+@dataclass(frozen=True)
+class Running:
+    """The episodes that run in all instances."""
+
+    episodes: np.ndarray
+    """(seeds, n): their numbers."""
+    actions: Sequence[Sequence[np.ndarray]]
+    """`actions[seed][instance]`: those since their resets, (steps, A) in [-1, 1]."""
+    states: np.ndarray
+    """(seeds, n, O): what was observed last."""
+
+
 class Stepper:
     """The environments of all seeds: `instances` for each, stepped side by side."""
 
@@ -87,12 +103,12 @@ class Stepper:
                 f"Only one instance of {env} can exist at a time, and {len(resets)} are needed: collect with "
                 "one seed and envs=1."
             )
-        self._instances = np.array(made.instances, object).reshape(len(seeds), instances)
-        self._low, self._high = within(bounds, made.instances[0].action_space)
+        self._instances: Any = np.array(made.instances, object).reshape(len(seeds), instances)
+        self._to_environment = _action_map(scaling, bounds, made.instances[0])
         physics = _physics(made.instances[0])
-        joints = (physics.qpos.size, physics.qvel.size) if physics else (0, 0)
+        positions, velocities = (physics.qpos.size, physics.qvel.size) if physics else (0, 0)
         self._physics = [[_physics(env) for env in row] for row in self._instances] if physics else None
-        self.sizes = (bounds.observation_dim, len(bounds.action_low), *joints)
+        self.sizes = bounds.observation_dim, len(bounds.action_low), positions, velocities
         """Of states, actions, and MuJoCo's positions and velocities."""
         self._episodes = np.zeros((len(seeds), instances), int)
         self._states = np.zeros((len(seeds), instances, bounds.observation_dim), np.float32)
@@ -102,21 +118,18 @@ class Stepper:
         for instance in np.ndindex(self._episodes.shape):
             self._reset(instance)
 
-    def restore(self, episodes: np.ndarray, actions: Sequence[Sequence[np.ndarray]]) -> None:
-        """Begin in the middle of episodes: those of the numbers (seeds, n), after these actions in [-1, 1].
-
-        `actions[seed][instance]` has the shape (steps, A).
-        """
-        self._episodes[:] = episodes
-        for row, number in np.ndindex(self._episodes.shape):
-            self._reset((row, number))
-            for action in self._to_environment(actions[row][number]):
-                self._states[row, number] = self._instances[row, number].step(action)[0]
-
-    @property
-    def states(self) -> np.ndarray:
-        """The present states (seeds, n, O)."""
-        return self._states
+    def restore(self, running: Running) -> bool:
+        """Begin where the episodes were, and return whether the environments repeat what was observed."""
+        self._episodes[:] = running.episodes
+        repeated = True
+        for which in np.ndindex(self._episodes.shape):
+            self._reset(which)
+            actions = self._to_environment(running.actions[which[0]][which[1]])
+            for action in actions:
+                self._states[which] = self._instances[which].step(action)[0]
+            if len(actions):
+                repeated &= bool((self._states[which] == running.states[which]).all())
+        return repeated
 
     def advance(self, behaviour: Behaviour, first: int, count: int) -> Steps:
         """Make `count` steps with all instances, the first of which has the number `first`.
@@ -176,10 +189,6 @@ class Stepper:
         entropy = [seed, self._stream, instance, episode]
         return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
-    def _to_environment(self, actions: np.ndarray) -> np.ndarray:
-        """Return actions in the environment's units, within its bounds."""
-        return np.minimum(np.maximum(self._scaling.to_environment(actions), self._low), self._high)
-
     def _check(self, steps: Steps, first: int) -> None:
         names = {"action": "an action", "reward": "a reward", "next_state": "an observation"}
         for name, text in names.items():
@@ -207,3 +216,17 @@ def _physics(env: Any) -> Any:
     """Return MuJoCo's data of an environment, or None if it is not one of MuJoCo's."""
     data = getattr(getattr(env, "unwrapped", None), "data", None)
     return data if hasattr(data, "qpos") and hasattr(data, "qvel") else None
+
+
+def action_map(env: str, scaling: Scaling) -> ActionMap:
+    """Return the map from actions in [-1, 1] to those that a `Stepper` hands to the environment."""
+    made = make_environment(env)
+    try:
+        return _action_map(scaling, spaces(env), made)
+    finally:
+        close_environments(made)
+
+
+def _action_map(scaling: Scaling, bounds: Spaces, made: Any) -> ActionMap:
+    low, high = within(bounds, made.action_space)
+    return lambda actions: np.minimum(np.maximum(scaling.to_environment(actions), low), high)

@@ -1,0 +1,109 @@
+"""What a folder of sets says of itself: a page with a table, and a figure of the returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from cocoa.collection.settings import Collection, command
+from cocoa.data import Dataset
+from cocoa.runs.plots import STATE, save
+from cocoa.storage.files import atomic_write
+
+References = tuple[float, float]
+"""Mean returns of random actions and of the last policy: 0 % and 100 %."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the card says of a set."""
+
+    name: str
+    transitions: int
+    returns: np.ndarray
+    """Of the whole episodes, or of all if there is none."""
+    episodes: int
+    references: References
+
+    @classmethod
+    def of(cls, dataset: Dataset, name: str, references: References) -> Row:
+        """Return the row of a set."""
+        return cls(name, len(dataset), dataset.counted_returns, len(dataset.complete), references)
+
+    @property
+    def score(self) -> float:
+        """The mean return in percent of the way from random actions to the last policy."""
+        low, high = self.references
+        return 100 * (float(self.returns.mean()) - low) / (high - low)
+
+
+def write_card(
+    folder: Path, settings: Collection, rows: list[Row], medium: Mapping[int, int], versions: str
+) -> None:
+    """Write README.md; `medium` holds for each seed the step after which its medium policy was kept.
+
+    Raises RunError if it cannot be written.
+    """
+    table = "\n".join(
+        f"| {row.name} | {row.transitions:,} | {row.episodes:,} | {row.returns.mean():.1f} | "
+        f"{row.returns.min():.1f} | {row.returns.max():.1f} | {row.score:.1f} |"
+        for row in rows
+    )
+    references = "\n".join(
+        f"- {name}: {low:.2f} (random actions), {high:.2f} (last policy)"
+        for name, (low, high) in dict.fromkeys(
+            (row.name.removeprefix(row.name.split(" ")[0]).strip() or "all sets", row.references)
+            for row in rows
+        )
+    )
+    kept = ", ".join(f"{step:,} (seed {seed})" for seed, step in medium.items())
+    text = f"""# Datasets of {settings.env}
+
+Made by
+
+    {command(settings)}
+
+with {versions}. SAC was trained online for {settings.steps:,} environment steps. The medium
+policy is that after {kept} steps.
+
+| set | transitions | episodes | return, mean | lowest | highest | score |
+|---|---|---|---|---|---|---|
+{table}
+
+Returns are those of whole episodes. The score is the mean return in percent of the way from the
+return of random actions to that of the last policy, both of this collection's own:
+
+{references}
+
+It is not D4RL's normalized score. The two returns are in the attribute `reference_returns` of each
+file, and `cocoa.normalized_score(<file>, <return>)` uses them. Actions were drawn from the stochastic
+policies, as in training.
+
+![Returns](returns.png)
+"""
+    atomic_write(folder / "README.md", text.encode())
+
+
+def draw_returns(path: Path, rows: list[Row]) -> None:
+    """Draw a histogram of the returns of each set, on one axis of returns. Raises RunError."""
+    lows, highs = zip(*((row.returns.min(), row.returns.max()) for row in rows), strict=True)
+    bins = np.linspace(min(lows), max(max(highs), min(lows) + 1e-6), 41)
+    figure = Figure(figsize=(6.4, 1.1 * len(rows) + 0.8), layout="constrained")
+    for row, axes in zip(rows, figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0], strict=True):
+        axes.hist(row.returns, bins=bins, color=STATE)  # type: ignore[arg-type]
+        for reference in row.references:
+            axes.axvline(reference, color="0.3", linestyle="--", linewidth=1)
+        axes.set_title(
+            f"{row.name}: {len(row.returns):,} episodes, mean {row.returns.mean():.1f}",
+            fontsize=9,
+            loc="left",
+        )
+        axes.set_ylabel("episodes", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.25)
+    figure.axes[-1].set_xlabel("return (dashed: random actions and last policy)")
+    save(figure, path)

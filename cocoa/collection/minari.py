@@ -1,0 +1,87 @@
+"""The same sets as Minari's datasets, in Minari's own folder."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from cocoa.collection.card import References
+from cocoa.collection.setup import Setup
+from cocoa.data import Dataset
+from cocoa.errors import RunError
+from cocoa.storage.files import atomic_write
+
+_WRITTEN = "minari.json"
+_EPISODES = 200
+
+
+def write_minari(setup: Setup, path: Path, dataset: Dataset, references: References) -> None:
+    """Write the set in the file `path`, read as `dataset`, unless this folder has written it already.
+
+    Raises RunError if Minari has another dataset of that name.
+    """
+    import minari  # an extra
+
+    note = setup.folder / _WRITTEN
+    written = json.loads(note.read_text()) if note.exists() else []
+    name = f"cocoa/{path.stem}-v0"
+    present = name in minari.list_local_datasets()
+    if present and name in written:
+        return
+    if present:
+        raise RunError(f"Minari has a dataset {name} already. Remove it: minari delete {name}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Minari asks for authors and for a link to code
+        _write(name, setup, dataset, references)
+    atomic_write(note, json.dumps([*written, name]).encode())
+    setup.say(f"Wrote {name} into Minari's folder: dataset=minari:{name}")
+
+
+def _write(name: str, setup: Setup, dataset: Dataset, references: References) -> None:
+    import minari
+
+    low, high = references
+    made: Any = None
+    episodes = _episodes(dataset)
+    for start in range(0, len(episodes), _EPISODES):
+        buffer = [_buffer(dataset, *rows) for rows in episodes[start : start + _EPISODES]]
+        if made is None:
+            made = minari.create_dataset_from_buffers(
+                name,
+                buffer,
+                env=setup.settings.env,
+                algorithm_name="SAC",
+                ref_min_score=low,
+                ref_max_score=high,
+                description=f"Collected by cocoa collect; the same rows as {dataset.name}.hdf5.",
+            )
+        else:
+            made.update_dataset_from_buffer(buffer)
+
+
+def _episodes(dataset: Dataset) -> list[tuple[int, int]]:
+    """Return the first row of each episode and the row behind its last."""
+    starts = np.flatnonzero(np.diff(dataset.episodes, prepend=-1))
+    return list(zip(starts.tolist(), [*starts[1:].tolist(), len(dataset)], strict=True))
+
+
+def _buffer(dataset: Dataset, start: int, end: int) -> Any:
+    """Return the rows of an episode; one that nothing ends is cut by Minari's rules."""
+    from minari.data_collector import EpisodeBuffer
+
+    truncations = np.zeros(end - start, bool)
+    truncations[-1] = not dataset.terminals[end - 1]
+    return EpisodeBuffer(
+        observations=np.concatenate(
+            [dataset.observations[start:end], dataset.next_observations[end - 1 : end]]
+        ),  # type: ignore[arg-type]
+        actions=dataset.actions[start:end],  # type: ignore[arg-type]
+        rewards=dataset.rewards[start:end],  # type: ignore[arg-type]
+        terminations=dataset.terminals[start:end],  # type: ignore[arg-type]
+        truncations=truncations,  # type: ignore[arg-type]
+        infos={},
+    )

@@ -1,0 +1,291 @@
+"""Sets that are collected: what they consist of, how they are read, and that a cut collection is the whole one."""
+
+import json
+import signal
+from dataclasses import replace
+
+import h5py
+import jax
+import numpy as np
+import pytest
+import cocoa
+from cocoa.algos.sac import SAC
+from cocoa.collection import policies
+from cocoa.collection.launch import collect, run
+from cocoa.collection.settings import SETS, collection, command
+from cocoa.environments.spaces import make_environment
+from cocoa.runs.metrics import read_metrics
+from cocoa.training.online import Online
+from cocoa.training.stepping import Stepper
+
+SETTINGS = collection(
+    {
+        "env": "InvertedPendulum-v4",
+        "steps": 240,
+        "warmup": 80,
+        "every": 20,
+        "envs": 2,
+        "batch_size": 16,
+        "transitions": 300,
+        "eval_every": 80,
+        "eval_episodes": 2,
+        "seeds": (3, 7),
+        "algo.hidden": (8,),
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return run(replace(SETTINGS, folder=str(tmp_path_factory.mktemp("whole") / "sets")))
+
+
+def read(folder, kind, seed=3):
+    with h5py.File(folder / f"InvertedPendulum-v4-{kind}-seed{seed}.hdf5") as file:
+        columns = {}
+        file.visititems(lambda name, x: columns.update({name: x[:]}) if isinstance(x, h5py.Dataset) else None)
+        return columns, dict(file.attrs)
+
+
+def assert_same(columns, others):
+    jax.tree.map(np.testing.assert_array_equal, columns, others)
+
+
+def concatenated(*parts):
+    return {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_each_set_has_d4rls_layout_and_is_read(whole, kind):
+    columns, attributes = read(whole, kind)
+    rows = len(columns["rewards"])
+    shapes = {"observations": (4,), "next_observations": (4,), "actions": (1,), "rewards": ()}
+    for key, shape in shapes.items():
+        assert columns[key].shape == (rows, *shape)
+        assert columns[key].dtype == np.float32
+    assert columns["infos/qpos"].shape == columns["infos/qvel"].shape == (rows, 2)
+    assert columns["infos/action_log_probs"].shape == (rows,)
+    assert not (columns["terminals"] & columns["timeouts"]).any()
+    assert abs(columns["actions"]).max() > 1.5  # the environment's units: its bounds are -3 and 3
+    dataset = cocoa.load(whole / f"InvertedPendulum-v4-{kind}-seed3.hdf5")
+    assert (dataset.env, len(dataset)) == ("InvertedPendulum-v4", rows)
+    assert dataset.next_observed.all()
+    assert attributes["command"] == command(SETTINGS)
+    assert json.loads(attributes["configuration"])["steps"] == 240
+    assert json.loads(attributes["versions"])["mujoco"]
+
+
+def test_recorded_states_lead_to_what_was_recorded(whole):
+    columns, _ = read(whole, "full-replay")
+    env = make_environment("InvertedPendulum-v4")
+    env.reset()
+    for row in range(0, 240, 7):
+        env.unwrapped.set_state(columns["infos/qpos"][row], columns["infos/qvel"][row])
+        state, reward, terminal, _, _ = env.step(columns["actions"][row])
+        np.testing.assert_allclose(state, columns["next_observations"][row], atol=1e-4)
+        assert (reward, terminal) == (columns["rewards"][row], columns["terminals"][row])
+
+
+def test_replays_are_the_steps_of_the_training(whole):
+    """Of each instance one after the other; the medium policy's up to where it was kept."""
+    full, _ = read(whole, "full-replay")
+    part, attributes = read(whole, "medium-replay")
+    medium = attributes["training_steps"]
+    assert len(full["rewards"]) == 240
+    assert medium in (80, 160, 240)
+    first, second = (
+        {key: x[start : start + medium // 2] for key, x in full.items()} for start in (0, 120)
+    )
+    assert_same(part, concatenated(first, second))
+
+
+def test_sets_of_policies_are_whole_episodes_and_mixed_ones_both(whole):
+    medium, expert, both = (read(whole, kind)[0] for kind in ("medium", "expert", "medium-expert"))
+    assert_same(both, concatenated(medium, expert))
+    for columns in (medium, expert, read(whole, "random")[0]):
+        ends = columns["terminals"] | columns["timeouts"]
+        assert ends[-1]
+        assert 200 < len(ends) <= 300
+        broken = (columns["next_observations"][:-1] != columns["observations"][1:]).any(axis=1)
+        np.testing.assert_array_equal(broken, ends[:-1])
+
+
+def test_random_actions_are_uniform_within_the_bounds(whole):
+    columns, attributes = read(whole, "random")
+    assert attributes["training_steps"] == 0
+    assert abs(columns["actions"]).max() <= 3
+    assert abs(columns["actions"].mean()) < 0.4
+    assert abs(columns["actions"].std() - np.sqrt(3)) < 0.3
+    np.testing.assert_allclose(columns["infos/action_log_probs"], -np.log(2))
+
+
+def test_the_medium_policy_is_the_first_beyond_a_third(whole):
+    steps, returns = read_metrics(whole / "metrics.csv").values("evaluation/return")
+    for row, seed in enumerate((3, 7)):
+        low = cocoa.load(whole / f"InvertedPendulum-v4-random-seed{seed}.hdf5").behaviour_return
+        threshold = min(low + (returns[row, -1] - low) / 3, returns[row, -1])
+        _, attributes = read(whole, "medium", seed)
+        assert attributes["training_steps"] == steps[returns[row] >= threshold][0]
+
+
+def test_the_medium_policy_of_a_known_curve(monkeypatch, tmp_path):
+    class Known:
+        def __init__(self, returns):
+            self.settings, self.folder, self.said = replace(SETTINGS, seeds=(0,)), tmp_path, []
+            lines = [f"{100 * i},0,evaluation/return,{x}" for i, x in enumerate(returns, 1)]
+            (tmp_path / "metrics.csv").write_text("step,seed,metric,value\n" + "\n".join(lines) + "\n")
+
+        def say(self, text):
+            self.said.append(text)
+
+        def log(self, name):
+            return self
+
+        def returns(self, row):
+            return np.array([5.0, 15.0])
+
+    known = Known([12.0, 19.9, 20.0, 14.0, 40.0])
+    assert policies.medium_steps(known) == [300]
+    assert not known.said
+    known = Known([30.0, 40.0])
+    assert policies.medium_steps(known) == [100]
+    assert "Evaluate more often" in known.said[0]
+    known = Known([3.0, 7.0, 6.0])
+    assert policies.medium_steps(known) == [200]
+    assert "Train longer" in known.said[0]
+
+
+def test_references_are_the_collections_own(whole):
+    low, high = read(whole, "medium")[1]["reference_returns"]
+    for kind, expected in (("random", low), ("expert", high)):
+        path = whole / f"InvertedPendulum-v4-{kind}-seed3.hdf5"
+        dataset = cocoa.load(path)
+        wholes = dataset.episode_returns[dataset.complete]
+        np.testing.assert_allclose(wholes.mean(), expected)
+    medium = str(whole / "InvertedPendulum-v4-medium-seed3.hdf5")
+    assert cocoa.normalized_score(medium, low) == pytest.approx(0)
+    assert cocoa.normalized_score(medium, high) == pytest.approx(100)
+
+
+def test_the_card_shows_all_sets(whole):
+    card = (whole / "README.md").read_text()
+    for kind in SETS:
+        for seed in (3, 7):
+            assert f"| {kind} of seed {seed} | " in card
+    assert command(SETTINGS) in card
+    assert (whole / "returns.png").stat().st_size > 10_000
+
+
+def interrupted(monkeypatch, owner, name, call, tmp_path):
+    """Press Ctrl-C in a call of a method, go on, and return the folder."""
+    settings, calls, original = replace(SETTINGS, folder=str(tmp_path / "sets")), [], getattr(owner, name)
+
+    def pressed(self, *arguments):
+        calls.append(1)
+        if len(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return original(self, *arguments)
+
+    monkeypatch.setattr(owner, name, pressed)
+    with pytest.raises(KeyboardInterrupt):
+        run(settings)
+    return run(settings)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [(Online, "block", 6), (Online, "block", 8), (Stepper, "advance", 14)],
+    ids=["between evaluations", "at an evaluation", "while a policy is recorded"],
+)
+def test_a_cut_collection_is_the_whole_one(whole, monkeypatch, tmp_path, owner, name, call):
+    monkeypatch.setattr(policies, "_BLOCK", 70)
+    folder = interrupted(monkeypatch, owner, name, call, tmp_path)
+    assert (folder / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    for kind in SETS:
+        for seed in (3, 7):
+            assert_same(read(folder, kind, seed)[0], read(whole, kind, seed)[0])
+    assert (folder / "README.md").read_text() == (whole / "README.md").read_text()
+
+
+def test_a_finished_collection_makes_what_is_missing(whole, monkeypatch):
+    monkeypatch.setattr(Stepper, "advance", None)
+    path = whole / "InvertedPendulum-v4-medium-expert-seed7.hdf5"
+    content = path.read_bytes()
+    path.unlink()
+    run(replace(SETTINGS, folder=str(whole)))
+    assert path.read_bytes() == content
+
+
+def test_other_settings_need_another_folder(whole):
+    with pytest.raises(cocoa.ConfigError, match=r"batch_size was 16 and is 32.*another folder="):
+        run(replace(SETTINGS, folder=str(whole), batch_size=32))
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").write_text("")
+    with pytest.raises(cocoa.ConfigError, match="holds other files"):
+        run(replace(SETTINGS, folder=str(tmp_path)))
+
+
+@pytest.mark.parametrize("anchors", [None, cocoa.Random(encoder_hidden=(8,))], ids=["plain", "cocoa"])
+def test_the_medium_set_trains_a_policy(whole, tmp_path, anchors):
+    policy = cocoa.fit(
+        cocoa.IQL(hidden=(8,)),
+        whole / "InvertedPendulum-v4-medium-seed3.hdf5",
+        cocoa=anchors,
+        updates=4,
+        log_every=2,
+        eval_every=4,
+        eval_episodes=1,
+        batch_size=16,
+        wandb="off",
+        runs_dir=str(tmp_path / "runs"),
+        cache_dir=str(tmp_path / "cache"),
+    )
+    assert policy(np.zeros(4)).shape == (1,)
+
+
+def test_minari_has_the_same_rows(whole, monkeypatch, tmp_path):
+    minari = pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    settings = replace(SETTINGS, folder=str(whole), sets=("medium",), format=("hdf5", "minari"))
+    run(settings)
+    run(settings)  # which writes nothing
+    made = minari.load_dataset("cocoa/InvertedPendulum-v4-medium-seed3-v0")
+    columns, attributes = read(whole, "medium")
+    episodes = list(made.iterate_episodes())
+    for key, name in (("actions", "actions"), ("rewards", "rewards"), ("terminals", "terminations")):
+        np.testing.assert_array_equal(np.concatenate([getattr(e, name) for e in episodes]), columns[key])
+    np.testing.assert_array_equal(episodes[0].observations[:-1], columns["observations"][: len(episodes[0])])
+    low, high = attributes["reference_returns"]
+    metadata = made.storage.metadata
+    assert (metadata["ref_min_score"], metadata["ref_max_score"]) == (low, high)
+
+
+def test_the_defaults_are_those_of_online_sac():
+    algorithm = collection({"env": "Hopper-v4", "algo.discount": 0.98}).algo
+    assert algorithm == SAC(actor_learning_rate=3e-4, cosine_schedule=False, discount=0.98)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "Name the environment"),
+        ({"env": "Hopper-v4", "step": 5}, "Unknown field step. Did you mean steps"),
+        ({"env": "Hopper-v4", "steps": 1010}, "steps=1010 must be a multiple of every=50"),
+        ({"env": "Hopper-v4", "envs": 3}, "every=50 must be a multiple of envs=3"),
+        ({"env": "Hopper-v4", "sets": "medum"}, "Did you mean sets=medium"),
+        ({"env": "Hopper-v4", "seeds": (1, 1)}, "must be different numbers"),
+        ({"env": "CartPole-v1"}, "continuous numbers"),
+    ],
+)
+def test_mistakes_are_one_clear_sentence(fields, message, tmp_path):
+    with pytest.raises(cocoa.UserError, match=message):
+        collect(**{"env": "", "folder": str(tmp_path / "sets"), **fields})
+
+
+def test_the_command_is_what_differs_from_the_defaults():
+    assert command(SETTINGS) == (
+        "cocoa collect env=InvertedPendulum-v4 transitions=300 'seeds=[3,7]' steps=240 envs=2 warmup=80 "
+        "every=20 batch_size=16 eval_every=80 eval_episodes=2 'algo.hidden=[8]'"
+    )
