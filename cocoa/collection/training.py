@@ -97,7 +97,7 @@ class PolicyTraining:
         sums, self._sums = self._sums, {}
         count = sums.pop("blocks", np.ones(()))
         rate = (self.step - self._clock[1]) / (time.monotonic() - self._clock[0])
-        returns = self.evaluator.evaluate(self.actor.policies(state.learner), self.step).mean(axis=1)
+        returns = self.evaluator.evaluate(self.actor.policies(state.learner), self.step).returns.mean(axis=1)
         logged = {f"training/{name}": total / count for name, total in sums.items()}
         logged["evaluation/return"] = returns
         self.metrics.write(self.step, logged, self.settings.seeds)

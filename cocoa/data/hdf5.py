@@ -27,6 +27,8 @@ from cocoa.data.validation import FLAGS, VECTORS, check_layout, listed, warn_of_
 from cocoa.errors import DataError
 
 _ENV_ATTRIBUTES = ("env_id", "env", "env_name")
+REFERENCES = "reference_returns"
+"""The attribute with two returns: of random actions and of an expert, between which a file is scored."""
 _ATTRIBUTE = 4096  # bytes; no environment has a longer id
 
 
@@ -47,6 +49,18 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], str | None, str]:
         raise
     except Exception as error:  # a damaged file makes h5py raise nearly anything
         raise DataError(explain(error, path)) from error
+
+
+def reference_returns(path: Path) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 %, from a file's attribute of this name, or None."""
+    try:
+        with h5py.File(path, "r") as file:
+            if REFERENCES not in file.attrs or file.attrs.get_id(REFERENCES).shape != (2,):
+                return None
+            low, high = map(float, file.attrs[REFERENCES])
+    except Exception:  # as for `read`, which says what is wrong
+        return None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) and low != high else None
 
 
 def _digest(path: Path) -> str:

@@ -5,33 +5,49 @@ from __future__ import annotations
 import numpy as np
 
 from cocoa.data.reference import REFERENCE_RETURNS, family_of
-from cocoa.data.sources.lookup import registered_source
+from cocoa.data.sources.lookup import FILES, registered_source
 from cocoa.environments.ogbench import PREFIX as OGBENCH
 
 
-def normalized_score(env: str | None, episode_return: float) -> float | None:
+def normalized_score(env: str | None, episode_return: float, dataset: str | None = None) -> float | None:
     """Return D4RL's normalized score in percent: 100 (return - random) / (expert - random).
 
     `env` is a Gymnasium id (any version: `Hopper-v4`, `Hopper-v5`) or the name of a dataset whose source has
-    reference returns (`antmaze-umaze-v2`, `hopper-demo`). None where no reference is known.
+    reference returns (`antmaze-umaze-v2`, `hopper-demo`). A file that has reference returns of its own, as
+    those of `cocoa collect` have, is scored by these: `env` is then its path, or `dataset` is. None where no
+    reference is known.
     """
-    if env is None:
+    own = own_references(dataset)
+    if env is None and own is None:
         return None
-    source = registered_source(env)
-    returns = source.reference_returns(env) if source else REFERENCE_RETURNS.get(family_of(env))
+    returns = own or _returns(env or "")
     if returns is None:
         return None
     low, high = returns
     return 100.0 * (episode_return - low) / (high - low)
 
 
-def scores(env: str, returns: np.ndarray, success_rates: np.ndarray) -> np.ndarray | None:
+def scores(
+    env: str, returns: np.ndarray, success_rates: np.ndarray, dataset: str | None = None
+) -> np.ndarray | None:
     """Return the scores (seeds,) in percent of policies with these mean returns and rates of success.
 
-    They are D4RL's normalized scores, or in OGBench's environments, as in its papers, the rates of success;
-    None where neither is known.
+    They are normalized scores, as of `normalized_score`, or in OGBench's environments, as in its papers, the
+    rates of success; None where neither is known.
     """
     if env.startswith(OGBENCH):
         return None if np.isnan(success_rates).any() else success_rates
-    normalized = [normalized_score(env, value) for value in returns]
+    normalized = [normalized_score(env, value, dataset) for value in returns]
     return None if None in normalized else np.asarray(normalized, np.float64)
+
+
+def own_references(dataset: str | None) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 % by a dataset's own file, or None if it has none."""
+    return FILES.reference_returns(dataset) if dataset else None
+
+
+def _returns(env: str) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 %, if they are known."""
+    if source := registered_source(env):
+        return source.reference_returns(env)
+    return FILES.reference_returns(env) or REFERENCE_RETURNS.get(family_of(env))

@@ -60,7 +60,7 @@ class Evaluations:
         rates = 100 * episodes.successes.mean(axis=1)
         if not np.isnan(rates).any():
             metrics["evaluation/success"] = rates
-        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates)
+        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates, self.config.dataset)
         if scored is not None:
             metrics["evaluation/score"] = scored
         return metrics

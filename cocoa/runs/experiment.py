@@ -17,6 +17,7 @@ from cocoa.data import (
     Scaling,
     action_bounds,
     normalized_score,
+    own_references,
     split,
     unnormalized_batch,
     with_next_actions,
@@ -87,8 +88,9 @@ class Experiment:
 
     def _describe_data(self) -> str:
         data = self.dataset
-        score = normalized_score(self.config.env or data.name, data.behaviour_return)
-        scored = "" if score is None else f" (score {score:.1f})"
+        score = normalized_score(self.config.env or data.name, data.behaviour_return, self.config.dataset)
+        whose = " by the file's own reference returns" if own_references(self.config.dataset) else ""
+        scored = "" if score is None else f" (score {score:.1f}{whose})"
         best, count = len(self.episodes.complete), len(data.complete)
         used = f" (trained on: {best:,})" if best < count else ""
         held_out = f", held out: {len(self.held_out):,} transitions" if self.held_out else ""

@@ -75,7 +75,7 @@ def summarize(
         **_evaluations(metrics, "success"),
         **_nonfinite(metrics),
         **_held_out(metrics),
-        "behaviour_score": normalized_score(config.env or dataset.name, behaviour),
+        "behaviour_score": normalized_score(config.env or dataset.name, behaviour, config.dataset),
         "behaviour_return": behaviour,
         "updates_per_second": updates_per_second,
         "seconds": dict(seconds),

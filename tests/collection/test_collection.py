@@ -1,4 +1,4 @@
-"""Sets that are collected: what they consist of, how they are read, and that a cut collection is the whole one."""
+"""Sets that are collected: what they consist of, how they are read, and how a cut collection goes on."""
 
 import json
 import signal
@@ -8,6 +8,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
+
 import cocoa
 from cocoa.algos.sac import SAC
 from cocoa.collection import policies
@@ -93,9 +94,7 @@ def test_replays_are_the_steps_of_the_training(whole):
     medium = attributes["training_steps"]
     assert len(full["rewards"]) == 240
     assert medium in (80, 160, 240)
-    first, second = (
-        {key: x[start : start + medium // 2] for key, x in full.items()} for start in (0, 120)
-    )
+    first, second = ({key: x[start : start + medium // 2] for key, x in full.items()} for start in (0, 120))
     assert_same(part, concatenated(first, second))
 
 

@@ -40,6 +40,11 @@ class FileSource(DatasetSource):
         """Return the absolute path."""
         return os.path.abspath(expanded(name, "dataset"))
 
+    def reference_returns(self, name: str) -> tuple[float, float] | None:
+        """Return the returns in the file's attribute `reference_returns`, if there is such a file."""
+        path = expanded(name, "dataset")
+        return hdf5.reference_returns(path) if path.suffix in SUFFIXES and path.is_file() else None
+
     def read(self, name: str, env: str | None) -> Dataset:
         """Return the dataset in the file, called by the stem of the file's name, unless a source has that."""
         path = expanded(name, "dataset")
