@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     )
     from cocoa.anchors.decomposition import Decomposition
     from cocoa.api import fit, pieces, resume
+    from cocoa.collection.launch import collect
     from cocoa.config.schema import Config
     from cocoa.data import (
         Dataset,
@@ -126,6 +127,7 @@ __all__ = [
     "UserError",
     "World",
     "Zero",
+    "collect",
     "concatenate",
     "fit",
     "load",
@@ -158,6 +160,7 @@ _MODULES = (
     "cocoa.runs.policy",
     "cocoa.runs.pieces",
     "cocoa.api",
+    "cocoa.collection.launch",
 )
 """Where the names are, quick imports first."""
 

@@ -14,7 +14,7 @@ import numpy as np
 from cocoa.collection.card import References, Row, draw_returns, write_card
 from cocoa.collection.hdf5 import write_hdf5
 from cocoa.collection.policies import medium_steps, record
-from cocoa.collection.sets import columns, pieces
+from cocoa.collection.sets import columns, pieces_of
 from cocoa.collection.settings import Collection, collection, command, decisive, file_name, stem
 from cocoa.collection.setup import Setup
 from cocoa.collection.training import PolicyTraining, trained
@@ -102,7 +102,7 @@ def _write_set(setup: Setup, kind: str, row: int, medium: int) -> Row:
         to_environment = action_map(settings.env, setup.scaling)
         slices = (
             rows
-            for piece in pieces(kind, setup, medium)
+            for piece in pieces_of(kind, setup, medium)
             for rows in columns(piece, setup, row, to_environment)
         )
         write_hdf5(path, slices, _attributes(setup, kind, row, references, medium))

@@ -24,7 +24,7 @@ class Piece:
     """Steps of one instance; None: all whole episodes, or all steps if there is no whole one."""
 
 
-def pieces(kind: str, setup: Setup, medium: int) -> list[Piece]:
+def pieces_of(kind: str, setup: Setup, medium: int) -> list[Piece]:
     """Return what a set consists of; `medium` is the step after which the medium policy was kept."""
     envs = setup.settings.envs
     if kind == "medium-expert":

@@ -44,18 +44,17 @@ class PolicyTraining:
         self.metrics = MetricsFile(setup.folder / "metrics.csv", *metrics)
         self.log = setup.log("training")
         self.log.cut(self.step // settings.envs)
-        self.online, self._start = self._restored()
+        self.online, self.start = self._restored()
+        """The alternation of steps and updates, and the state that it goes on from."""
         self._unsaved: list[Steps] = []
         self._updates: list[Any] = []
         self._clock = time.monotonic(), self.step
 
     def run(self) -> None:
         """Train to the end. Raises Interrupted after Ctrl-C, when everything is saved."""
-        settings, state = self.settings, self._start
+        settings, state = self.settings, self.start
         with contextlib.ExitStack() as stack:
-            stack.callback(self.metrics.close)
-            stack.callback(self.evaluator.close)
-            stack.callback(self.online.stepper.close)
+            stack.callback(self.close)
             bar = stack.enter_context(
                 contextlib.closing(TrainingBar(settings.steps, self.step, unit=" steps"))
             )
@@ -71,6 +70,12 @@ class PolicyTraining:
                 if pauses or self.setup.stopper.requested:
                     self._save(state)
                 self.setup.stopper.check()
+
+    def close(self) -> None:
+        """Close files and environments."""
+        self.metrics.close()
+        self.evaluator.close()
+        self.online.stepper.close()
 
     def _restored(self) -> tuple[Online, TrainState]:
         """Return the training and its state, where the last checkpoint left them."""

@@ -57,8 +57,8 @@ def reference_returns(path: Path) -> tuple[float, float] | None:
         with h5py.File(path, "r") as file:
             if REFERENCES not in file.attrs or file.attrs.get_id(REFERENCES).shape != (2,):
                 return None
-            low, high = map(float, file.attrs[REFERENCES])
-    except Exception:  # as for `read`, which says what is wrong
+            low, high = np.asarray(file.attrs[REFERENCES], np.float64).tolist()
+    except Exception:  # `read` says what is wrong with the file
         return None
     return (low, high) if math.isfinite(low) and math.isfinite(high) and low != high else None
 
