@@ -40,7 +40,7 @@ def test_an_unknown_name_is_told_the_nearest(typed, nearest):
         ("mujoco/hopper/medium-v0", "Minari: write minari:mujoco/hopper/medium-v0."),
         ("D4RL/antmaze/umaze-v1", "Minari: write minari:D4RL/antmaze/umaze-v1."),
         ("cube-single-play-singletask-v0", "Write ogbench:cube-single-play-singletask-v0."),
-        ("antmaze-medium-navigate-v0", "single tasks end in -singletask-v0): write ogbench:antmaze-medium"),
+        ("antmaze-medium-navigate-v0", "write ogbench:antmaze-medium-navigate-singletask-v0."),
         ("carla-lane-v0", "one of D4RL's that are not read here"),
         ("maze2d-open-v0", "one of D4RL's that are not read here"),
         ("Hopper_Medium_v2", "Write hopper-medium-v2."),
