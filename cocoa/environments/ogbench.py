@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,12 +18,15 @@ class Seeded(gymnasium.Wrapper):
     """Plays the same episode after a reset with the same seed.
 
     OGBench's mazes draw starts and teleports from NumPy's global generator, which the seed of a reset does
-    not touch. Here they draw from a generator of each instance.
+    not touch. Here they draw from a generator of each instance. The arm's action space, which is made, with
+    warnings, whenever it is asked for, is asked for once.
     """
 
     def __init__(self, env: gymnasium.Env):
         """`env` is one of OGBench's environments."""
         super().__init__(env)
+        with _silent():
+            self.action_space = env.action_space
         self._random = np.random.RandomState()
         self._teleports = getattr(env.unwrapped, "_teleport_info", None) is not None
 
@@ -30,7 +34,7 @@ class Seeded(gymnasium.Wrapper):
         """Start an episode."""
         if seed is not None:
             self._random = np.random.RandomState(seed)
-        with self._drawing():
+        with self._drawing(), _silent():
             return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict]:
@@ -50,3 +54,11 @@ class Seeded(gymnasium.Wrapper):
         finally:
             self._random.set_state(np.random.get_state())  # noqa: NPY002
             np.random.set_state(before)  # noqa: NPY002
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Ignore warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,5 +1,7 @@
 """OGBench's environments repeat an episode from the seed of its reset, and say when it succeeded."""
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,16 @@ def test_the_spaces_are_known_and_images_are_refused():
     assert cube.action_high.tolist() == [1] * 5
     with pytest.raises(DataError, match="nearest ids are"):
         make_environment("ogbench:cube-sngle-singletask-v0")
+
+
+def test_the_arm_is_silent():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        env = make_environment("ogbench:cube-single-singletask-v0")
+        env.reset(seed=0)
+        env.reset(seed=1)
+        env.step(env.action_space.sample())
+        env.close()
 
 
 def test_the_score_is_the_rate_of_success():
