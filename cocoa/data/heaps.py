@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import mmap
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 _SIGNATURE = b"GCOL\x01\x00\x00\x00"
 _HEADER = struct.Struct("<8sQ")  # signature and version, bytes of the whole heap
 _OBJECT = struct.Struct("<HH4xQ")  # index, references, bytes
+_BLOCK = 1 << 24  # bytes that are searched at a time
 
 
 def heaps_are_whole(path: Path) -> bool:
@@ -16,25 +18,36 @@ def heaps_are_whole(path: Path) -> bool:
 
     The format is that of the HDF5 File Format Specification, III.E. Raises OSError if it cannot be read.
     """
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        start = content.find(_SIGNATURE)
-        while start >= 0:
-            if not _is_whole(content, start):
-                return False
-            start = content.find(_SIGNATURE, start + len(_SIGNATURE))
-    return True
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        return all(_is_whole(file, start, size) for start in list(_heaps(file)))
 
 
-def _is_whole(content: mmap.mmap, start: int) -> bool:
+def _heaps(file: BinaryIO) -> Iterator[int]:
+    """Yield where heaps begin."""
+    first, rest = 0, b""
+    while block := file.read(_BLOCK):
+        content = rest + block
+        place = content.find(_SIGNATURE)
+        while place >= 0:
+            yield first + place
+            place = content.find(_SIGNATURE, place + len(_SIGNATURE))
+        rest = content[-len(_SIGNATURE) + 1 :]
+        first += len(content) - len(rest)
+
+
+def _is_whole(file: BinaryIO, start: int, size: int) -> bool:
     """Return whether each object of the heap at `start` leads to the next, and the last to the end."""
-    if start + _HEADER.size > len(content):
+    place = start + _HEADER.size
+    if place > size:
         return False
-    _, size = _HEADER.unpack_from(content, start)
-    end, place = start + size, start + _HEADER.size
-    if size < _HEADER.size or end > len(content):
+    file.seek(start)
+    end = start + _HEADER.unpack(file.read(_HEADER.size))[1]
+    if not place <= end <= size:
         return False
     while place + _OBJECT.size <= end:
-        index, _, length = _OBJECT.unpack_from(content, place)
+        file.seek(place)
+        index, _, length = _OBJECT.unpack(file.read(_OBJECT.size))
         # The object of index 0 is the free space, whose length includes its header.
         step = _OBJECT.size + -(-length // 8) * 8 if index else length
         if step < _OBJECT.size or place + step > end:

@@ -7,6 +7,7 @@ import numpy as np
 from cocoa.data.validation import MASKS, warn, without_future
 from cocoa.errors import DataError
 
+_SLICE = 1 << 18  # rows that are compared at a time
 _SEVERAL = 3  # episodes of one length that are more than chance
 
 
@@ -39,7 +40,8 @@ def transitions_of(
         )
     timeouts = _timeouts(columns, ending, breaks, time_limit)
     ends = ending | timeouts | breaks
-    episodes = (np.cumsum(ends) - ends).astype(np.int32)
+    episodes = np.cumsum(ends, dtype=np.int32)
+    episodes -= ends
     if MASKS not in columns:
         _check_terminals(np.bincount(episodes), terminals[ends], origin, time_limit)
         _check_both(terminals, columns.get("timeouts"), origin)
@@ -114,10 +116,14 @@ def _breaks(observations: np.ndarray, next_observations: np.ndarray | None) -> n
 
 def follow(next_observations: np.ndarray, observations: np.ndarray) -> np.ndarray:
     """Return (N - 1,) bool: whether a next observation is that of the next row, but for rounding."""
-    following = (next_observations[:-1] == observations[1:]).all(axis=1)
-    unequal = np.flatnonzero(~following)
-    pairs = next_observations[unequal], observations[unequal + 1]
-    following[unequal] = np.isclose(*pairs, rtol=1e-6, atol=1e-6).all(axis=1)
+    following = np.empty(len(observations) - 1, bool)
+    for start in range(0, len(following), _SLICE):
+        part = slice(start, start + _SLICE)
+        pairs = next_observations[:-1][part], observations[1:][part]
+        following[part] = (pairs[0] == pairs[1]).all(axis=1)
+        unequal = np.flatnonzero(~following[part])
+        close = np.isclose(pairs[0][unequal], pairs[1][unequal], rtol=1e-6, atol=1e-6)
+        following[start + unequal] = close.all(axis=1)
     return following
 
 
