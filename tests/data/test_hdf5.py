@@ -71,23 +71,6 @@ def test_a_file_without_permission_is_refused(tmp_path):
     assert_says(error, str(path), "Permission denied")
 
 
-def test_random_damage_is_refused_or_harmless_but_never_another_error(tmp_path):
-    path = write(tmp_path / "data.hdf5", columns())
-    content = path.read_bytes()
-    rng = np.random.default_rng(0)
-    refused = 0
-    for _ in range(300):
-        damaged = bytearray(content)
-        for position in rng.integers(0, len(content), 8):
-            damaged[position] = rng.integers(256)
-        path.write_bytes(damaged)
-        try:
-            load(path)
-        except DataError:
-            refused += 1
-    assert refused > 0
-
-
 def store(group, key, path):
     """Put something in place of an array that leads out of the file."""
     other = path.with_name("other.hdf5")
