@@ -39,8 +39,9 @@ def add_inspect(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _inspect(options: argparse.Namespace) -> str:
     fields = _fields_of(options.fields)
-    dataset, warned = _load(options.dataset.removeprefix("dataset="), fields.get("env"))
-    inspection = inspect(dataset)
+    name = dataset_name(options.dataset.removeprefix("dataset="))
+    dataset, warned = _load(name, fields.get("env"))
+    inspection = inspect(dataset, name)
     problems = [*warned, *findings(inspection)]
     path = None
     if "out" in fields or not options.json:
@@ -82,5 +83,5 @@ def _load(name: str, env: str | None) -> tuple[Dataset, list[str]]:
     """Return a dataset, and what its source warned of."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        dataset = load(dataset_name(name), env)
+        dataset = load(name, env)
     return dataset, [str(warning.message) for warning in caught]

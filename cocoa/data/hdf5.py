@@ -55,7 +55,8 @@ def reference_returns(path: Path) -> tuple[float, float] | None:
     """Return the returns that score 0 % and 100 %, from a file's attribute of this name, or None."""
     try:
         with h5py.File(path, "r") as file:
-            if REFERENCES not in file.attrs or file.attrs.get_id(REFERENCES).shape != (2,):
+            attribute = file.attrs.get_id(REFERENCES) if REFERENCES in file.attrs else None
+            if attribute is None or attribute.shape != (2,) or attribute.dtype.kind not in "fiu":
                 return None
             low, high = np.asarray(file.attrs[REFERENCES], np.float64).tolist()
     except Exception:  # `read` says what is wrong with the file

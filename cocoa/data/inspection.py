@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocoa.data.dataset import Dataset
-from cocoa.data.scores import normalized_score
+from cocoa.data.scores import normalized_score, own_references
 from cocoa.environments.spaces import spaces
 
 SAMPLE = 100_000
@@ -77,6 +77,8 @@ class Inspection:
     ends: Ends
     returns: Spread
     """Of all episodes."""
+    references: tuple[float, float] | None
+    """The returns that score 0 % and 100 %, where they are known."""
     scores: Spread | None
     """The returns as normalized scores in percent, where reference returns are known."""
     lengths: Spread
@@ -100,15 +102,16 @@ class Inspection:
     """Transitions of the dataset's own validation split, if it has one."""
 
 
-def inspect(dataset: Dataset) -> Inspection:
+def inspect(dataset: Dataset, source: str | None = None) -> Inspection:
     """Return the statistics of a dataset.
 
+    `source` is the name or path that it was loaded by, whose file may have reference returns of its own.
     Memory for about 20 bytes per transition is taken. Ranges, counts and shares are those of all rows,
     quantiles of observations, actions and rewards and the principal components of `SAMPLE` of them.
     """
     rows = sample(len(dataset))
     lengths = episode_lengths(dataset)
-    scale = reference_scale(dataset)
+    references = _references(dataset, source)
     low, high = action_bounds(dataset)
     return Inspection(
         name=dataset.name,
@@ -118,7 +121,8 @@ def inspect(dataset: Dataset) -> Inspection:
         episodes=len(dataset.complete),
         ends=Ends(*(int((kind_of_end(dataset) == kind).sum()) for kind in range(3))),
         returns=Spread.of(dataset.episode_returns),
-        scores=Spread.of(scale[0] + scale[1] * dataset.episode_returns) if scale else None,
+        references=references,
+        scores=Spread.of(_scores(dataset.episode_returns, references)) if references else None,
         lengths=Spread.of(lengths[lengths > 0]),
         rewards=_spreads(dataset.rewards[:, None], rows)[0],
         reward_values=_values(dataset.rewards),
@@ -157,13 +161,20 @@ def _last(dataset: Dataset) -> np.ndarray:
     return np.append(dataset.episodes[1:] != dataset.episodes[:-1], True)
 
 
-def reference_scale(dataset: Dataset) -> tuple[float, float] | None:
-    """Return (score of a return of zero, score per unit of return) in percent, None without references."""
+def _references(dataset: Dataset, source: str | None) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 %: of the dataset's own file, its name or its environment."""
+    if own := own_references(source):
+        return own
     for name in (dataset.name, dataset.env):
         zero, one = normalized_score(name, 0.0), normalized_score(name, 1.0)
         if zero is not None and one is not None:
-            return zero, one - zero
+            return -zero / (one - zero), (100.0 - zero) / (one - zero)
     return None
+
+
+def _scores(returns: np.ndarray, references: tuple[float, float]) -> np.ndarray:
+    low, high = references
+    return 100.0 * (returns - low) / (high - low)
 
 
 def action_bounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

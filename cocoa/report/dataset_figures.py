@@ -16,7 +16,6 @@ from cocoa.data.inspection import (
     episode_lengths,
     kind_of_end,
     principal,
-    reference_scale,
     sample,
 )
 
@@ -106,9 +105,10 @@ def _returns(dataset: Dataset, inspection: Inspection) -> Chart:
     axes.set_xlabel("return")
     _legend(figure)
     caption = "Sum of the rewards of each episode, by how it ends."
-    if scale := reference_scale(dataset):
-        zero, unit = scale
-        functions = (lambda x: zero + unit * np.asarray(x), lambda y: (np.asarray(y) - zero) / unit)
+    if inspection.references:
+        low, high = inspection.references
+        unit = (high - low) / 100
+        functions = (lambda x: (np.asarray(x) - low) / unit, lambda y: low + unit * np.asarray(y))
         top = axes.secondary_xaxis("top", functions=functions)
         top.set_xlabel("normalized score (%)")
         caption += " 0\N{NO-BREAK SPACE}% is a random policy's return, 100\N{NO-BREAK SPACE}% an expert's."

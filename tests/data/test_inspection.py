@@ -2,9 +2,10 @@
 
 import dataclasses
 
+import h5py
 import numpy as np
 import pytest
-from support.columns import columns
+from support.columns import columns, write
 
 from cocoa.data import Dataset, load
 from cocoa.data import inspection as module
@@ -167,10 +168,22 @@ def test_a_single_constant_transition_has_statistics():
     assert (result.transitions, result.components, result.repeated) == (1, 0, 0)
 
 
+def test_reference_returns_of_a_file_are_those_of_its_scores(tmp_path):
+    path = write(tmp_path / "data.hdf5", columns())
+    data = load(path, "Pendulum-v1")
+    assert inspect(data, str(path)).scores is None
+    with h5py.File(path, "a") as file:
+        file.attrs["reference_returns"] = [0.0, 2 * data.behaviour_return]
+    result = inspect(data, str(path))
+    assert result.references == (0, 2 * data.behaviour_return)
+    assert result.scores.mean == pytest.approx(50)
+
+
 def test_the_shipped_dataset_has_scores_and_a_validation_split_is_counted():
     data = load("hopper-demo")
     held_out = dataclasses.replace(data, validation=data)
     result = inspect(held_out)
     assert result.scores.mean == pytest.approx(11.4, abs=0.05)
+    assert result.references == pytest.approx((-20.272305, 3234.3))
     assert result.validation == len(data)
     assert result.ends == Ends(799, 1, 0)
