@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from cocoa.environments.d4rl import ENVIRONMENTS
+from cocoa.environments.recorded import RECORDED
 
 REFERENCE_RETURNS: dict[str, tuple[float, float]] = {
     "Hopper": (-20.272305, 3234.3),
@@ -28,7 +29,17 @@ REFERENCE_RETURNS: dict[str, tuple[float, float]] = {
 the name of a D4RL task that Gymnasium does not have (D4RL 1.1, `infos.py`)."""
 
 
+def references_of(env: str) -> tuple[float, float] | None:
+    """Return what scores 0 and 100 % in an environment: by the dataset that describes it, else by D4RL."""
+    own = RECORDED[env].references if env in RECORDED else None
+    return own or REFERENCE_RETURNS.get(family_of(env))
+
+
 def family_of(env: str) -> str:
     """Return the key into `REFERENCE_RETURNS` of a Gymnasium id, which may begin with a module to import."""
     name = env.rpartition(":")[2]
-    return ENVIRONMENTS[name].family if name in ENVIRONMENTS else re.sub(r"-v\d+$", "", name)
+    if name in ENVIRONMENTS:
+        return ENVIRONMENTS[name].family
+    if name in RECORDED and RECORDED[name].spec.changed:
+        return name
+    return re.sub(r"-v\d+$", "", RECORDED[name].spec.id if name in RECORDED else name)
