@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from cocoa.data.reference import REFERENCE_RETURNS, family_of
+from cocoa.data.reference import REFERENCE_RETURNS, references_of
 from cocoa.data.sources.lookup import FILES, registered_source
 from cocoa.environments.ogbench import PREFIX as OGBENCH
 
@@ -17,10 +17,7 @@ def normalized_score(env: str | None, episode_return: float, dataset: str | None
     those of `cocoa collect` have, is scored by these: `env` is then its path, or `dataset` is. None where no
     reference is known.
     """
-    own = own_references(dataset)
-    if env is None and own is None:
-        return None
-    returns = own or _returns(env or "")
+    returns = _returns(env, dataset)
     if returns is None:
         return None
     low, high = returns
@@ -41,13 +38,24 @@ def scores(
     return None if None in normalized else np.asarray(normalized, np.float64)
 
 
-def own_references(dataset: str | None) -> tuple[float, float] | None:
-    """Return the returns that score 0 % and 100 % by a dataset's own file, or None if it has none."""
-    return FILES.reference_returns(dataset) if dataset else None
+def whose_references(env: str | None, dataset: str | None = None) -> str | None:
+    """Return whose references score an environment or a dataset, both as in `normalized_score`.
+
+    None: there is no score.
+    """
+    if env and env.startswith(OGBENCH):
+        return "OGBench's rates of success"
+    returns = _returns(env, dataset)
+    if returns is None:
+        return None
+    return "D4RL's references" if returns in REFERENCE_RETURNS.values() else "the dataset's references"
 
 
-def _returns(env: str) -> tuple[float, float] | None:
+def _returns(env: str | None, dataset: str | None) -> tuple[float, float] | None:
     """Return the returns that score 0 % and 100 %, if they are known."""
+    own = FILES.reference_returns(dataset) if dataset else None
+    if own or env is None:
+        return own
     if source := registered_source(env):
         return source.reference_returns(env)
-    return FILES.reference_returns(env) or REFERENCE_RETURNS.get(family_of(env))
+    return FILES.reference_returns(env) or references_of(env)

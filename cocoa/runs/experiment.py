@@ -17,9 +17,9 @@ from cocoa.data import (
     Scaling,
     action_bounds,
     normalized_score,
-    own_references,
     split,
     unnormalized_batch,
+    whose_references,
     with_next_actions,
 )
 from cocoa.data.held_out import batches
@@ -88,9 +88,9 @@ class Experiment:
 
     def _describe_data(self) -> str:
         data = self.dataset
-        score = normalized_score(self.config.env or data.name, data.behaviour_return, self.config.dataset)
-        whose = " by the file's own reference returns" if own_references(self.config.dataset) else ""
-        scored = "" if score is None else f" (score {score:.1f}{whose})"
+        task = self.config.env or data.name, self.config.dataset
+        score = normalized_score(task[0], data.behaviour_return, task[1])
+        scored = "" if score is None else f" (score {score:.1f} on {whose_references(*task)})"
         best, count = len(self.episodes.complete), len(data.complete)
         used = f" (trained on: {best:,})" if best < count else ""
         held_out = f", held out: {len(self.held_out):,} transitions" if self.held_out else ""

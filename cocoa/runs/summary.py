@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from cocoa.config.schema import Config
-from cocoa.data import Dataset, normalized_score
+from cocoa.data import Dataset, normalized_score, whose_references
 from cocoa.errors import RunError
 from cocoa.runs.metrics import Metrics
 from cocoa.storage.files import atomic_write, read_regular, reason
@@ -77,6 +77,7 @@ def summarize(
         **_held_out(metrics),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour, config.dataset),
         "behaviour_return": behaviour,
+        "references": whose_references(config.env or dataset.name, config.dataset),
         "updates_per_second": updates_per_second,
         "seconds": dict(seconds),
         **extra,

@@ -105,6 +105,7 @@ def test_every_documented_field(dataset, tmp_path):
             "success_last10",
             "behaviour_score",
             "behaviour_return",
+            "references",
             "updates_per_second",
             "seconds",
         ),
