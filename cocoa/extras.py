@@ -14,6 +14,11 @@ EXTRAS = {
 """The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""
 
 
+def extra_of(module: str) -> str | None:
+    """Return the extra that brings a module, or None."""
+    return next((extra for extra, modules in EXTRAS.items() if module in modules), None)
+
+
 def missing(extra: str) -> bool:
     """Return whether a package of an extra is not installed; nothing is imported."""
     return any(importlib.util.find_spec(module) is None for module in EXTRAS[extra])

@@ -17,6 +17,7 @@ from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.anchors import ANCHORS, AnchorVariant
 from cocoa.config.typed import check_choice, suggest
 from cocoa.errors import ConfigError, RunError, shown
+from cocoa.extras import extra_of
 
 T = TypeVar("T", Algorithm, AnchorVariant)
 
@@ -134,10 +135,11 @@ ANCHOR_VARIANTS = Axis("cocoa", "anchor variant", AnchorVariant, ANCHORS, "cocoa
 def import_trusted(reference: str, trust: bool) -> None:
     """Import the module of `module:name`, if there is one and it is not imported yet.
 
-    Raises RunError if that needs trust, or fails.
+    Those of extras are trusted, and imported where they are needed. Raises RunError if an import needs trust,
+    or fails.
     """
     module, colon, _ = reference.partition(":")
-    if not colon or _imported(module):
+    if not colon or _imported(module) or extra_of(module):
         return
     if not trust:
         raise RunError(

@@ -14,6 +14,7 @@ from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.settings import Settings
 from cocoa.errors import ConfigError
+from cocoa.extras import extra_of
 
 MATMUL_PRECISIONS = ("default", "high", "highest")
 _MOST_SEEDS = 10_000
@@ -147,7 +148,8 @@ def names_modules(config: Config) -> bool:
     """Return whether a configuration names modules, which another process imports only with trust."""
     values = to_dict(config)
     references = values["algo"]["name"], (values["cocoa"] or {}).get("variant"), config.env
-    return any(":" in (reference or "") for reference in references)
+    modules = [reference.partition(":")[0] for reference in references if reference and ":" in reference]
+    return any(extra_of(module) is None for module in modules)
 
 
 _MAY_BE_ZERO = ("eval_episodes", "distributed.process")

@@ -19,9 +19,7 @@ from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.environments.ogbench import PREFIX as OGBENCH
 from cocoa.environments.ogbench import Seeded
 from cocoa.errors import DataError, UserError, shown
-from cocoa.extras import EXTRAS, require
-
-_EXTRA_OF_MODULE = {module: extra for extra, modules in EXTRAS.items() for module in modules}
+from cocoa.extras import extra_of, require
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +71,7 @@ def make_environment(env: str) -> gymnasium.Env:
 def require_installed(env: str) -> None:
     """Raise DataError if an environment needs an extra that is not installed; nothing is imported."""
     known = ENVIRONMENTS.get(env)
-    extra = known.extra if known else _EXTRA_OF_MODULE.get(env.partition(":")[0])
+    extra = known.extra if known else extra_of(env.partition(":")[0])
     if extra:
         require(extra, f"Environment {env}")
 

@@ -12,9 +12,9 @@ import pytest
 import cocoa
 from cocoa.algos.base import REGISTRY, register
 from cocoa.config.compose import compose
-from cocoa.config.extensions import installed_classes
+from cocoa.config.extensions import import_trusted, installed_classes
 from cocoa.config.help import help_text
-from cocoa.config.schema import Config, from_dict, to_dict
+from cocoa.config.schema import Config, from_dict, names_modules, to_dict
 from cocoa.errors import ConfigError, RunError
 from cocoa.runs.folder import read_config, write_config
 from cocoa.runs.metrics import read_metrics
@@ -212,3 +212,12 @@ def test_an_installed_package_offers_classes_by_entry_points(plugin):
     with pytest.raises(ConfigError, match=r"Did you mean algo=slow\?"):
         compose(["algo=slo"])
     assert "slow" in help_text()
+
+
+def test_modules_of_extras_are_trusted_and_not_imported_before_they_are_needed(monkeypatch):
+    monkeypatch.delitem(sys.modules, "ogbench", raising=False)
+    env = "ogbench:cube-single-singletask-v0"
+    import_trusted(env, trust=False)
+    assert "ogbench" not in sys.modules
+    assert not names_modules(Config(cocoa.BC(), env=env))
+    assert names_modules(Config(cocoa.BC(), env="mine:Env-v0"))
