@@ -26,7 +26,7 @@ from cocoa.anchors.decomposition import Observe
 from cocoa.config.schema import Config
 from cocoa.data import Scaling
 from cocoa.environments.spaces import make_environment
-from cocoa.errors import ConfigError, DataError, RunError
+from cocoa.errors import DataError, RunError
 from cocoa.runs import experiment, launch, record
 from cocoa.runs.episodes import read_episodes
 from cocoa.runs.interface import Interface
@@ -255,8 +255,8 @@ def test_mistakes_are_told(config, finished, tmp_path):
     with pytest.raises(RunError, match="exists already"):
         launch.run(dataclasses.replace(config, name="whole"))
     unknown = dataclasses.replace(cocoa.load(config.dataset, ENV), env=None)
-    with pytest.raises(ConfigError, match="env="):
-        launch.run(dataclasses.replace(config, env=None), unknown)
+    with pytest.raises(DataError, match=r"'Pendulm-v4' cannot be made.*env="):
+        launch.run(dataclasses.replace(config, env="Pendulm-v4", name="wrong"), unknown)
     with pytest.raises(RunError, match=r"no config\.yaml"):
         launch.resume(finished.parent / "wohle")
     copy = shutil.copytree(finished, tmp_path / "copy")
