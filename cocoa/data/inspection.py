@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocoa.data.dataset import Dataset
-from cocoa.data.scores import normalized_score, own_references
+from cocoa.data.scores import normalized_score
 from cocoa.environments.spaces import spaces
 
 SAMPLE = 100_000
@@ -163,10 +163,8 @@ def _last(dataset: Dataset) -> np.ndarray:
 
 def _references(dataset: Dataset, source: str | None) -> tuple[float, float] | None:
     """Return the returns that score 0 % and 100 %: of the dataset's own file, its name or its environment."""
-    if own := own_references(source):
-        return own
     for name in (dataset.name, dataset.env):
-        zero, one = normalized_score(name, 0.0), normalized_score(name, 1.0)
+        zero, one = (normalized_score(name, value, source) for value in (0.0, 1.0))
         if zero is not None and one is not None:
             return -zero / (one - zero), (100.0 - zero) / (one - zero)
     return None
