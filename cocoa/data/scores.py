@@ -51,9 +51,14 @@ def whose_references(env: str | None, dataset: str | None = None) -> str | None:
     return "D4RL's references" if returns in REFERENCE_RETURNS.values() else "the dataset's references"
 
 
+def own_references(dataset: str | None) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 % by a dataset's own file, or None if it has none."""
+    return FILES.reference_returns(dataset) if dataset else None
+
+
 def _returns(env: str | None, dataset: str | None) -> tuple[float, float] | None:
     """Return the returns that score 0 % and 100 %, if they are known."""
-    own = FILES.reference_returns(dataset) if dataset else None
+    own = own_references(dataset)
     if own or env is None:
         return own
     if source := registered_source(env):
