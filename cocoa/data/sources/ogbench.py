@@ -241,5 +241,6 @@ def _refuse(name: str) -> NoReturn:
     near = get_close_matches(name, OGBenchSource().names(), n=4, cutoff=0)
     raise DataError(
         f"OGBench has no dataset {shown(repr(name))}. The nearest names are {', '.join(near)}; one of five "
-        "tasks is chosen by -singletask-task1-v0 to -singletask-task5-v0."
+        "tasks is chosen by -singletask-task1-v0 to -singletask-task5-v0. Files of your own are found as "
+        f"ENVIRONMENT-KIND-v0.npz and ENVIRONMENT-KIND-v0-val.npz in {ogbench_folder()}."
     )

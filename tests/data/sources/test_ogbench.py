@@ -4,12 +4,15 @@ import gymnasium
 import numpy as np
 import pytest
 from support.ogbench import make, record
+from support.pendulum import assert_same_run
 
+import cocoa
 from cocoa.data import load
 from cocoa.data.npz import check_archive
 from cocoa.data.sources import find_source
 from cocoa.data.sources.ogbench import MIRROR_URL, OGBENCH_URL, RECORDED, ogbench_urls
 from cocoa.errors import DataError
+from cocoa.runs.summary import read_summary
 
 ogbench = pytest.importorskip("ogbench")
 
@@ -111,6 +114,22 @@ def test_a_file_that_is_not_ogbenchs_is_refused(change, said, folder):
     with pytest.raises(DataError, match=said) as error:
         load("ogbench:pointmaze-large-own-singletask-v0")
     assert str(path) in str(error.value)
+
+
+def test_a_resumed_run_repeats_the_evaluations_of_the_uninterrupted_one(folder, tmp_path_factory):
+    record(folder / "pointmaze-medium-own-v0.npz", make("pointmaze-medium-singletask-v0"))
+    runs = tmp_path_factory.mktemp("runs")
+    sizes = {"batch_size": 8, "log_every": 5, "eval_every": 5, "eval_episodes": 1, "wandb": "off"}
+    name, options = "ogbench:pointmaze-medium-own-singletask-v0", sizes | {"runs_dir": str(runs)}
+    whole, cut = (
+        cocoa.fit(cocoa.BC(hidden=(8,)), name, updates=updates, name=f"{updates}", **options).folder
+        for updates in (10, 5)
+    )
+    cocoa.resume(cut, updates=10)
+    assert_same_run(cut, whole)
+    summary = read_summary(cut)
+    assert summary["score"]["per_seed"] == summary["success"]["per_seed"] == [0.0]
+    assert summary["behaviour_score"] is None
 
 
 def test_files_come_from_the_users_mirrors_first(monkeypatch):
