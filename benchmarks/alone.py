@@ -106,6 +106,7 @@ def _passed(state: Any, names: tuple[str, ...] = ()) -> Any:
 
 
 def _stepped(model: Model) -> Model:
+    assert model.optimizer is not None
     transformation = model.optimizer.transformation
     updates, opt_state = transformation.update(model.params, model.opt_state, model.params)
     return replace(model, params=optax.apply_updates(model.params, updates), opt_state=opt_state)

@@ -9,14 +9,19 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 from cocoa.cli.arguments import INTERRUPTED
 from cocoa.cli.jobs import Job, call
-from cocoa.errors import RunError
+from cocoa.config.schema import Config
+from cocoa.errors import ConfigError, RunError
 from cocoa.runs.places import method, study_folder
-from cocoa.runs.study import State, find_named, named, state_of
+from cocoa.runs.study import State, data_changed, find_named, named, state_of
+from cocoa.runs.summary import read_summary
 from cocoa.storage.files import atomic_write, read_regular, reason, write_error
 
 _PLAN = "study.json"
@@ -48,20 +53,29 @@ class PlannedRun:
 
 
 def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
-    """Add jobs to their study's plan; return the study's folder, and the runs for these jobs."""
-    study = study_folder(jobs[0][1])
-    runs = []
-    for words, config in jobs:
-        name = named(config).name or ""
-        runs.append(PlannedRun(name, config.dataset, method(config), config.updates, shlex.join(words)))
-    every = {run.name: run for run in (*read_plan(study), *runs)}
+    """Add jobs to their study's plan; return the study's folder, and the runs for these jobs.
+
+    Raises ConfigError if the jobs are of several studies.
+    """
+    folders = {study_folder(config) for _, config in jobs}
+    if len(folders) > 1 or not all(config.study for _, config in jobs):
+        raise ConfigError("study= and runs_dir= must have the same value in all runs of a study.")
+    (study,) = folders
+    runs = [_planned(words, config) for words, config in jobs]
     try:
         (study / "logs").mkdir(parents=True, exist_ok=True)
-        text = json.dumps([asdict(run) for run in every.values()], indent=2)
-        atomic_write(study / _PLAN, f"{text}\n".encode())
+        with FileLock(study / ".lock"):
+            every = {run.name: run for run in (*read_plan(study), *runs)}
+            text = json.dumps([asdict(run) for run in every.values()], indent=2)
+            atomic_write(study / _PLAN, f"{text}\n".encode())
     except OSError as error:
         raise write_error(study, error) from error
     return study, runs
+
+
+def _planned(words: Sequence[str], config: Config) -> PlannedRun:
+    name = named(config).name or ""
+    return PlannedRun(name, config.dataset, method(config), config.updates, shlex.join(words))
 
 
 def read_plan(study: Path) -> list[PlannedRun]:
@@ -87,26 +101,31 @@ def run(jobs: Sequence[Job], settings: Sequence[str] = ()) -> int:
     study, runs = plan(jobs)
     left = []
     for planned, job in zip(runs, jobs, strict=True):
-        word = planned.state(study).word
-        if word in ("finished", "running"):
-            _say(f"{word}: {planned.command}")
+        state = planned.state(study)
+        if state.word == "running" or (state.word == "finished" and not data_changed(state.summary)):
+            _say(f"{state.word}: {planned.command}")
         else:
             left.append((planned, job))
-    if left and settings:
-        from cocoa.cli.launcher import launch
-
-        launch([job for _, job in left], settings)
-    elif _one_by_one(study, left) == INTERRUPTED:
+    status = _launch(left, settings) if left and settings else _one_by_one(study, left)
+    if status == INTERRUPTED:
         return INTERRUPTED
     print(table(study, runs))
-    return 0 if all(planned.state(study).word in ("finished", "running") for planned in runs) else 1
+    return status or int(any(planned.state(study).word != "finished" for planned in runs))
+
+
+def _launch(left: Sequence[tuple[PlannedRun, Job]], settings: Sequence[str]) -> int:
+    """Let Hydra's launcher run jobs; a failed one ends the program with an error."""
+    from cocoa.cli.launcher import launch
+
+    launch([job for _, job in left], settings)
+    return 0
 
 
 def _one_by_one(study: Path, left: Sequence[tuple[PlannedRun, Job]]) -> int:
-    """Run jobs until one is interrupted, and return its exit status, or 0."""
+    """Run jobs until one is interrupted; return its exit status, or 1 if one failed, else 0."""
+    failed = 0
     for number, (planned, (words, _)) in enumerate(left, start=1):
-        label = f"[{number}/{len(left)}] {planned.command}"
-        _say(f"{label}\n    log: {planned.log(study)}")
+        _say(f"[{number}/{len(left)}] {planned.command}\n    log: {planned.log(study)}")
         start = time.monotonic()
         with planned.log(study).open("ab") as log:
             status = call([sys.executable, sys.argv[0], *words], log)
@@ -115,8 +134,9 @@ def _one_by_one(study: Path, left: Sequence[tuple[PlannedRun, Job]]) -> int:
         if status == INTERRUPTED:
             return INTERRUPTED
         if status:
+            failed = 1
             _say(f"    {_last_line(planned.log(study))}")
-    return 0
+    return failed
 
 
 def _last_line(log: Path) -> str:
@@ -133,10 +153,21 @@ def status(arguments: Sequence[str], program: str) -> str:
     parser = argparse.ArgumentParser(prog=program, description=about)
     parser.add_argument("study", type=Path, help="the study's folder, as in runs/first")
     study = parser.parse_args(arguments).study
-    runs = read_plan(study)
+    runs = [*read_plan(study), *_unplanned(study)]
     if not runs:
-        raise RunError(f"{study} is not the folder of a study: it has no {_PLAN}. {program} runs/first")
+        raise RunError(f"There is no run of a study in {study}. Name a study's folder: {program} runs/first")
     return table(study, runs)
+
+
+def _unplanned(study: Path) -> Iterator[PlannedRun]:
+    """Yield the runs in a study's folder that were started one by one, and are in no plan."""
+    planned = {run.name for run in read_plan(study)}
+    for path in sorted(study.glob("*/*/*/summary.json")):
+        folder = path.parent
+        if folder.name not in planned:
+            with suppress(RunError):
+                updates = read_summary(folder).get("updates", 0)
+                yield PlannedRun(folder.name, folder.parts[-3], folder.parts[-2], updates, "")
 
 
 def table(study: Path, runs: Sequence[PlannedRun]) -> str:

@@ -41,6 +41,9 @@ from cocoa.storage.files import cache_folder, write_error
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores, start_backend
 
+_PATIENCE = 1.0
+"""Seconds that a run waits for its lock, which `cocoa status` holds for a moment to look at it."""
+
 
 def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
     """Train as `config` says and return the run's folder; `dataset` overrides what `config.dataset` names.
@@ -55,15 +58,15 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
     _place(config)
     if config.study is not None:
-        config = named(config)
-        if begun := processes.by_first(lambda: str(find(config) or "")):
-            return _go_on(Path(begun), _as_begun(Path(begun), config), dataset)
+        config = named(config, dataset.sha256 if dataset else None)
     warned: list[str] = []
     if dataset is None:
         dataset, warned = load_dataset(config)
         config = replace(config, dataset=from_anywhere(config.dataset))
     dataset = in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
+    if config.study and (begun := processes.by_first(lambda: str(find(config) or ""))):
+        return _go_on_in_study(Path(begun), config, dataset)
     notes = (*notes, *differences(config))
     begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
     folder = Path(processes.by_first(lambda: str(begin())))
@@ -100,9 +103,17 @@ def resume(
     return _go_on(folder, config, dataset, longer)
 
 
-def _as_begun(folder: Path, config: Config) -> Config:
-    """Return the configuration of the run in `folder`, on the devices and processes of `config`."""
-    return replace(read_config(folder, trust=True), devices=config.devices, distributed=config.distributed)
+def _go_on_in_study(folder: Path, config: Config, dataset: Dataset) -> Path:
+    """Train the run in `folder` to its end and return the folder; RunError if its data have changed."""
+    before = None
+    with contextlib.suppress(RunError):
+        before = read_summary(folder).get("dataset_sha256")
+    if before not in (None, dataset.sha256):
+        raise RunError(
+            f"The data of {config.dataset} are not those that {folder} was made with. Start another study=, "
+            "or delete that folder."
+        )
+    return _go_on(folder, config, dataset)
 
 
 def _go_on(folder: Path, config: Config, dataset: Dataset | DatasetName | None, longer: bool = False) -> Path:
@@ -252,7 +263,7 @@ def _keep_length(config: Config, record: Record) -> None:
 
 def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=_PATIENCE)
     except filelock.Timeout as error:
         raise RunError(f"{folder} is being trained by another process.") from error
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -43,11 +44,12 @@ class State:
     """Of the run; empty if it cannot be read."""
 
 
-def named(config: Config) -> Config:
+def named(config: Config, sha256: str | None = None) -> Config:
     """Return the configuration of a run of a study, with the name that its settings give it.
 
-    The name begins with what is not at its default, for the reader; the digest of all settings ends it.
-    Raises ConfigError if the run has a name already.
+    The name begins with what is not at its default, for the reader; the digest of all settings ends it, and
+    of the data's `sha256` if they are not known by a name or path. Raises ConfigError if the run has a name
+    already.
     """
     if config.name is not None:
         raise ConfigError(
@@ -58,7 +60,7 @@ def named(config: Config) -> Config:
     defaults = _settings(defaults_of(config))
     changed = [name for name in settings if name.startswith(_SHOWN) and settings[name] != defaults[name]]
     shown = ",".join(f"{name.rpartition('.')[2]}={settings[name]}" for name in changed)
-    text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items()))
+    text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items())) + (sha256 or "")
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
     return replace(config, name=f"{folder_name(shown or 'defaults')[:_LONGEST]}-{digest}")
 
@@ -95,6 +97,25 @@ def state_of(folder: Path | None) -> State:
     if word not in ("finished", "failed"):
         word = "running" if _held(folder) else "cut"
     return State(word, updates, summary)
+
+
+def data_changed(summary: Mapping[str, Any]) -> bool:
+    """Return whether a file that a run has read holds other bytes now; one that is gone has not changed."""
+    return any(_other_bytes(file) for file in summary.get("dataset_files") or ())
+
+
+def _other_bytes(file: Mapping[str, Any]) -> bool:
+    path = Path(file["path"])
+    if file["sha256"] is None or not path.is_file():
+        return False
+    stat = path.stat()
+    return stat.st_size != file["bytes"] or _sha256(path, stat.st_mtime_ns) != file["sha256"]
+
+
+@lru_cache
+def _sha256(path: Path, _changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _held(folder: Path) -> bool:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
 from support.paths import ROOT
 
@@ -17,8 +19,9 @@ from cocoa.cli import main
 from cocoa.cli.study_file import spelled_out
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose
-from cocoa.errors import ConfigError
-from cocoa.runs.study import named
+from cocoa.errors import ConfigError, RunError
+from cocoa.runs.study import data_changed, named
+from cocoa.runs.summary import read_summary
 
 SHORT = ["dataset=hopper-demo", "log_every=5", "eval_every=5", "eval_episodes=0", "wandb=off"]
 
@@ -39,7 +42,7 @@ def states(folder: Path) -> dict[str, str]:
 
 
 def test_a_study_that_was_killed_goes_on(tmp_path: Path):
-    words = ["updates=10000", "algo.hidden=[64],[8]", "log_every=50", "eval_every=1000"]
+    words = ["updates=3000", "algo.hidden=[64],[8]", "log_every=50", "eval_every=1000"]
     arguments = command("-m", "algo=bc", "study=first", *SHORT, *words)
     with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True) as run:
         logs = tmp_path / "runs" / "first" / "logs"
@@ -142,3 +145,42 @@ def test_a_file_that_is_no_study_is_refused(text: str, tmp_path: Path):
         spelled_out([str(file)])
     with pytest.raises(ConfigError, match=r"cannot be read"):
         spelled_out([str(tmp_path / "none.yaml")])
+
+
+def test_other_data_are_not_taken_for_those_of_a_run(tmp_path: Path):
+    def fit(dataset: cocoa.Dataset | Path) -> Path:
+        fields = {"updates": 2, "log_every": 2, "eval_episodes": 0, "runs_dir": str(tmp_path)}
+        return cocoa.fit(cocoa.BC(hidden=(8,)), dataset, study="first", **fields).folder
+
+    demo = cocoa.load("hopper-demo")
+    half = demo.of_episodes(np.arange(400))
+    assert fit(demo) == fit(demo) != fit(half)
+    file = tmp_path / "my.hdf5"
+    write_file(file, demo)
+    folder = fit(file)
+    assert not data_changed(read_summary(folder))
+    write_file(file, half)
+    assert data_changed(read_summary(folder))
+    with pytest.raises(RunError, match="are not those"):
+        fit(file)
+
+
+def write_file(path: Path, dataset: cocoa.Dataset) -> None:
+    with h5py.File(path, "w") as file:
+        for key in ("observations", "actions", "rewards", "terminals", "next_observations"):
+            file[key] = getattr(dataset, key)
+
+
+def test_runs_of_two_studies_are_not_launched_together(tmp_path: Path):
+    run = launch(tmp_path, "updates=2", "study=first,second")
+    assert run.returncode == 2
+    assert "same value in all runs of a study" in run.stderr
+
+
+def test_status_lists_what_was_started_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    cocoa.fit(
+        cocoa.BC(hidden=(8,)), "hopper-demo", study="s", updates=2, eval_episodes=0, runs_dir=str(tmp_path)
+    )
+    assert main(["status", str(tmp_path / "s")]) == 0
+    assert "1 runs: 1 finished" in capsys.readouterr().out
+    assert main(["status", str(tmp_path)]) == 2
