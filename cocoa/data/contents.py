@@ -77,9 +77,9 @@ def other_layout(keys: list[str]) -> str | None:
     concatenate = f"Concatenate its episodes and pass them to {arrays}truncations=..., next_observations=...)"
     if any(key.startswith("episode_") and key[8:].isdigit() for key in keys):
         return (
-            "It is a Minari dataset, a group per episode, which is not read yet. "
-            f"{concatenate}: observations[:-1] and observations[1:] of each episode are its observations and "
-            "next_observations, terminations its terminals."
+            "It is the file of a Minari dataset, which is read by its name: minari:mujoco/hopper/medium-v0 "
+            "is the folder mujoco/hopper/medium-v0/data in Minari's cache, ~/.minari/datasets or the folder "
+            "that MINARI_DATASETS_PATH names."
         )
     if any(key.startswith("observations_") and key[13:].isdigit() for key in keys):
         return f"It is a replay buffer of d3rlpy, arrays per episode, which is not read. {concatenate}."

@@ -212,12 +212,17 @@ def test_other_formats_are_named(tmp_path, content, message):
 
 
 @pytest.mark.parametrize(
-    ("key", "message"), [("episode_0", "Minari"), ("observations_0", "d3rlpy"), ("data/demo_0", "robomimic")]
+    ("key", "message", "advice"),
+    [
+        ("episode_0", "Minari", "minari:"),
+        ("observations_0", "d3rlpy", "from_arrays"),
+        ("data/demo_0", "robomimic", "from_arrays"),
+    ],
 )
-def test_other_layouts_are_named(tmp_path, key, message):
+def test_other_layouts_are_named(tmp_path, key, message, advice):
     with pytest.raises(DataError) as error:
         load(write(tmp_path / "data.hdf5", {f"{key}/x": np.zeros(2)}))
-    assert_says(error, message, "from_arrays")
+    assert_says(error, message, advice)
 
 
 def test_a_file_that_is_being_recorded_is_not_called_damaged(tmp_path):
