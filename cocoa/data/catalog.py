@@ -11,6 +11,7 @@ from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetInfo
 from cocoa.data.sources.lookup import FILES, import_installed, registered_source
 from cocoa.environments.d4rl import ENVIRONMENTS
+from cocoa.environments.recorded import RECORDED
 from cocoa.extras import missing
 
 
@@ -23,8 +24,8 @@ class Entry:
     @property
     def extras(self) -> tuple[str, ...]:
         """The extras that reading it and evaluating in its environment need."""
-        environment = ENVIRONMENTS.get(self.info.env or "")
-        needed = (self.info.extra, environment.extra if environment else None)
+        known = ENVIRONMENTS.get(self.info.env or "") or RECORDED.get(self.info.env or "")
+        needed = (self.info.extra, known.extra if known else None)
         return tuple(dict.fromkeys(extra for extra in needed if extra))
 
     @property

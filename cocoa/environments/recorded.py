@@ -149,6 +149,11 @@ class RecordedEnvironment:
     references: tuple[float, float] | None = None
     """The returns that score 0 % and 100 %, if the dataset names them."""
 
+    @property
+    def extra(self) -> str | None:
+        """The extra that it needs."""
+        return "robotics" if self.spec.robotics else None
+
 
 RECORDED: dict[str, RecordedEnvironment] = {}
 """All that were registered, by Gymnasium id."""

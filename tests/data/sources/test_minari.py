@@ -13,6 +13,7 @@ import pytest
 
 import cocoa
 from cocoa.data import load, normalized_score
+from cocoa.data.catalog import catalog
 from cocoa.data.scores import whose_references
 from cocoa.data.sources import find_source, from_anywhere
 from cocoa.environments.recorded import RECORDED
@@ -184,6 +185,7 @@ def test_names_are_those_in_the_cache_and_need_no_version():
     assert source.info("minari:test/maze-v0").env == "minari/test.maze-v0"
     assert source.info("minari:test/hopper-v0").cached
     assert source.info("minari:test/other-v0").extra == "minari"
+    assert [entry.extras for entry in catalog("minari:test/ant")] == [("robotics",)]
     for name in ("minari:../hopper-v0", "minari:/etc/x-v0", "minari:"):
         with pytest.raises(DataError, match="no name of a Minari dataset"):
             load(name)
