@@ -16,17 +16,19 @@ from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
 from cocoa.algos.base import Array, Batch
-from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, spread
+from cocoa.training.seeds import SPLIT, PerSeed, Together, over_seeds, place, spread
 
 
 @struct.dataclass
 class Filled:
     """The transitions that a buffer holds by now."""
 
-    batch: Any
-    """A `Batch` with leaves (capacity, ...); in the buffer of all seeds, `PerSeed`."""
+    batch: Together
+    """A `Batch` with leaves (seeds, capacity, ...)."""
+    row: Any
+    """The position of a seed among those of its device; of all seeds, `PerSeed`."""
     filled: Array
-    """How many of the rows are transitions, from the first on."""
+    """How many of the transitions there are by now, from the first on."""
 
     def count(self, size: int) -> Array:
         """Return how many transitions there are to draw from."""
@@ -34,7 +36,7 @@ class Filled:
 
     def take(self, rows: Array, step: Array) -> Batch:
         """Return the transitions `rows`."""
-        return jax.tree.map(lambda x: x[rows], self.batch)
+        return jax.tree.map(lambda x: x[self.row, rows], self.batch.values)
 
 
 class Replay:
@@ -55,7 +57,8 @@ class Replay:
         def empty(x: Any) -> Array:
             return jnp.zeros((seeds, capacity, *x.shape[1:]), x.dtype, device=placed)
 
-        self._batch = PerSeed(jax.tree.map(empty, example))
+        self._batch = Together(jax.tree.map(empty, example))
+        self._rows = place(PerSeed(np.arange(seeds, dtype=np.int32) % (seeds // mesh.size)), mesh)
         self._add = spread(_added, mesh, donate_argnums=0)
 
     def add(self, rows: PerSeed) -> None:
@@ -74,7 +77,7 @@ class Replay:
     def at(self, step: int) -> Filled:
         """Return all transitions that were added, but those that others have replaced."""
         filled = np.int32(min(self.added, self.capacity))
-        return Filled(self._batch, place(filled, self._mesh))
+        return Filled(self._batch, self._rows, place(filled, self._mesh))
 
     def left(self, step: int) -> int:
         """Return for how many updates this suffices."""
@@ -88,7 +91,7 @@ class Replay:
         """Do nothing."""
 
 
-def _added(batch: PerSeed, observe: Any, rows: PerSeed, start: Array) -> PerSeed:
+def _added(batch: Together, observe: Any, rows: PerSeed, start: Array) -> Together:
     """Return the buffers with these rows from the row `start` on."""
 
     def observed(observe: Any, rows: Batch) -> Batch:
@@ -98,4 +101,4 @@ def _added(batch: PerSeed, observe: Any, rows: PerSeed, start: Array) -> PerSeed
     def put(buffer: Array, new: Array) -> Array:
         return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), start, axis=1)
 
-    return jax.tree.map(put, batch, over_seeds(observed, observe, rows))
+    return Together(jax.tree.map(put, batch.values, over_seeds(observed, observe, rows).values))

@@ -41,6 +41,17 @@ class PerSeed:
         return cls(jax.tree.map(lambda x: jax.ShapeDtypeStruct((seeds, *x.shape), x.dtype), tree))
 
 
+@struct.dataclass
+class Together:
+    """A part of a pytree that each seed has as its own, and that the seeds of a device are handed as one.
+
+    A seed takes its own by its row. So a large part is not copied for each seed in turn, as a `PerSeed` is.
+    """
+
+    values: Any
+    """A pytree whose leaves have a leading axis of seeds."""
+
+
 def is_per_seed(tree: Any) -> bool:
     """Return whether the whole tree is a `PerSeed`."""
     return isinstance(tree, PerSeed)
@@ -84,7 +95,11 @@ def over_seeds(function: Callable[..., Any], *arguments: Any) -> PerSeed:
 
 def specs(tree: Any) -> Any:
     """Return a prefix of the tree with the placement of its parts on a mesh: `SPLIT` or `SHARED`."""
-    return jax.tree.map(lambda part: SPLIT if is_per_seed(part) else SHARED, tree, is_leaf=is_per_seed)
+
+    def is_split(part: Any) -> bool:
+        return isinstance(part, PerSeed | Together)
+
+    return jax.tree.map(lambda part: SPLIT if is_split(part) else SHARED, tree, is_leaf=is_split)
 
 
 def spread(function: Callable[..., Any], mesh: Mesh, **options: Any) -> Callable[..., Any]:

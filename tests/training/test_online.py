@@ -139,10 +139,11 @@ def test_a_buffer_holds_the_last_transitions_of_each_seed():
         held = replay.at(0)
         assert held.filled == min(2 * (first + 2), CAPACITY)
     for row in range(2):
-        held = of_seed(replay.at(0), row).batch
         rewards = steps.reward[row].reshape(-1)
-        np.testing.assert_array_equal(held.reward[:16], rewards[24:40])
-        np.testing.assert_array_equal(held.reward[16:], rewards[16:24])
+        taken = of_seed(replay.at(0), row).take(np.array([3, 20, 3]), 0)
+        np.testing.assert_array_equal(taken.reward, rewards[[27, 20, 27]])
+        held = replay.at(0).batch.values.reward[row]
+        np.testing.assert_array_equal(held, np.append(rewards[24:40], rewards[16:24]))
 
 
 def test_updates_draw_from_what_is_there_and_compile_once():
