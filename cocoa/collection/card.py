@@ -60,7 +60,8 @@ def write_card(
             for row in rows
         )
     )
-    kept = ", ".join(f"{step:,} (seed {seed})" for seed, step in medium.items())
+    several = len(medium) > 1
+    kept = ", ".join(f"{step:,}" + f" (seed {seed})" * several for seed, step in medium.items())
     text = f"""# Datasets of {settings.env}
 
 Made by

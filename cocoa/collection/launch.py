@@ -23,6 +23,7 @@ from cocoa.config.typed import literal
 from cocoa.data import load
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.dynamics.xla.program_cache import keep_compilations
+from cocoa.environments.spaces import spaces
 from cocoa.errors import ConfigError, RunError
 from cocoa.extras import require
 from cocoa.runs.folder import Console
@@ -53,6 +54,7 @@ def run(settings: Collection) -> Path:
     if "minari" in settings.format:
         require("minari", "format=minari")
     import_trusted(settings.env, trust=True)
+    spaces(settings.env)  # before a folder is made: the environment may turn out to be unusable
     offer_cores(settings.devices, len(settings.seeds))
     start_backend()
     keep_compilations(cache_folder(None) / "compiled")

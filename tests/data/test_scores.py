@@ -1,6 +1,8 @@
 """Normalized scores: D4RL's references, by environment and by dataset."""
 
 import gymnasium
+import h5py
+import numpy as np
 import pytest
 
 from cocoa.data import normalized_score
@@ -74,3 +76,27 @@ def test_every_task_has_a_reference_and_an_environment():
         environment = ENVIRONMENTS[task.env]
         assert (environment.family, environment.time_limit) == (task.family, task.time_limit)
     assert {task.env for task in D4RL.values()} == set(ENVIRONMENTS)
+
+
+def test_a_file_with_reference_returns_of_its_own_is_scored_by_them(tmp_path):
+    path = tmp_path / "Hopper-v4-medium.hdf5"
+    with h5py.File(path, "w") as file:
+        file.attrs["reference_returns"] = np.array([-10.0, 30.0])
+    assert normalized_score(str(path), 20.0) == pytest.approx(75)
+    assert normalized_score("Hopper-v4", 20.0, str(path)) == pytest.approx(75)
+    assert normalized_score(None, 20.0, str(path)) == pytest.approx(75)
+
+
+@pytest.mark.parametrize("returns", [[1.0], [2.0, 2.0], [np.nan, 1.0], "ten", None])
+def test_reference_returns_that_make_no_sense_are_not_used(tmp_path, returns):
+    path = tmp_path / "set.hdf5"
+    with h5py.File(path, "w") as file:
+        if returns is not None:
+            file.attrs["reference_returns"] = returns
+    assert normalized_score(str(path), 20.0) is None
+    assert normalized_score("Hopper-v4", 3234.3, str(path)) == pytest.approx(100)
+
+
+def test_a_file_that_cannot_be_read_has_no_reference_returns(tmp_path):
+    (tmp_path / "set.hdf5").write_bytes(b"not HDF5")
+    assert normalized_score(str(tmp_path / "set.hdf5"), 20.0) is None
