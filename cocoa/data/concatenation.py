@@ -14,38 +14,35 @@ from cocoa.errors import DataError, shown
 _FACTOR = 100  # between the largest rewards of two datasets that may have different units
 
 
-def concatenated(datasets: Sequence[Dataset], name: str) -> Dataset:
+def concatenated(datasets: list[Dataset], name: str) -> Dataset:
     """Return the transitions of all datasets, one after the other, as one dataset called `name`.
 
     The end of each is the end of an episode: cut, unless a flag is set there. Their environment is the one
-    that any of them names. Warns where two seem to be the same, or to have rewards of different units. Raises
-    DataError if they are of different environments or sizes.
+    that any of them names; their validation splits are put together. `datasets` is emptied, so that their
+    memory is free as soon as it is copied. Warns where two seem to be the same, or to have rewards of
+    different units. Raises DataError if they are of different environments or sizes.
     """
     _check_sizes(datasets)
     env = _environment(datasets)
-    datasets = [data if env is None or data.env else data.of_environment(env) for data in datasets]
     _warn_of_rewards(datasets)
     _warn_of_equal(datasets)
-    columns = {
-        key: np.concatenate([getattr(data, key) for data in datasets])
-        for key in (
-            *("observations", "actions", "rewards", "terminals", "next_observations", "next_observed"),
-            *("complete", "episode_returns"),
-        )
-    }
-    counts = [len(data.complete) for data in datasets]
-    firsts = np.cumsum([0, *counts[:-1]], dtype=np.int32)
-    columns["episodes"] = np.concatenate(
-        [data.episodes + first for data, first in zip(datasets, firsts, strict=True)]
-    )
+    parts = [vars(data if env is None or data.env else data.of_environment(env)).copy() for data in datasets]
+    datasets.clear()
+    first = 0
+    for part in parts:
+        part["episodes"] = part["episodes"] + np.int32(first)
+        first += len(part["complete"])
+    held_out = [part["validation"] for part in parts if part["validation"]]
+    digests = "\n".join(part["sha256"] for part in parts)
+    uncut = any(part["uncut"] for part in parts)
+    arrays = [key for key, value in parts[0].items() if isinstance(value, np.ndarray)]
+    columns = {key: np.concatenate([part.pop(key) for part in parts]) for key in arrays}
     for column in columns.values():
         column.flags.writeable = False
-    held_out = [data.validation for data in datasets if data.validation]
-    digests = "\n".join(data.sha256 for data in datasets)
     return Dataset(
         name=name,
         env=env,
-        uncut=any(data.uncut for data in datasets),
+        uncut=uncut,
         validation=concatenated(held_out, name) if held_out else None,
         source_sha256=hashlib.sha256(digests.encode()).hexdigest(),
         **columns,

@@ -1,6 +1,8 @@
 """Lists of datasets: their transitions as one dataset, whose files may be named in every way that one may."""
 
+import dataclasses
 import json
+import weakref
 
 import gymnasium
 import h5py
@@ -12,6 +14,7 @@ import cocoa
 from cocoa.cli import main
 from cocoa.config.compose import compose
 from cocoa.data import load
+from cocoa.data.concatenation import concatenated
 from cocoa.data.sources import dataset_name, from_anywhere, label
 from cocoa.data.sources.names import members
 from cocoa.errors import ConfigError, DataError
@@ -70,6 +73,21 @@ def test_transitions_come_one_after_the_other_and_each_end_of_a_file_ends_an_epi
     assert not both.terminals.any()
     assert both.episode_returns.tolist() == [*first.episode_returns, *second.episode_returns]
     assert (both.name, both.env) == ("a+b", "Pendulum-v1")
+
+
+def test_their_memory_is_free_once_they_are_copied(files):
+    datasets = [load(file) for file in files]
+    arrays = [weakref.ref(data.observations) for data in datasets]
+    both = concatenated(datasets, "both")
+    assert datasets == [array() for array in arrays if array() is not None] == []
+    assert len(both) == 80
+
+
+def test_validation_splits_are_put_together(files):
+    first, second = (load(file) for file in files)
+    both = concatenated([dataclasses.replace(first, validation=second), second], "both")
+    assert len(both.validation) == 40
+    assert concatenated([first, second], "both").validation is None
 
 
 def test_the_digest_is_that_of_all_files_in_their_order(files):
