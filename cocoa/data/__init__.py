@@ -11,7 +11,7 @@ from cocoa.data.preprocessing import (
     unnormalized_batch,
     with_next_actions,
 )
-from cocoa.data.scores import normalized_score, own_references, whose_references
+from cocoa.data.scores import normalized_score, whose_references
 from cocoa.data.sources import DatasetInfo, DatasetSource, load, register_source
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "load",
     "normalized_batch",
     "normalized_score",
-    "own_references",
     "register_source",
     "reward_map",
     "split",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocoa.data.dataset import Dataset
-from cocoa.data.scores import normalized_score
+from cocoa.data.scores import reference_returns
 from cocoa.environments.spaces import spaces
 
 SAMPLE = 100_000
@@ -111,7 +111,7 @@ def inspect(dataset: Dataset, source: str | None = None) -> Inspection:
     """
     rows = sample(len(dataset))
     lengths = episode_lengths(dataset)
-    references = _references(dataset, source)
+    references = reference_returns(dataset.name, source) or reference_returns(dataset.env)
     low, high = action_bounds(dataset)
     return Inspection(
         name=dataset.name,
@@ -159,15 +159,6 @@ def kind_of_end(dataset: Dataset) -> np.ndarray:
 def _last(dataset: Dataset) -> np.ndarray:
     """Return (N,) bool: the last transition of each episode."""
     return np.append(dataset.episodes[1:] != dataset.episodes[:-1], True)
-
-
-def _references(dataset: Dataset, source: str | None) -> tuple[float, float] | None:
-    """Return the returns that score 0 % and 100 %: of the dataset's own file, its name or its environment."""
-    for name in (dataset.name, dataset.env):
-        zero, one = (normalized_score(name, value, source) for value in (0.0, 1.0))
-        if zero is not None and one is not None:
-            return -zero / (one - zero), (100.0 - zero) / (one - zero)
-    return None
 
 
 def _scores(returns: np.ndarray, references: tuple[float, float]) -> np.ndarray:

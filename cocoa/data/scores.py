@@ -17,7 +17,7 @@ def normalized_score(env: str | None, episode_return: float, dataset: str | None
     those of `cocoa collect` have, is scored by these: `env` is then its path, or `dataset` is. None where no
     reference is known.
     """
-    returns = _returns(env, dataset)
+    returns = reference_returns(env, dataset)
     if returns is None:
         return None
     low, high = returns
@@ -45,20 +45,15 @@ def whose_references(env: str | None, dataset: str | None = None) -> str | None:
     """
     if env and env.startswith(OGBENCH):
         return "OGBench's rates of success"
-    returns = _returns(env, dataset)
+    returns = reference_returns(env, dataset)
     if returns is None:
         return None
     return "D4RL's references" if returns in REFERENCE_RETURNS.values() else "the dataset's references"
 
 
-def own_references(dataset: str | None) -> tuple[float, float] | None:
-    """Return the returns that score 0 % and 100 % by a dataset's own file, or None if it has none."""
-    return FILES.reference_returns(dataset) if dataset else None
-
-
-def _returns(env: str | None, dataset: str | None) -> tuple[float, float] | None:
-    """Return the returns that score 0 % and 100 %, if they are known."""
-    own = own_references(dataset)
+def reference_returns(env: str | None, dataset: str | None = None) -> tuple[float, float] | None:
+    """Return the returns that score 0 % and 100 %, if they are known; `env` and `dataset` are as above."""
+    own = FILES.reference_returns(dataset) if dataset else None
     if own or env is None:
         return own
     if source := registered_source(env):

@@ -35,6 +35,9 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "coverage": f"{inspection.components} of {sizes[0]} principal components hold 95 % of the variance",
         "SHA-256": inspection.sha256,
     }
+    if inspection.references:
+        low, high = inspection.references
+        values["scores"] = f"a return of {low:.6g} scores 0 %, one of {high:.6g} 100 %"
     if inspection.validation is not None:
         values["validation"] = f"{inspection.validation:,} more transitions are held out"
     return values

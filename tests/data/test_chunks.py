@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from support.columns import ROWS, columns, messages_of, write
 
-from cocoa.data import chunks, load, own_references
+from cocoa.data import chunks, hdf5, load
 from cocoa.errors import DataError
 
 BOMB = zlib.compress(bytes(50_000_000))
@@ -154,10 +154,10 @@ def test_reference_returns_that_are_no_numbers_are_ignored(tmp_path):
     for value in (np.array(["0", "1"], dtype=h5py.string_dtype()), [np.nan, 1.0], [1, 1], [0, 1, 2], "x"):
         with h5py.File(path, "a") as file:
             file.attrs["reference_returns"] = value
-        assert own_references(str(path)) is None
+        assert hdf5.reference_returns(path) is None
     with h5py.File(path, "a") as file:
         file.attrs["reference_returns"] = [-1, 3]
-    assert own_references(str(path)) == (-1, 3)
+    assert hdf5.reference_returns(path) == (-1, 3)
 
 
 def test_an_attribute_that_is_no_text_names_no_environment(tmp_path):
