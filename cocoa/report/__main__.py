@@ -119,9 +119,10 @@ def table(groups: list[Group]) -> str:
     for group in groups:
         run, last = group.runs[0], group.last
         seeds = f"{len(last)} ({group.diverged} diverged)" if group.diverged else f"{len(last)}"
+        data = "-" if np.isnan(run.behaviour) else f"{run.behaviour:.1f}"
         cells = (
             *(group.dataset, group.label, f"{run.updates:,}", seeds),
-            *(_iqm(last), f"{last.mean():.1f}", _iqm(group.last_ten), f"{run.behaviour:.1f}"),
+            *(_iqm(last), f"{last.mean():.1f}", _iqm(group.last_ten), data),
         )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
@@ -136,7 +137,8 @@ def draw(groups: list[Group], path: Path) -> None:
         label = "\n".join(textwrap.wrap(group.label, 60, subsequent_indent="  "))
         draw_curve(axes, *group.curve(), label, color, line, each_seed=len(groups) == 1)
     run = groups[0].runs[0]
-    axes.axhline(run.behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
+    if not np.isnan(run.behaviour):
+        axes.axhline(run.behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(groups[0].dataset, fontsize=10, parse_math=False)
     finish_curve(axes, "score (%)" if run.unit == "score" else "return")
     # Below the plot: labels may be as wide as the plot, and have several lines.

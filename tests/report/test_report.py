@@ -86,6 +86,17 @@ def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert (tmp_path / "figures" / "hopper-demo.png").stat().st_size > 10_000
 
 
+def test_data_without_a_score_has_none_in_the_table(runs, tmp_path, capsys):
+    """As OGBench's, whose scores are rates of success."""
+    for folder in runs.glob("*/*/*"):
+        if folder.name != "unfinished":
+            write_summary(folder, read_summary(folder) | {"behaviour_score": None})
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| hopper-demo")]
+    assert len(rows) == 2
+    assert all(row.endswith("| - |") for row in rows)
+
+
 def test_of_repeated_seeds_the_later_run_counts(runs, tmp_path, capsys):
     folder = next(path for path in runs.glob("*/iql+cocoa/*") if path.name != "unfinished")
     (folder / "log.txt").write_text("2026-01-02 00:00:00 Run folder\n")
