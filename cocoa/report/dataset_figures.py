@@ -111,7 +111,7 @@ def _returns(dataset: Dataset, inspection: Inspection) -> Chart:
         functions = (lambda x: (np.asarray(x) - low) / unit, lambda y: low + unit * np.asarray(y))
         top = axes.secondary_xaxis("top", functions=functions)
         top.set_xlabel("normalized score (%)")
-        caption += " 0\N{NO-BREAK SPACE}% is a random policy's return, 100\N{NO-BREAK SPACE}% an expert's."
+        caption += " 0 % is a random policy's return, 100 % an expert's."
     return Chart("Returns", caption, figure)
 
 

@@ -109,6 +109,7 @@ def test_every_kind_of_data_can_be_drawn(name):
         text = " ".join("".join(node.itertext()) for node in drawing.iter("{http://www.w3.org/2000/svg}text"))
         assert "$" not in text
     assert "<li>A problem.</li>" in html
+    assert "\\x" not in html
     assert "nan" not in re.sub(r"<style.*?</style>", "", html, flags=re.DOTALL).lower().split()
 
 
