@@ -105,7 +105,7 @@ def page(dataset: Dataset, inspection: Inspection, problems: Sequence[str]) -> s
     """Return the page: statistics, `problems` as sentences, figures as SVG, a table of all dimensions."""
     with matplotlib.rc_context(_STYLE):
         figures = "".join(
-            f"<figure><h3>{chart.title}</h3><figcaption>{_text(chart.caption).replace(' %', '&nbsp;%')}</figcaption>"
+            f"<figure><h3>{chart.title}</h3><figcaption>{_caption(chart.caption)}</figcaption>"
             f"{_svg(chart.figure, number, chart.title)}</figure>"
             for number, chart in enumerate(charts(dataset, inspection))
         )
@@ -125,6 +125,10 @@ def page(dataset: Dataset, inspection: Inspection, problems: Sequence[str]) -> s
 
 def _text(text: str) -> str:
     return escape(escaped(text))
+
+
+def _caption(text: str) -> str:
+    return _text(text).replace(" %", "&nbsp;%")
 
 
 def _tiles(inspection: Inspection) -> str:
