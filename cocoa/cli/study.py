@@ -82,10 +82,13 @@ def read_plan(study: Path) -> list[PlannedRun]:
     """Return the runs of a study; empty if there is none in the folder. Raises RunError if it is damaged."""
     path = study / _PLAN
     try:
-        return [PlannedRun(**values) for values in json.loads(read_regular(path, _LIMIT))]
+        runs = [PlannedRun(**values) for values in json.loads(read_regular(path, _LIMIT))]
+        if not all(isinstance(run.updates, int) and run.name.isprintable() for run in runs):
+            raise ValueError("it holds no plan")
+        return runs
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise RunError(
             f"{path} cannot be read ({reason(error)}). Delete it, and start the study again: its runs go on."
         ) from error
@@ -95,8 +98,8 @@ def run(jobs: Sequence[Job], settings: Sequence[str] = ()) -> int:
     """Do what is left of a study's jobs and return the exit status: 0 if all are finished.
 
     Finished runs, and those that another process is training, are left out; cut and failed ones go on. With
-    `settings` Hydra's launcher runs them, else they follow each other, and the output of each is added to its
-    log in the study's folder.
+    `settings` Hydra's launcher runs them and keeps their output, else they follow each other, and the output
+    of each is added to its log in the study's folder.
     """
     study, runs = plan(jobs)
     left = []
@@ -114,10 +117,13 @@ def run(jobs: Sequence[Job], settings: Sequence[str] = ()) -> int:
 
 
 def _launch(left: Sequence[tuple[PlannedRun, Job]], settings: Sequence[str]) -> int:
-    """Let Hydra's launcher run jobs; a failed one ends the program with an error."""
+    """Let Hydra's launcher run jobs and return its exit status."""
     from cocoa.cli.launcher import launch
 
-    launch([job for _, job in left], settings)
+    try:
+        launch([job for _, job in left], settings)
+    except SystemExit as exit:  # how Hydra ends after an error, which it has printed
+        return exit.code if isinstance(exit.code, int) else 1
     return 0
 
 
@@ -189,12 +195,15 @@ def table(study: Path, runs: Sequence[PlannedRun]) -> str:
     ]
     counts = Counter(state.word for state in states)
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return "\n".join([*_aligned(rows), "", f"{len(runs)} runs: {total}"])
+    return "\n".join([*_aligned(rows), "", f"Runs: {total}"])
 
 
 def _score(state: State) -> str:
-    block = state.summary.get("score") or state.summary.get("return")
-    return f"{block['mean']:.1f}" if block and block["mean"] is not None else ""
+    for unit in ("score", "return"):
+        block = state.summary.get(unit)
+        if block and block["mean"] is not None:
+            return f"{block['mean']:.1f}" if unit == "score" else f"return {block['mean']:.1f}"
+    return ""
 
 
 def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

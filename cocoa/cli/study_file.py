@@ -11,10 +11,16 @@ from hydra.core.override_parser.types import Quote, QuotedString
 
 from cocoa.config.typed import leaves, literal
 from cocoa.errors import ConfigError
+from cocoa.runs.yaml import load_yaml
 from cocoa.storage.files import read_regular, reason
 
 _LIMIT = 2**20
 _SUFFIXES = (".yaml", ".yml")
+
+
+def study_files(words: Sequence[str]) -> list[str]:
+    """Return those of the arguments that name YAML files."""
+    return [word for word in words if "=" not in word and word.endswith(_SUFFIXES)]
 
 
 def spelled_out(words: Sequence[str]) -> list[str]:
@@ -23,7 +29,7 @@ def spelled_out(words: Sequence[str]) -> list[str]:
     The study of a file is called after it, unless `study` is set. An argument beside the file wins over one
     in it. Raises ConfigError if a file cannot be read.
     """
-    files = [word for word in words if "=" not in word and word.endswith(_SUFFIXES)]
+    files = study_files(words)
     beside = [word for word in words if word not in files]
     fields = {_field(word) for word in beside}
     inside = [word for file in files for word in _words(Path(file)) if _field(word) not in fields]
@@ -37,7 +43,7 @@ def _field(word: str) -> str:
 def _words(path: Path) -> Iterator[str]:
     """Yield the arguments that a file stands for."""
     try:
-        values = yaml.safe_load(read_regular(path, _LIMIT))
+        values = load_yaml(read_regular(path, _LIMIT).decode())
         if not isinstance(values, dict) or not all(isinstance(name, str) for name, _ in leaves(values)):
             raise ValueError("it must hold fields with their values")
     except (OSError, ValueError, TypeError, yaml.YAMLError, RecursionError) as error:
@@ -45,6 +51,8 @@ def _words(path: Path) -> Iterator[str]:
             f"The study {path} cannot be read ({reason(error)}). It must be a YAML file of fields and values,"
             " such as `algo: [iql, td3_bc]`."
         ) from error
+    if isinstance(values.get("cocoa"), dict):
+        yield "cocoa=default"
     for name, value in leaves({"study": path.stem, **values}):
         choices = value if isinstance(value, list) else [value]
         yield f"{name}={','.join(map(_in_grammar, choices))}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from omegaconf import OmegaConf
 
 from cocoa.cli.arguments import check_surroundings, import_from_here, split
+from cocoa.cli.study_file import spelled_out, study_files
 from cocoa.config.compose import compose, parse, replaced
 from cocoa.config.presets import preset_notes
 from cocoa.config.program import program
@@ -57,12 +58,13 @@ def run(arguments: Sequence[str]) -> int:
         raise ConfigError("--trust has no effect without resume: it is about what a run's folder names.")
     elif flags.multirun:
         from cocoa.cli import multirun
-        from cocoa.cli.study_file import spelled_out
 
         words = spelled_out(words)
         if not flags.cfg:
             return multirun.run(words)
         _print("\n".join(_description(job) for job, _ in multirun.jobs_of(words)))
+    elif files := study_files(words):
+        raise ConfigError(f"{files[0]} is the file of a study, which is launched with -m: -m {files[0]}")
     elif flags.cfg:
         _print(_description(_without_hydra(words)))
     else:

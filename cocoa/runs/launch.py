@@ -35,7 +35,7 @@ from cocoa.runs.interface import interface_is_whole
 from cocoa.runs.loading import differences, in_environment, load_dataset, loadable
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
-from cocoa.runs.study import find, named
+from cocoa.runs.study import find, named, starting
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import cache_folder, write_error
 from cocoa.training import processes
@@ -65,13 +65,12 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
         config = replace(config, dataset=from_anywhere(config.dataset))
     dataset = in_environment(dataset, config.env)
     config = replace(config, env=dataset.env)
-    if config.study and (begun := processes.by_first(lambda: str(find(config) or ""))):
-        return _go_on_in_study(Path(begun), config, dataset)
     notes = (*notes, *differences(config))
     begin = functools.partial(_begin, config, dataset.sha256, notes, warned)
     folder = Path(processes.by_first(lambda: str(begin())))
-    _execute(config, dataset, folder)
-    return folder
+    if config.study:
+        _check_data(folder, config, dataset)
+    return _go_on(folder, config, dataset)
 
 
 def resume(
@@ -103,8 +102,8 @@ def resume(
     return _go_on(folder, config, dataset, longer)
 
 
-def _go_on_in_study(folder: Path, config: Config, dataset: Dataset) -> Path:
-    """Train the run in `folder` to its end and return the folder; RunError if its data have changed."""
+def _check_data(folder: Path, config: Config, dataset: Dataset) -> None:
+    """Raise RunError if the run of a study in `folder` was begun with other data."""
     before = None
     with contextlib.suppress(RunError):
         before = read_summary(folder).get("dataset_sha256")
@@ -113,7 +112,6 @@ def _go_on_in_study(folder: Path, config: Config, dataset: Dataset) -> Path:
             f"The data of {config.dataset} are not those that {folder} was made with. Start another study=, "
             "or delete that folder."
         )
-    return _go_on(folder, config, dataset)
 
 
 def _go_on(folder: Path, config: Config, dataset: Dataset | DatasetName | None, longer: bool = False) -> Path:
@@ -165,8 +163,11 @@ def _place(config: Config) -> None:
 
 
 def _begin(config: Config, sha256: str, notes: Sequence[str], warned: Sequence[str]) -> Path:
-    """Make and return the folder of a run; its log gets the notes and the warnings that were printed."""
-    folder = create_run(config, sha256)
+    """Return the folder of a run, made unless its study has it; its log gets notes, and warnings printed."""
+    with starting(config):
+        if config.study and (begun := find(config)):
+            return begun
+        folder = create_run(config, sha256)
     for note in (*notes, *idle_settings(config)):
         Console(folder).say(note)
     for text in warned:

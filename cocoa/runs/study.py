@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from cocoa.runs.checkpoint import read_position
 from cocoa.runs.folder import checkpoint_path, read_config
 from cocoa.runs.places import folder_name, study_folder
 from cocoa.runs.summary import read_summary
+from cocoa.storage.files import write_error
 
 SURROUNDINGS = {
     *("name", "study", "runs_dir", "cache_dir", "devices", "distributed", "stream"),
@@ -69,6 +71,25 @@ def _settings(config: Config) -> dict[str, str]:
     """Return the fields that tell runs apart, by their dotted names, as text."""
     values = {name: value for name, value in to_dict(config).items() if name not in SURROUNDINGS}
     return {name: literal(value) for name, value in leaves(values)}
+
+
+@contextmanager
+def starting(config: Config) -> Iterator[None]:
+    """Let no other process look for the run of a study, or begin it, meanwhile."""
+    if config.study is None:
+        yield
+        return
+    folder = study_folder(config)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(folder / ".lock")
+        lock.acquire()
+    except OSError as error:
+        raise write_error(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def find(config: Config) -> Path | None:

@@ -67,12 +67,17 @@ def read_values(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.yaml"
     try:
-        values = yaml.load(read_regular(path, _LIMIT).decode(), _Loader)  # a safe one
+        values = load_yaml(read_regular(path, _LIMIT).decode())
         if not isinstance(values, dict):
             raise ValueError("it holds no configuration")
         return values
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise unreadable(path, error) from error
+
+
+def load_yaml(text: str | bytes) -> Any:
+    """Return the values in YAML text as in `read_values`. Raises ValueError or YAMLError."""
+    return yaml.load(text, _Loader)  # a safe one
 
 
 def unreadable(path: Path, error: Exception) -> RunError:

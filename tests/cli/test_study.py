@@ -55,7 +55,7 @@ def test_a_study_that_was_killed_goes_on(tmp_path: Path):
     status = subprocess.run(
         command("status", "runs/first"), cwd=tmp_path, capture_output=True, text=True, check=True
     )
-    assert "2 runs: 1 cut, 1 planned" in status.stdout
+    assert "Runs: 1 cut, 1 planned" in status.stdout
     again = launch(tmp_path, *words)
     assert again.returncode == 0, again.stderr
     assert states(tmp_path) == {"hidden=_64_": "finished", "hidden=_8_": "finished"}
@@ -69,7 +69,7 @@ def test_finished_runs_stay_as_they_are_and_new_values_add_theirs(tmp_path: Path
     written = summary.stat().st_mtime_ns
     second = launch(tmp_path, "updates=10", "algo.hidden=[8],[9]", "hydra/launcher=basic")
     assert second.returncode == 0, second.stderr
-    assert "2 runs: 2 finished" in second.stdout
+    assert "Runs: 2 finished" in second.stdout
     assert summary.stat().st_mtime_ns == written
     assert len(list(summary.parents[1].iterdir())) == 2
 
@@ -80,12 +80,12 @@ def test_what_failed_is_told_and_is_tried_again(tmp_path: Path):
     run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 1
     assert "late.hdf5" in run.stderr
-    assert "2 runs: 1 planned, 1 finished" in run.stdout
+    assert "Runs: 1 planned, 1 finished" in run.stdout
     source = ROOT / "cocoa" / "data" / "hopper-demo.hdf5"
     (tmp_path / "late.hdf5").write_bytes(source.read_bytes())
     run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert run.returncode == 0, run.stderr
-    assert "2 runs: 2 finished" in run.stdout
+    assert "Runs: 2 finished" in run.stdout
 
 
 def test_the_name_of_a_run_is_that_of_its_settings():
@@ -133,11 +133,17 @@ def test_a_study_in_a_file_is_what_it_spells_out(tmp_path: Path, capsys: pytest.
         "log_every=5",
     ]
     assert len(expand(spelled_out([str(file)]))) == 16
+    file.write_text("cocoa: {horizon: [2, 3]}\n")
+    assert spelled_out([str(file)]) == ["cocoa=default", "study=second", "cocoa.horizon=2,3"]
+    assert main([str(file)]) == 2
+    assert "launched with -m" in capsys.readouterr().err
     assert main(["-m", str(ROOT / "configs" / "studies" / "first.yaml"), "--cfg", "job"]) == 0
     assert len(capsys.readouterr().out.split("---\n")[1:]) == 6
 
 
-@pytest.mark.parametrize("text", ["- iql\n", "algo: [\n", "1: 2\n", "\x00"])
+@pytest.mark.parametrize(
+    "text", ["- iql\n", "algo: [\n", "1: 2\n", "\x00", "algo: &a [*a]", "updates: 1\nupdates: 2"]
+)
 def test_a_file_that_is_no_study_is_refused(text: str, tmp_path: Path):
     file = tmp_path / "study.yaml"
     file.write_text(text)
@@ -182,5 +188,5 @@ def test_status_lists_what_was_started_one_by_one(tmp_path: Path, capsys: pytest
         cocoa.BC(hidden=(8,)), "hopper-demo", study="s", updates=2, eval_episodes=0, runs_dir=str(tmp_path)
     )
     assert main(["status", str(tmp_path / "s")]) == 0
-    assert "1 runs: 1 finished" in capsys.readouterr().out
+    assert "Runs: 1 finished" in capsys.readouterr().out
     assert main(["status", str(tmp_path)]) == 2

@@ -162,7 +162,6 @@ FAMILIES = {
         "algo.lagrange_gap": 50.0,
         "algo.actor_learning_rate": 3e-5,
         "data.observation_normalization": True,
-        "eval_every": 50_000,
         "eval_episodes": 100,
     },
     ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
