@@ -35,10 +35,10 @@ class Row:
         return cls(name, len(dataset), dataset.counted_returns, len(dataset.complete), references)
 
     @property
-    def score(self) -> float:
-        """The mean return in percent of the way from random actions to the last policy."""
+    def score(self) -> str:
+        """The mean return in percent of the way from random actions to the last policy, if there is one."""
         low, high = self.references
-        return 100 * (float(self.returns.mean()) - low) / (high - low)
+        return "-" if low == high else f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
 
 
 def write_card(
@@ -50,7 +50,7 @@ def write_card(
     """
     table = "\n".join(
         f"| {row.name} | {row.transitions:,} | {row.episodes:,} | {row.returns.mean():.1f} | "
-        f"{row.returns.min():.1f} | {row.returns.max():.1f} | {row.score:.1f} |"
+        f"{row.returns.min():.1f} | {row.returns.max():.1f} | {row.score} |"
         for row in rows
     )
     references = "\n".join(
@@ -81,8 +81,8 @@ return of random actions to that of the last policy, both of this collection's o
 {references}
 
 It is not D4RL's normalized score. The two returns are in the attribute `reference_returns` of each
-file, and `cocoa.normalized_score(<file>, <return>)` uses them. Actions were drawn from the stochastic
-policies, as in training.
+file, and `cocoa.normalized_score(<file>, <return>)` uses them. If they are equal, there is no score
+and no such attribute. Actions were drawn from the stochastic policies, as in training.
 
 ![Returns](returns.png)
 """

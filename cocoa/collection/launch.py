@@ -128,17 +128,21 @@ def _attributes(setup: Setup, kind: str, row: int, references: References, mediu
     """Return where a set comes from."""
     settings = setup.settings
     steps = {"random": 0, "medium": medium, "medium-replay": medium}.get(kind, settings.steps)
+    low, high = references
+    scale: dict[str, Any] = {
+        "reference_returns": np.array(references),
+        "reference": "mean returns of this collection's random actions (0 %) and last policy (100 %)",
+    }
     return {
         "env_id": settings.env,
         "set": kind,
         "algorithm": "SAC",
         "seed": settings.seeds[row],
         "training_steps": steps,
-        "reference_returns": np.array(references),
-        "reference": "mean returns of this collection's random actions (0 %) and last policy (100 %)",
         "configuration": json.dumps(asdict(settings)),
         "command": command(settings),
         "versions": json.dumps(provenance()["versions"]),
+        **(scale if low != high else {}),
     }
 
 

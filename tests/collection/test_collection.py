@@ -8,6 +8,7 @@ import h5py
 import jax
 import numpy as np
 import pytest
+from support.robots import Robot, registered
 
 import cocoa
 from cocoa.algos.sac import SAC
@@ -164,6 +165,22 @@ def test_references_are_the_collections_own(whole):
     medium = str(whole / "InvertedPendulum-v4-medium-seed3.hdf5")
     assert cocoa.normalized_score(medium, low) == pytest.approx(0)
     assert cocoa.normalized_score(medium, high) == pytest.approx(100)
+
+
+def test_equal_references_leave_sets_without_a_score(tmp_path):
+    def step(self, action):
+        state, _, *rest = Robot.step(self, action)
+        return state, 0.0, *rest
+
+    settings = replace(SETTINGS, env="Robot-v0", seeds=(3,), sets=("expert",), folder=str(tmp_path / "sets"))
+    with registered(step=step):
+        folder = run(settings)
+        assert cocoa.normalized_score(str(folder / "Robot-v0-expert.hdf5"), 1.0) is None
+        dataset = cocoa.load(folder / "Robot-v0-expert.hdf5")
+    assert f"| expert | {len(dataset)} | {len(dataset.complete)} | 0.0 | 0.0 | 0.0 | - |" in (
+        folder / "README.md"
+    ).read_text()
+    assert "no more than random actions" in (folder / "log.txt").read_text()
 
 
 def test_the_card_shows_all_sets(whole):
