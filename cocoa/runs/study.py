@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ def find(config: Config) -> Path | None:
 
 def find_named(study: Path, name: str) -> Path | None:
     """Return the folder of the run of this name in a study's folder, or None if it has not been started."""
-    found = study.glob(f"*/*/*-{name.rpartition('-')[2]}/config.yaml")
+    found = study.glob(f"*/*/{glob.escape(name)}/config.yaml")
     return next((path.parent for path in sorted(found)), None)
 
 

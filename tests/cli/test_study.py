@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -23,69 +24,56 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.runs.study import data_changed, named
 from cocoa.runs.summary import read_summary
 
-SHORT = ["dataset=hopper-demo", "log_every=5", "eval_every=5", "eval_episodes=0", "wandb=off"]
-
 
 def command(*words: str) -> list[str]:
     return [sys.executable, str(ROOT / "train.py"), *words]
 
 
-def launch(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    arguments = command("-m", "algo=bc", "study=first", *SHORT, *words)
-    return subprocess.run(arguments, cwd=folder, capture_output=True, text=True, timeout=300)
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 def states(folder: Path) -> dict[str, str]:
-    """The status of each run by its folder's name, whose digest is left away."""
+    """The status of each run by its dataset's folder and its name, whose digest is left away."""
     summaries = (folder / "runs" / "first").glob("*/*/*/summary.json")
-    return {path.parent.name.rpartition("-")[0]: json.loads(path.read_text())["status"] for path in summaries}
+    return {
+        f"{path.parts[-4]} {path.parts[-2].rpartition('-')[0]}": json.loads(path.read_text())["status"]
+        for path in summaries
+    }
 
 
-def test_a_study_that_was_killed_goes_on(tmp_path: Path):
-    words = ["updates=3000", "algo.hidden=[64],[8]", "log_every=50", "eval_every=1000"]
-    arguments = command("-m", "algo=bc", "study=first", *SHORT, *words)
-    with subprocess.Popen(arguments, cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True) as run:
-        logs = tmp_path / "runs" / "first" / "logs"
+def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
+    """A run whose data are missing fails; the next is killed; both go on, and a new value adds its run."""
+    fields = [f"dataset=late.hdf5,{recording}", "updates=3000", "log_every=50", "eval_every=1000"]
+    fields += ["eval_episodes=0", "data.validation=0", "wandb=off"]
+    launch = ["-m", "algo=bc", "study=first", *fields]
+    logs = tmp_path / "runs" / "first" / "logs"
+    arguments = command(*launch, "algo.hidden=[64]")
+    pipe: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(arguments, cwd=tmp_path, **pipe) as first:
         while not any("Training on" in path.read_text() for path in logs.glob("*.log")):
-            assert run.poll() is None
-        os.killpg(run.pid, signal.SIGINT)
-        run.wait(timeout=60)
-    assert run.returncode == 130
-    assert states(tmp_path) == {"hidden=_64_": "interrupted"}
-    status = subprocess.run(
-        command("status", "runs/first"), cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert "Runs: 1 cut, 1 planned" in status.stdout
-    again = launch(tmp_path, *words)
-    assert again.returncode == 0, again.stderr
-    assert states(tmp_path) == {"hidden=_64_": "finished", "hidden=_8_": "finished"}
-    assert any("Going on after update" in path.read_text() for path in logs.glob("*.log"))
+            assert first.poll() is None
+        os.killpg(first.pid, signal.SIGINT)
+        assert first.stderr is not None
+        assert "There is no file late.hdf5" in first.stderr.read()
+    assert first.returncode == 130
+    assert states(tmp_path) == {"pendulum hidden=_64_": "interrupted"}
+    assert "Runs: 1 planned, 1 cut" in run(tmp_path, "status", "runs/first").stdout
 
-
-def test_finished_runs_stay_as_they_are_and_new_values_add_theirs(tmp_path: Path):
-    first = launch(tmp_path, "updates=10", "algo.hidden=[8]")
-    assert first.returncode == 0, first.stderr
-    (summary,) = (tmp_path / "runs" / "first").glob("*/*/*/summary.json")
-    written = summary.stat().st_mtime_ns
-    second = launch(tmp_path, "updates=10", "algo.hidden=[8],[9]", "hydra/launcher=basic")
+    (tmp_path / "late.hdf5").write_bytes(recording.read_bytes())
+    second = run(tmp_path, *launch, "algo.hidden=[64]", "hydra/launcher=basic")
     assert second.returncode == 0, second.stderr
-    assert "Runs: 2 finished" in second.stdout
-    assert summary.stat().st_mtime_ns == written
-    assert len(list(summary.parents[1].iterdir())) == 2
+    finished = {"late hidden=_64_": "finished", "pendulum hidden=_64_": "finished"}
+    assert states(tmp_path) == finished
+    went_on = (path.read_text() for path in tmp_path.glob("runs/first/*/*/*/log.txt"))
+    assert sum("Going on after update" in text for text in went_on) == 1
 
-
-def test_what_failed_is_told_and_is_tried_again(tmp_path: Path):
-    words = ["updates=10", "algo.hidden=[8]", "dataset=late.hdf5,hopper-demo"]
-    arguments = command("-m", "algo=bc", "study=first", *SHORT[1:], *words)
-    run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 1
-    assert "late.hdf5" in run.stderr
-    assert "Runs: 1 planned, 1 finished" in run.stdout
-    source = ROOT / "cocoa" / "data" / "hopper-demo.hdf5"
-    (tmp_path / "late.hdf5").write_bytes(source.read_bytes())
-    run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=300)
-    assert run.returncode == 0, run.stderr
-    assert "Runs: 2 finished" in run.stdout
+    summaries = {path: path.stat().st_mtime_ns for path in tmp_path.glob("runs/first/*/*/*/summary.json")}
+    third = run(tmp_path, *launch[:3], f"dataset={recording}", *fields[1:], "algo.hidden=[64],[8]")
+    assert third.returncode == 0, third.stderr
+    assert "Runs: 2 finished" in third.stdout
+    assert states(tmp_path) == finished | {"pendulum hidden=_8_": "finished"}
+    assert all(path.stat().st_mtime_ns == written for path, written in summaries.items())
 
 
 def test_the_name_of_a_run_is_that_of_its_settings():
@@ -177,10 +165,9 @@ def write_file(path: Path, dataset: cocoa.Dataset) -> None:
             file[key] = getattr(dataset, key)
 
 
-def test_runs_of_two_studies_are_not_launched_together(tmp_path: Path):
-    run = launch(tmp_path, "updates=2", "study=first,second")
-    assert run.returncode == 2
-    assert "same value in all runs of a study" in run.stderr
+def test_runs_of_two_studies_are_not_launched_together(capsys: pytest.CaptureFixture[str]):
+    assert main(["-m", "algo=bc", "study=first,second"]) == 2
+    assert "same value in all runs of a study" in capsys.readouterr().err
 
 
 def test_status_lists_what_was_started_one_by_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
