@@ -177,9 +177,10 @@ def test_equal_references_leave_sets_without_a_score(tmp_path):
         folder = run(settings)
         assert cocoa.normalized_score(str(folder / "Robot-v0-expert.hdf5"), 1.0) is None
         dataset = cocoa.load(folder / "Robot-v0-expert.hdf5")
-    assert f"| expert | {len(dataset)} | {len(dataset.complete)} | 0.0 | 0.0 | 0.0 | - |" in (
-        folder / "README.md"
-    ).read_text()
+    assert (
+        f"| expert | {len(dataset)} | {len(dataset.complete)} | 0.0 | 0.0 | 0.0 | - |"
+        in (folder / "README.md").read_text()
+    )
     assert "no more than random actions" in (folder / "log.txt").read_text()
 
 
