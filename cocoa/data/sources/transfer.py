@@ -57,6 +57,8 @@ def discard(part: Path) -> None:
 
 
 def _attempt(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None:
+    if not _stored_version(part).isprintable():  # damaged: no host has such a version
+        discard(part)
     start = size_of(part)
     try:
         response = open_url(url, _headers(part, start), timeouts)
@@ -79,7 +81,7 @@ def _attempt(url: str, part: Path, size: int | None, timeouts: Timeouts) -> None
         if total and total - start > free:
             raise HostError(f"its file has {total:,} bytes, and the disk has {free:,} left")
         if start == 0:
-            _version_file(part).write_text(_version(response.headers))
+            _version_file(part).write_text(_version(response.headers), "latin-1")
         _append(response, part, start, size or total, timeouts)
     if total is not None and size_of(part) != total:
         raise _CutError(f"the connection ended after {size_of(part):,} of {total:,} bytes")
@@ -96,14 +98,20 @@ def _headers(part: Path, start: int) -> dict[str, str]:
     headers = {"Accept-Encoding": "identity", "User-Agent": "cocoa-rl"}
     if start:
         headers["Range"] = f"bytes={start}-"
-        with suppress(FileNotFoundError):
-            if version := _version_file(part).read_text():
-                headers["If-Range"] = version
+        if version := _stored_version(part):
+            headers["If-Range"] = version
     return headers
 
 
 def _version_file(part: Path) -> Path:
     return part.with_name(f"{part.name}.version")
+
+
+def _stored_version(part: Path) -> str:
+    """Return the version that `part` is of; empty if it is unknown."""
+    with suppress(FileNotFoundError):
+        return _version_file(part).read_text("latin-1")
+    return ""
 
 
 def _version(headers: Message) -> str:

@@ -249,6 +249,15 @@ def test_a_length_that_is_no_number_is_none(server, content, cache):
     assert_whole(cache, content)
 
 
+@pytest.mark.parametrize("stored", [b"\xff\xfe", b'"1"\nRange: bytes=0-'])
+def test_a_damaged_version_of_a_part_starts_it_again(stored, server, content, cache):
+    server.tag = '"1"'
+    part = leave_part(cache, server, b"x" * 70_000)
+    part.with_name(f"{part.name}.version").write_bytes(stored)
+    fetch(cache, server)
+    assert_whole(cache, content)
+
+
 def test_what_came_before_a_failure_is_kept_for_the_next_call(server, content, cache):
     server.ranges = False
     server.announced = len(content) + 1000
