@@ -20,6 +20,8 @@ from cocoa.errors import shown
 _BLOCK = 1 << 20
 _LEAST_PROGRESS = 1 << 14
 """Bytes that an attempt must bring for the same host to be asked again."""
+_LEAST_FREE = 1 << 30
+"""Bytes that a file of unknown length must leave on the disk."""
 _MOST_DIGITS = 18
 
 
@@ -153,6 +155,8 @@ def _append(response: Any, part: Path, start: int, total: int | None, timeouts: 
             arrived += len(block)
             if total is not None and file.tell() > total:
                 raise HostError(f"it sends more than {total:,} bytes")
+            if total is None and (free := shutil.disk_usage(part.parent).free) < _LEAST_FREE:
+                raise HostError(f"it announces no length, and the disk has {free:,} bytes left")
             seconds = time.monotonic() - since
             if seconds >= timeouts.silence:
                 if arrived < timeouts.slowest * seconds:

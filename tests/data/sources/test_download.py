@@ -15,6 +15,7 @@ import pytest
 from support.file_server import serving
 from support.paths import ROOT
 
+from cocoa.data.sources import transfer
 from cocoa.data.sources.download import Origin, Published, check_hdf5, download, origin
 from cocoa.data.sources.hosts import Timeouts
 from cocoa.errors import DataError
@@ -247,6 +248,16 @@ def test_a_length_that_is_no_number_is_none(server, content, cache):
     server.announced = "9" * 5000
     fetch(cache, server)
     assert_whole(cache, content)
+
+
+def test_a_file_of_unknown_length_leaves_room_on_the_disk(
+    server, second, content, cache, monkeypatch, capsys
+):
+    monkeypatch.setattr(transfer, "_LEAST_FREE", 10**17)
+    server.announced = 0
+    fetch(cache, server, second)
+    assert "it announces no length, and the disk has" in capsys.readouterr().err
+    assert (cache / FILE).read_bytes() == content
 
 
 @pytest.mark.parametrize("stored", [b"\xff\xfe", b'"1"\nRange: bytes=0-'])
