@@ -13,6 +13,7 @@ import numpy as np
 
 from cocoa.collection.card import References, Row, draw_returns, write_card
 from cocoa.collection.hdf5 import write_hdf5
+from cocoa.collection.minari import check_names, write_minari
 from cocoa.collection.policies import medium_steps, record
 from cocoa.collection.sets import columns, pieces_of
 from cocoa.collection.settings import Collection, collection, command, decisive, file_name, stem
@@ -61,6 +62,9 @@ def run(settings: Collection) -> Path:
     folder = expanded(settings.folder or f"collected/{stem(settings)}", "folder")
     with _locked(folder), numerics("highest"):
         _claim(folder, settings)
+        if "minari" in settings.format:
+            names = [file_name(settings, kind, seed) for kind in settings.sets for seed in settings.seeds]
+            check_names(folder, names)  # and not after hours of training
         say = Console(folder).say
         with Stopper(say) as stopper:
             try:
@@ -112,8 +116,6 @@ def _write_set(setup: Setup, kind: str, row: int, medium: int) -> Row:
     dataset = load(path)
     setup.stopper.check()
     if "minari" in settings.format:
-        from cocoa.collection.minari import write_minari
-
         write_minari(setup, path, dataset, references)
     several = len(settings.seeds) > 1
     return Row.of(dataset, f"{kind} of seed {seed}" if several else kind, references)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +20,41 @@ _WRITTEN = "minari.json"
 _EPISODES = 200
 
 
+def check_names(folder: Path, stems: Iterable[str]) -> None:
+    """Raise RunError if Minari has datasets of these files' names that this folder has not written."""
+    import minari  # an extra
+
+    names = {_name(stem) for stem in stems}
+    for name in sorted(names.intersection(minari.list_local_datasets()).difference(_written(folder))):
+        raise RunError(f"Minari has a dataset {name} already. Remove it: minari delete {name}")
+
+
 def write_minari(setup: Setup, path: Path, dataset: Dataset, references: References) -> None:
     """Write the set in the file `path`, read as `dataset`, unless this folder has written it already.
 
     Raises RunError if Minari has another dataset of that name.
     """
-    import minari  # an extra
+    import minari
 
-    note = setup.folder / _WRITTEN
-    written = json.loads(note.read_text()) if note.exists() else []
-    name = f"cocoa/{path.stem}-v0"
-    present = name in minari.list_local_datasets()
-    if present and name in written:
+    check_names(setup.folder, [path.stem])
+    name = _name(path.stem)
+    if name in minari.list_local_datasets():
         return
-    if present:
-        raise RunError(f"Minari has a dataset {name} already. Remove it: minari delete {name}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Minari asks for authors and for a link to code
         _write(name, setup, dataset, references)
-    atomic_write(note, json.dumps([*written, name]).encode())
+    atomic_write(setup.folder / _WRITTEN, json.dumps([*_written(setup.folder), name]).encode())
     setup.say(f"Wrote {name} into Minari's folder: dataset=minari:{name}")
+
+
+def _name(stem: str) -> str:
+    return f"cocoa/{stem}-v0"
+
+
+def _written(folder: Path) -> list[str]:
+    """Return the names of the datasets that the folder has written."""
+    note = folder / _WRITTEN
+    return json.loads(note.read_text()) if note.exists() else []
 
 
 def _write(name: str, setup: Setup, dataset: Dataset, references: References) -> None:

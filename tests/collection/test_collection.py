@@ -279,6 +279,16 @@ def test_minari_has_the_same_rows(whole, monkeypatch, tmp_path):
     assert (metadata["ref_min_score"], metadata["ref_max_score"]) == (low, high)
 
 
+def test_a_name_that_minari_has_is_refused_before_the_training(whole, monkeypatch, tmp_path):
+    pytest.importorskip("minari")
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    settings = replace(SETTINGS, sets=("random",), format=("minari",))
+    run(replace(settings, folder=str(whole)))
+    monkeypatch.setattr(Stepper, "advance", None)
+    with pytest.raises(cocoa.RunError, match="minari delete cocoa/InvertedPendulum-v4-random-seed3-v0"):
+        run(replace(settings, folder=str(tmp_path / "sets")))
+
+
 def test_the_defaults_are_those_of_online_sac():
     algorithm = collection({"env": "Hopper-v4", "algo.discount": 0.98}).algo
     assert algorithm == SAC(actor_learning_rate=3e-4, cosine_schedule=False, discount=0.98)
