@@ -202,16 +202,6 @@ class Stepper:
                 )
 
 
-def uniform(seeds: Sequence[int], stream: int, action_dim: int) -> Behaviour:
-    """Return the behaviour whose actions are uniform in [-1, 1]: a function of seed, `stream` and step."""
-
-    def act(row: int, states: np.ndarray, number: int) -> tuple[np.ndarray, float]:
-        rng = np.random.default_rng([seeds[row], stream, number])
-        return rng.uniform(-1, 1, (len(states), action_dim)), -action_dim * np.log(2.0)
-
-    return act
-
-
 def _physics(env: Any) -> Any:
     """Return MuJoCo's data of an environment, or None if it is not one of MuJoCo's."""
     data = getattr(getattr(env, "unwrapped", None), "data", None)
