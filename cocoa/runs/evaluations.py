@@ -26,6 +26,12 @@ class Evaluation:
     warnings: list[str]
 
 
+def silent_as_failures(episodes: Episodes) -> Episodes:
+    """Count episodes whose environment says nothing of success as failures where it does of others."""
+    silent = np.isnan(episodes.successes)
+    return episodes if silent.all() else episodes._replace(successes=np.where(silent, 0, episodes.successes))
+
+
 class Evaluations:
     """Plays the policies of all seeds, in all processes of the run."""
 
@@ -44,6 +50,7 @@ class Evaluations:
         episodes = self._episodes(learner, step)
         tally = faults.tally(self.evaluator.faults, self.evaluator.seeds)
         episodes, tally = processes.gather((episodes, tally))
+        episodes = silent_as_failures(episodes)
         metrics, warnings = self._metrics(episodes), []
         for kind, counts in tally.items():
             if counts.any():

@@ -86,9 +86,12 @@ def summarize(
 
 
 def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
-    _, values = metrics.values(f"evaluation/{name}")
-    if values.size == 0:
+    at, found = metrics.values(f"evaluation/{name}")
+    if found.size == 0:
         return {name: None, f"{name}_last10": None}
+    steps, _ = metrics.values("evaluation/return")
+    values = np.zeros((len(found), len(steps)))  # no success in an evaluation that says nothing of it
+    values[:, np.isin(steps, at)] = found
     return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
 
 

@@ -148,6 +148,31 @@ def test_rates_of_success_are_logged_in_percent(runs):
     assert summary["success_last10"]["mean"] == pytest.approx(rates.mean())
 
 
+def test_episodes_without_a_word_of_success_failed_where_others_have_one(runs):
+    """The first evaluation succeeds in one of four episodes, and no other does."""
+    ended = []
+
+    def step(self, action):
+        *step, info = Robot.step(self, action)
+        self.taken += 1
+        if self.taken == 10:
+            ended.append(1)
+        return *step, info | ({"success": True} if self.taken == 10 and len(ended) == 2 else {})
+
+    def reset(self, **options):
+        self.taken = 0
+        return Robot.reset(self, **options)
+
+    with registered(step=step, reset=reset):
+        folder = train(runs, "seldom")
+    assert read_metrics(folder / "metrics.csv").values("evaluation/success")[1].sum() == 50
+    successes = np.concatenate([*read_episodes(folder / "episodes.csv")[20].values()])[:, 2]
+    assert sorted(successes) == [0, 0, 0, 1]
+    summary = read_summary(folder)
+    assert summary["success"]["per_seed"] == [0, 0]
+    assert summary["success_last10"]["mean"] == pytest.approx(25 / 3)
+
+
 def test_a_checkpoint_saved_after_its_evaluation_is_not_evaluated_again(runs, whole, monkeypatch):
     """As they are saved after Ctrl-C."""
     folder = shutil.copytree(whole, whole.parent / "evaluated")
