@@ -49,25 +49,40 @@ def _behaviour(setup: Setup, name: str, steps: list[int]) -> Behaviour:
 
 
 def medium_steps(setup: Setup) -> list[int]:
-    """Return for each seed after which step an evaluation first reached a third of the last one's return.
-
-    The third is counted from the return of random actions, which are recorded by now. The user is told where
-    the last policy is no better than these, or the first evaluation is beyond a third already.
-    """
+    """Return for each seed the `medium_step` of its training, and warn where the sets may disappoint."""
     steps, returns = read_metrics(setup.folder / "metrics.csv").values("evaluation/return")
     found = []
     for row, (seed, values) in enumerate(zip(setup.settings.seeds, returns, strict=True)):
-        random, last = float(setup.log("random").returns(row).mean()), float(values[-1])
-        if last <= random:
-            setup.say(
-                f"Warning: the last policy of seed {seed} returns {last:.1f}, no more than random actions "
-                f"({random:.1f}): its sets are not what their names say. Train longer, with steps=."
-            )
-        first = int(np.argmax(values >= min(random + (last - random) / 3, last)))
-        if first == 0 and last > random:
-            setup.say(
-                f"Warning: the first evaluation of seed {seed} is beyond a third of the last one's return, "
-                "so its medium policy may be better than a third. Evaluate more often, with eval_every=."
-            )
-        found.append(int(steps[first]))
+        random = float(setup.log("random").returns(row).mean())
+        if warning := medium_warning(seed, values, random):
+            setup.say(warning)
+        found.append(medium_step(steps, values, random))
     return found
+
+
+def medium_step(steps: np.ndarray, returns: np.ndarray, random: float) -> int:
+    """Return after which step an evaluation first reached a third of the last one's return.
+
+    `steps` and `returns` (T,) are those of the evaluations; the third is counted from `random`, the return of
+    random actions. If the last return is less than `random`, an evaluation need only reach the last return.
+    """
+    last = returns[-1]
+    return int(steps[np.argmax(returns >= min(random + (last - random) / 3, last))])
+
+
+def medium_warning(seed: int, returns: np.ndarray, random: float) -> str | None:
+    """Return what to tell the user if the last policy is no better than random actions, or the first
+    evaluation is beyond a third already; the arguments are as in `medium_step`.
+    """
+    first, last = float(returns[0]), float(returns[-1])
+    if last <= random:
+        return (
+            f"Warning: the last policy of seed {seed} returns {last:.1f}, no more than random actions "
+            f"({random:.1f}): its sets are not what their names say. Train longer, with steps=."
+        )
+    if first >= random + (last - random) / 3:
+        return (
+            f"Warning: the first evaluation of seed {seed} is beyond a third of the last one's return, "
+            "so its medium policy may be better than a third. Evaluate more often, with eval_every=."
+        )
+    return None

@@ -128,31 +128,21 @@ def test_the_medium_policy_is_the_first_beyond_a_third(whole):
         assert attributes["training_steps"] == steps[returns[row] >= threshold][0]
 
 
-def test_the_medium_policy_of_a_known_curve(monkeypatch, tmp_path):
-    class Known:
-        def __init__(self, returns):
-            self.settings, self.folder, self.said = replace(SETTINGS, seeds=(0,)), tmp_path, []
-            lines = [f"{100 * i},0,evaluation/return,{x}" for i, x in enumerate(returns, 1)]
-            (tmp_path / "metrics.csv").write_text("step,seed,metric,value\n" + "\n".join(lines) + "\n")
-
-        def say(self, text):
-            self.said.append(text)
-
-        def log(self, name):
-            return self
-
-        def returns(self, row):
-            return np.array([5.0, 15.0])
-
-    known = Known([12.0, 19.9, 20.0, 14.0, 40.0])
-    assert policies.medium_steps(known) == [300]
-    assert not known.said
-    known = Known([30.0, 40.0])
-    assert policies.medium_steps(known) == [100]
-    assert "Evaluate more often" in known.said[0]
-    known = Known([3.0, 7.0, 6.0])
-    assert policies.medium_steps(known) == [200]
-    assert "Train longer" in known.said[0]
+@pytest.mark.parametrize(
+    ("returns", "step", "advice"),
+    [
+        ([12.0, 19.9, 20.0, 14.0, 40.0], 300, None),
+        ([30.0, 40.0], 100, "Evaluate more often"),
+        ([3.0, 7.0, 6.0], 200, "Train longer"),
+        ([10.0, 10.0], 100, "Train longer"),
+    ],
+)
+def test_the_medium_policy_of_a_known_curve(returns, step, advice):
+    """Random actions return 10."""
+    steps, returns = 100 * np.arange(1, len(returns) + 1), np.array(returns)
+    assert policies.medium_step(steps, returns, 10.0) == step
+    warning = policies.medium_warning(7, returns, 10.0)
+    assert (advice in warning and "seed 7" in warning) if advice else warning is None
 
 
 def test_references_are_the_collections_own(whole):
