@@ -70,6 +70,8 @@ def error_text(error: Exception) -> str:
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows redirections to HTTP and HTTPS, and none from HTTPS to HTTP."""
 
+    inf_msg = "and redirects in a circle: "
+
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """Return the next request. Raises HTTPError for a redirection that is not followed."""
         scheme = urlsplit(newurl).scheme

@@ -191,7 +191,7 @@ FAULTS = {
     "a head byte by byte": ({"trickle": 0.02}, "no answer within 0.2 seconds"),
     "larger than the disk": ({"announced": 10**17}, "bytes, and the disk has"),
     "no HTTP": ({"garbage": b"SSH-2.0-OpenSSH_9.9\r\n"}, "its answer is not HTTP"),
-    "a redirection to itself": ({"location": f"/{FILE}"}, "it answers 302"),
+    "a redirection to itself": ({"location": f"/{FILE}"}, "it answers 302 and redirects in a circle: Found"),
     "a redirection to a file": ({"location": "file:///etc/hostname"}, "file:///etc/hostname"),
     "a redirection to FTP": ({"location": "ftp://127.0.0.1/x.hdf5"}, "redirects to ftp://127.0.0.1"),
 }
