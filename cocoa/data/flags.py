@@ -21,7 +21,8 @@ def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.nda
 
     Several names of the same meaning must agree. Flags of `ENDS` complete what is missing: `timeouts` are
     those that are not in `terminals`, and the reverse; alone they are taken for terminals, with a warning
-    unless there are `masks`, which stay as they are. Raises DataError where flags contradict each other.
+    unless there are `masks`. These stay as they are, unless they are the opposite of the terminals and so say
+    nothing more. Raises DataError where flags contradict each other.
     """
     others = {key: column for key, column in columns.items() if key not in FLAGS}
     flags = {key: column.reshape(-1) for key, column in columns.items() if key in FLAGS}
@@ -46,7 +47,10 @@ def merge_flags(columns: dict[str, np.ndarray], origin: str) -> dict[str, np.nda
                 f"{origin}: `{name}` marks {unread:,} ends of episodes that are neither terminals nor "
                 "timeouts; they are not read. Store them as timeouts if they are ends."
             )
-    merged = {"terminals": terminals, "timeouts": timeouts, MASKS: flags.get(MASKS)}
+    masks = flags.get(MASKS)
+    if masks is not None and terminals is not None and (masks.astype(bool) != terminals.astype(bool)).all():
+        masks = None
+    merged = {"terminals": terminals, "timeouts": timeouts, MASKS: masks}
     return others | {key: column for key, column in merged.items() if column is not None}
 
 

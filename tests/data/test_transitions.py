@@ -251,6 +251,17 @@ def test_masks_of_one_minus_terminals_change_nothing():
     assert plain.sha256 == masked.sha256
 
 
+def test_masks_of_one_minus_terminals_leave_cuts_at_the_time_limit():
+    columns = recording(8, terminals=np.arange(8) == 1)
+    del columns["timeouts"]
+    plain, masked = (
+        Dataset.from_columns(merge_flags(columns | more, "data"), name="data", time_limit=TIME_LIMIT)
+        for more in ({}, {"masks": ~columns["terminals"]})
+    )
+    assert masked.sha256 == plain.sha256
+    assert len(masked.complete) == 3
+
+
 def test_dones_beside_masks_end_episodes_without_a_warning():
     columns = recording(dones=np.arange(6) % 3 == 2, masks=np.ones(6))
     del columns["terminals"], columns["timeouts"]
