@@ -41,7 +41,7 @@ def _inspect(options: argparse.Namespace) -> str:
     fields = _fields_of(options.fields)
     name = dataset_name(options.dataset.removeprefix("dataset="))
     dataset, warned = _load(name, fields.get("env"))
-    inspection = inspect(dataset, name)
+    inspection = inspect(dataset)
     problems = [*warned, *findings(inspection)]
     path = None
     if "out" in fields or not options.json:

@@ -18,7 +18,8 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
     """Return the transitions of all datasets, one after the other, as one dataset called `name`.
 
     The end of each is the end of an episode: cut, unless a flag is set there. Their environment is the one
-    that any of them names; their validation splits are put together. `datasets` is emptied, so that their
+    that any of them names; their validation splits are put together; their reference returns are kept if
+    they are the same. `datasets` is emptied, so that their
     memory is free as soon as it is copied. Warns where two seem to be the same, or to have rewards of
     different units. Raises DataError if they are of different environments or sizes.
     """
@@ -33,6 +34,7 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
         part["episodes"] = part["episodes"] + np.int32(first)
         first += len(part["complete"])
     held_out = [part["validation"] for part in parts if part["validation"]]
+    references = {part["reference_returns"] for part in parts}
     digests = "\n".join(part["sha256"] for part in parts)
     uncut = any(part["uncut"] for part in parts)
     arrays = [key for key, value in parts[0].items() if isinstance(value, np.ndarray)]
@@ -44,6 +46,7 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
         env=env,
         uncut=uncut,
         validation=concatenated(held_out, name) if held_out else None,
+        reference_returns=references.pop() if len(references) == 1 else None,
         source_sha256=hashlib.sha256(digests.encode()).hexdigest(),
         **columns,
     )

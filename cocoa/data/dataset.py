@@ -72,6 +72,8 @@ class Dataset:
     """Whether only terminals ended episodes, since neither the data nor an environment has a time limit."""
     validation: Dataset | None = None
     """The dataset's own held-out transitions, on which losses are logged and nothing is trained."""
+    reference_returns: tuple[float, float] | None = None
+    """The returns that score 0 % and 100 %, where the file has some of its own."""
     source_sha256: InitVar[str | None] = None
     """`sha256`, where the arrays are those of a file or a part of them."""
     sha256: str = field(init=False)
@@ -151,6 +153,7 @@ class Dataset:
         time_limit: int | None = None,
         sha256: str | None = None,
         validation: Dataset | None = None,
+        reference_returns: tuple[float, float] | None = None,
     ) -> Dataset:
         """Make a dataset of columns without copying them: float32 vectors and rewards, flags of any type.
 
@@ -158,7 +161,8 @@ class Dataset:
         `origin` is what errors call them where it is not the name: a path, say. Where there are neither
         timeouts nor next observations, episodes are cut after `time_limit` steps, or the environment's.
         `sha256` is that of the file that holds the columns, if one does. `validation` is the dataset's own
-        split of held-out transitions. Raises DataError if the columns cannot be trusted.
+        split of held-out transitions, `reference_returns` are the file's own. Raises DataError if the columns
+        cannot be trusted.
         """
         origin = origin or name
         columns = {key: column if key in VECTORS else column.reshape(-1) for key, column in columns.items()}
@@ -181,7 +185,15 @@ class Dataset:
             )
         fields = transitions_of(columns, origin, time_limit, next_observed)
         arrays = {name: _frozen(array) for name, array in fields.items()}
-        return cls(name=name, env=env, uncut=uncut, validation=validation, source_sha256=sha256, **arrays)
+        return cls(
+            name=name,
+            env=env,
+            uncut=uncut,
+            validation=validation,
+            reference_returns=reference_returns,
+            source_sha256=sha256,
+            **arrays,
+        )
 
     def of_episodes(self, numbers: np.ndarray) -> Dataset:
         """Return the episodes with these numbers (K,), ascending, without the validation split.

@@ -102,16 +102,15 @@ class Inspection:
     """Transitions of the dataset's own validation split, if it has one."""
 
 
-def inspect(dataset: Dataset, source: str | None = None) -> Inspection:
+def inspect(dataset: Dataset) -> Inspection:
     """Return the statistics of a dataset.
 
-    `source` is the name or path that it was loaded by, whose file may have reference returns of its own.
     Memory for about 20 bytes per transition is taken. Ranges, counts and shares are those of all rows,
     quantiles of observations, actions and rewards and the principal components of `SAMPLE` of them.
     """
     rows = sample(len(dataset))
     lengths = episode_lengths(dataset)
-    references = reference_returns(dataset.name, source) or reference_returns(dataset.env)
+    references = reference_returns(dataset.name, dataset.reference_returns) or reference_returns(dataset.env)
     low, high = action_bounds(dataset)
     return Inspection(
         name=dataset.name,

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from cocoa.config.schema import Config
-from cocoa.data.scores import scores
+from cocoa.data.scores import References, scores
 from cocoa.errors import RunError
 from cocoa.runs.folder import how_to_resume
 from cocoa.training import faults, processes
@@ -35,12 +35,18 @@ def silent_as_failures(episodes: Episodes) -> Episodes:
 class Evaluations:
     """Plays the policies of all seeds, in all processes of the run."""
 
-    def __init__(self, evaluator: Evaluator, actor: Actor, config: Config, folder: Path):
-        """`evaluator` and `actor` are of this process's seeds; `folder` is the run's."""
+    def __init__(
+        self, evaluator: Evaluator, actor: Actor, config: Config, folder: Path, references: References | None
+    ):
+        """`evaluator` and `actor` are of this process's seeds; `folder` is the run's.
+
+        `references` are the dataset's own reference returns.
+        """
         self.evaluator = evaluator
         self.actor = actor
         self.config = config
         self.folder = folder
+        self.references = references
 
     def run(self, learner: PerSeed, step: int) -> Evaluation:
         """Evaluate the policies after the update `step`.
@@ -67,7 +73,7 @@ class Evaluations:
         rates = 100 * episodes.successes.mean(axis=1)
         if not np.isnan(rates).any():
             metrics["evaluation/success"] = rates
-        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates, self.config.dataset)
+        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates, self.references)
         if scored is not None:
             metrics["evaluation/score"] = scored
         return metrics

@@ -88,9 +88,9 @@ class Experiment:
 
     def _describe_data(self) -> str:
         data = self.dataset
-        task = self.config.env or data.name, self.config.dataset
-        score = normalized_score(task[0], data.behaviour_return, task[1])
-        scored = "" if score is None else f" (score {score:.1f} on {whose_references(*task)})"
+        task, references = self.config.env or data.name, data.reference_returns
+        score = normalized_score(task, data.behaviour_return, references)
+        scored = "" if score is None else f" (score {score:.1f} on {whose_references(task, references)})"
         best, count = len(self.episodes.complete), len(data.complete)
         used = f" (trained on: {best:,})" if best < count else ""
         held_out = f", held out: {len(self.held_out):,} transitions" if self.held_out else ""
@@ -157,7 +157,7 @@ class Experiment:
         evaluations = None
         if evaluator:
             actor = Actor(config.algo, observe, host or mesh)
-            evaluations = Evaluations(evaluator, actor, config, record.folder)
+            evaluations = Evaluations(evaluator, actor, config, record.folder, self.dataset.reference_returns)
         held_out = self._held_out(training, observe)
         Trainer(training, record, self.stopper, evaluations, held_out, host).run(self._state(training))
 

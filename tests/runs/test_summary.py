@@ -1,5 +1,6 @@
 """The summary: intervals as SciPy's, every documented field, JSON that every reader takes."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -122,6 +123,13 @@ def test_every_documented_field(dataset, tmp_path):
     assert found["dataset_sha256"] == dataset.sha256
     write_summary(tmp_path, found)
     assert read_summary(tmp_path) == found
+
+
+def test_the_dataset_s_own_references_come_before_those_of_its_environment(dataset, tmp_path):
+    own = dataclasses.replace(dataset, reference_returns=(0.0, 40.0))
+    found = summary_of(own, metrics_of(tmp_path / "m.csv", np.zeros((3, 1))), "Hopper-v4")
+    assert found["behaviour_score"] == pytest.approx(50)
+    assert found["references"] == "the dataset's references"
 
 
 def test_without_a_reference_there_are_returns_and_no_scores(dataset, tmp_path):

@@ -64,14 +64,21 @@ def read_file(
     The environment is `env`, else what the file's attributes name, else `default_env`. `time_limit` is as in
     `Dataset.from_columns`. Raises DataError, naming the file, the key and the row, if it cannot be trusted.
     """
-    recorded = None  # an archive has no attributes
+    recorded = references = None  # an archive has no attributes
     if path.suffix == ".npz":
         columns, sha256 = archives.read(path)
     else:
         columns, recorded, sha256 = hdf5.read(path)
+        references = hdf5.reference_returns(path)
     env = env or _known_to_gymnasium(recorded, path) or default_env
     return Dataset.from_columns(
-        columns, name=name, origin=str(path), env=env, time_limit=time_limit, sha256=sha256
+        columns,
+        name=name,
+        origin=str(path),
+        env=env,
+        time_limit=time_limit,
+        sha256=sha256,
+        reference_returns=references,
     )
 
 

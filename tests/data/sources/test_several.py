@@ -45,6 +45,17 @@ def test_a_list_is_one_text_from_which_its_members_are_read(names, text):
     assert members(dataset_name(names)) == names
 
 
+def test_reference_returns_are_kept_where_all_files_have_the_same(files):
+    for name in files:
+        with h5py.File(name, "a") as file:
+            file.attrs["reference_returns"] = [0.0, 8.0]
+    data = load(files)
+    assert data.reference_returns == data.of_episodes(np.array([1])).reference_returns == (0.0, 8.0)
+    with h5py.File("b.hdf5", "a") as file:
+        file.attrs["reference_returns"] = [0.0, 9.0]
+    assert load(files).reference_returns is None
+
+
 def test_a_list_of_one_is_that_one():
     assert dataset_name(["hopper-demo"]) == "hopper-demo"
 
