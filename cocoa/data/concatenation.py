@@ -24,7 +24,7 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
     different units. Raises DataError if they are of different environments or sizes.
     """
     _check_sizes(datasets)
-    env = _environment(datasets)
+    env = common_environment([(data.name, data.env) for data in datasets])
     _warn_of_rewards(datasets)
     _warn_of_equal(datasets)
     parts = [vars(data if env is None or data.env else data.of_environment(env)).copy() for data in datasets]
@@ -52,6 +52,21 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
     )
 
 
+def common_environment(datasets: Sequence[tuple[str, str | None]]) -> str | None:
+    """Return the environment of datasets, given by name and environment; None if none is known.
+
+    Raises DataError if they have several.
+    """
+    named = {env: name for name, env in reversed(datasets) if env}
+    if len(named) > 1:
+        pairs = " and ".join(f"{shown(name)} is of {env}" for env, name in sorted(named.items()))
+        raise DataError(
+            f"{pairs}: they cannot be put together. If they are of one environment all the same, name it "
+            "with env=."
+        )
+    return next(iter(named), None)
+
+
 def _check_sizes(datasets: Sequence[Dataset]) -> None:
     first = datasets[0]
     for data in datasets[1:]:
@@ -62,17 +77,6 @@ def _check_sizes(datasets: Sequence[Dataset]) -> None:
                     f"{shown(first.name)} has {sizes[0]} numbers per row in `{key}`, and {shown(data.name)} "
                     f"{sizes[1]}: they are of different environments. Put together datasets of one."
                 )
-
-
-def _environment(datasets: Sequence[Dataset]) -> str | None:
-    named = {data.env: data.name for data in reversed(datasets) if data.env}
-    if len(named) > 1:
-        pairs = " and ".join(f"{shown(name)} is of {env}" for env, name in sorted(named.items()))
-        raise DataError(
-            f"{pairs}: they cannot be put together. If they are of one environment all the same, name it "
-            "with env=."
-        )
-    return next(iter(named), None)
 
 
 def _warn_of_rewards(datasets: Sequence[Dataset]) -> None:

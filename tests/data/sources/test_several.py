@@ -15,7 +15,7 @@ from cocoa.cli import main
 from cocoa.config.compose import compose
 from cocoa.data import load
 from cocoa.data.concatenation import concatenated
-from cocoa.data.sources import dataset_name, from_anywhere, label
+from cocoa.data.sources import dataset_name, find_source, from_anywhere, label
 from cocoa.data.sources.names import members
 from cocoa.errors import ConfigError, DataError
 from cocoa.runs.folder import read_config
@@ -54,6 +54,17 @@ def test_reference_returns_are_kept_where_all_files_have_the_same(files):
     with h5py.File("b.hdf5", "a") as file:
         file.attrs["reference_returns"] = [0.0, 9.0]
     assert load(files).reference_returns is None
+
+
+def test_datasets_of_two_environments_are_refused_before_a_download(monkeypatch, tmp_path):
+    monkeypatch.setenv("D4RL_DATASET_DIR", str(tmp_path))
+    with pytest.raises(DataError, match="they cannot be put together"):
+        load(["hopper-medium-v2", "walker2d-medium-v2"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_environment_of_a_list_is_known_where_one_member_has_it(files):
+    assert find_source("[a.hdf5,hopper-demo]").info("[a.hdf5,hopper-demo]").env == "Hopper-v4"
 
 
 def test_a_list_of_one_is_that_one():
