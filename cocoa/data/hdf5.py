@@ -23,7 +23,7 @@ from cocoa.data.contents import (
 from cocoa.data.flags import may_be_flags, merge_flags, unread_ends
 from cocoa.data.heaps import heaps_are_whole
 from cocoa.data.memory import check_memory, memory_of
-from cocoa.data.validation import FLAGS, VECTORS, check_layout, listed, warn_of_integers
+from cocoa.data.validation import FLAGS, VECTORS, check_layout, listed, warn, warn_of_integers
 from cocoa.errors import DataError
 
 _ENV_ATTRIBUTES = ("env_id", "env", "env_name")
@@ -96,6 +96,9 @@ def _columns(file: h5py.File, origin: str) -> dict[str, np.ndarray]:
     for key, dataset in stored.items():
         if key in VECTORS:
             _check_written(dataset, origin, key)
+    if "rewards" in stored and stored["rewards"].id.get_storage_size() == 0:
+        fill = stored["rewards"].fillvalue
+        warn(f"{origin}: `rewards` was made and never written: every reward is {fill:g}. Record them again.")
     columns = {
         key: read_array(dataset, dataset.dtype if key in FLAGS else np.dtype(np.float32), origin, key)
         for key, dataset in stored.items()

@@ -141,8 +141,8 @@ class Archive:
             raise DataError(f"{self.path} is empty (0 bytes). {REMEDY}")
         if not zipfile.is_zipfile(self._file):
             head = self._file.seek(0) or self._file.read(4)
-            what = "It is cut short." if head == b"PK\x03\x04" else other_format(self.path)
-            raise DataError(f"{self.path} is not a whole .npz file. {what} {REMEDY}")
+            what = f"It is cut short. {REMEDY}" if head == b"PK\x03\x04" else other_format(self.path)
+            raise DataError(f"{self.path} is not a whole .npz file. {what}")
         try:
             self._zip = zipfile.ZipFile(self._file)
         except Exception as error:  # a damaged archive raises nearly anything
@@ -205,7 +205,7 @@ def _header(member: IO[bytes]) -> Array:
     if version not in readers:
         raise ValueError(f"its format is {version[0]}.{version[1]}, which is that of structured arrays")
     shape, fortran, dtype = readers[version](short, max_header_size=_LONGEST_HEADER)  # type: ignore[arg-type]
-    if any(size < 0 for size in shape):
+    if any(type(size) is not int or size < 0 for size in shape):
         raise ValueError(f"its header declares the shape {shape}")
     return Array(shape, dtype, fortran)
 

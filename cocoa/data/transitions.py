@@ -34,9 +34,10 @@ def transitions_of(
             "nothing, nor does what is made of them."
         )
     if len(terminals) > 1 and terminals.all():
+        flag = f"`{MASKS}` is 0" if MASKS in columns else "`terminals` is set"
         warn(
-            f"{origin}: `terminals` is set in every row, so that no value of a next state counts. If it is a "
-            "mask of the rows in which episodes go on, store its opposite."
+            f"{origin}: {flag} in every row, so that no value of a next state counts. If it has the opposite "
+            "meaning, store its opposite."
         )
     timeouts = _timeouts(columns, ending, breaks, time_limit)
     ends = ending | timeouts | breaks
@@ -64,6 +65,12 @@ def transitions_of(
         raise DataError(
             f"{origin}: no transition has a next observation, as every episode is a single step without a "
             "terminal flag. Record longer episodes, or store `next_observations`."
+        )
+    if 2 * len(kept) < len(ends):
+        warn(
+            f"{origin}: {len(ends) - len(kept):,} of {len(ends):,} rows are left out, as an episode ends "
+            "there by a time limit and no next observation is stored. If `timeouts` marks the rows in which "
+            "episodes go on, store its opposite."
         )
     per_row = {key: column[kept] for key, column in per_row.items()}
     following = observations[np.where(ends[kept], kept, kept + 1)]

@@ -8,7 +8,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
-from support.columns import ROWS, assert_says, columns, write
+from support.columns import ROWS, assert_says, columns, messages_of, write
 
 from cocoa.data import load
 from cocoa.errors import DataError
@@ -135,6 +135,15 @@ def test_arrays_that_were_never_written_are_refused(tmp_path):
         file.create_dataset("observations", (ROWS, 3), "f4")
     with pytest.raises(DataError, match="`observations` declares 40 rows, and not all were ever written"):
         load(path)
+
+
+def test_rewards_that_were_never_written_are_told(tmp_path):
+    path = write(tmp_path / "data.hdf5", {key: c for key, c in columns().items() if key != "rewards"})
+    with h5py.File(path, "a") as file:
+        file.create_dataset("rewards", ROWS, "f4")
+    data, messages = messages_of(lambda: load(path))
+    assert "`rewards` was made and never written: every reward is 0" in messages
+    assert not data.rewards.any()
 
 
 @pytest.mark.parametrize("compression", [None, "gzip"])

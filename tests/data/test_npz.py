@@ -91,6 +91,7 @@ REFUSED = {
     "a long one": ({"a.npy": npy() + b"\0"}, "its header declares"),
     "a huge shape": (BOMB, "its header declares"),
     "a negative shape": ({"a.npy": npy(shape=(-1, -4))}, "shape (-1, -4)"),
+    "a shape of no number": ({"a.npy": npy(shape=(True, 4))}, "shape (True, 4)"),
     "an empty one": ({"a.npy": npy(np.zeros((0, 3)))}, "has no values"),
     "a long header": ({"a.npy": LONG + b"(" * 100_000}, "header declares a length of 2,147,483,648"),
     "a deep header": ({"a.npy": b"\x93NUMPY\x01\x00" + struct.pack("<H", 9000) + b"(" * 9000}, "damaged"),

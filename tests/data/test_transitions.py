@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.columns import TIME_LIMIT, recording
+from support.columns import TIME_LIMIT, messages_of, recording
 from support.paths import ROOT
 
 from cocoa.data import Dataset, load
@@ -260,6 +260,14 @@ def test_masks_of_one_minus_terminals_leave_cuts_at_the_time_limit():
     )
     assert masked.sha256 == plain.sha256
     assert len(masked.complete) == 3
+
+
+def test_flags_of_the_opposite_meaning_are_told():
+    timeouts = recording(200, timeouts=np.arange(200) > 0)
+    assert "198 of 200 rows are left out" in messages_of(lambda: Dataset.from_arrays(**timeouts))[1]
+    masks = recording(masks=np.zeros(6, bool))
+    assert "`masks` is 0 in every row" in messages_of(lambda: Dataset.from_arrays(**masks))[1]
+    assert "left out" not in messages_of(lambda: Dataset.from_arrays(**recording()))[1]
 
 
 def test_dones_beside_masks_end_episodes_without_a_warning():
