@@ -7,6 +7,7 @@ import json
 import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from itertools import zip_longest
 
 from cocoa.cli.inspection import add_inspect
@@ -44,7 +45,10 @@ def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _list(options: argparse.Namespace) -> str:
     entries = catalog(options.pattern)
     if not entries:
-        raise DataError(f"No dataset that is known by name matches {options.pattern!r}.")
+        names = [entry.info.name for entry in catalog()]
+        near = get_close_matches(options.pattern.strip("*"), names, n=4, cutoff=0.5)
+        nearest = f" The nearest names are {', '.join(near)}." if near else ""
+        raise DataError(f"No dataset that is known by name matches {options.pattern!r}.{nearest}")
     if options.json:
         return json.dumps([as_json(entry) for entry in entries], indent=2)
     return table(entries, shutil.get_terminal_size((110, 24)).columns)

@@ -30,6 +30,7 @@ def add_inspect(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "fields",
         nargs="*",
+        default=[],
         metavar="field=value",
         help="env=<id> names the environment; out=<file or folder> says where the page goes, here by default",
     )

@@ -34,9 +34,12 @@ def _of_episodes(inspection: Inspection) -> Iterator[str]:
     if episodes > 1 and inspection.transitions < 2 * episodes:
         yield "Most episodes have a single transition. If the rows were shuffled, returns mean nothing."
     if inspection.env is None:
+        largest = max(high for _, high in inspection.action_bounds)
+        scale = f"scaled by the largest in the data, up to {largest:g}"
+        actions = scale if largest > 1 else "taken to lie between -1 and 1"
         yield (
-            "Its environment is not known: policies are not evaluated, and actions are taken to lie between "
-            "-1 and 1. Name it with env=."
+            f"Its environment is not known: policies are not evaluated, and actions are {actions}. Name it "
+            "with env=."
         )
 
 

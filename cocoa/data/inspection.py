@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocoa.data.dataset import Dataset
+from cocoa.data.preprocessing import action_bounds
 from cocoa.data.scores import reference_returns
-from cocoa.environments.spaces import spaces
 
 SAMPLE = 100_000
 """Rows of which quantiles and principal components are computed, drawn at random from larger datasets."""
@@ -89,7 +89,7 @@ class Inspection:
     observations: tuple[Column, ...]
     actions: tuple[Column, ...]
     action_bounds: tuple[tuple[float, float], ...]
-    """Of the environment, or -1 and 1 where it has none or is not known."""
+    """As in training: of the environment, or where it is not known, -1 and 1 or the largest in the data."""
     terminals_within: int
     """Terminal transitions at which the episode goes on, as `masks` allow."""
     repeated: int
@@ -163,15 +163,6 @@ def _last(dataset: Dataset) -> np.ndarray:
 def _scores(returns: np.ndarray, references: tuple[float, float]) -> np.ndarray:
     low, high = references
     return 100.0 * (returns - low) / (high - low)
-
-
-def action_bounds(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lowest and highest actions (A,): the environment's, else -1 and 1."""
-    known = spaces(dataset.env) if dataset.env else None
-    if known is not None:
-        return known.action_low, known.action_high
-    size = dataset.actions.shape[1]
-    return np.full(size, -1, np.float32), np.full(size, 1, np.float32)
 
 
 def slices(rows: int) -> Iterator[slice]:

@@ -31,7 +31,8 @@ def test_json_holds_the_same(capsys):
 
 def test_a_pattern_without_a_match_is_an_error(capsys):
     assert main(["data", "list", "hoper"]) == 2
-    assert "No dataset that is known by name matches 'hoper'" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "No dataset that is known by name matches 'hoper'. The nearest names are hopper-demo" in said
 
 
 def test_a_table_fits_the_terminal_and_loses_nothing():

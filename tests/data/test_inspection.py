@@ -33,6 +33,14 @@ def dataset(**changes):
     return Dataset.from_arrays(**data | changes)
 
 
+def test_bounds_without_an_environment_are_those_of_training():
+    actions = np.zeros((ROWS, 2))
+    actions[0] = 0.5, -3
+    result = inspect(dataset(actions=actions))
+    assert result.action_bounds == ((-1, 1), (-3, 3))
+    assert "actions are scaled by the largest in the data, up to 3." in " ".join(findings(result))
+
+
 def test_ends_returns_and_lengths_are_counted():
     result = inspect(dataset())
     assert result.ends == Ends(terminal=3, time_limit=2, cut=1)
