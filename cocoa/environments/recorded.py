@@ -23,6 +23,7 @@ _WRAPPERS = ("ClipAction", "FlattenObservation", "RescaleAction")
 """Of gymnasium.wrappers: those that a dataset may ask for."""
 _LEADS_OUT = re.compile(r"[/\\:~]")
 """What a text has that names a file or a module."""
+_LARGEST = 10_000  # of whole numbers in arguments, and of their characters in JSON: mazes have hundreds
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def recorded_spec(text: Any) -> RecordedSpec:
     """Return what is used of an `EnvSpec` in JSON; no module is imported but gymnasium-robotics.
 
     Raises DataError, in a sentence without its subject, for one that is damaged, that is not registered here,
-    or whose arguments name files, modules or wrappers of another package.
+    or whose arguments name files, modules or wrappers of another package, or are huge.
     """
     try:
         spec = json.loads(text)
@@ -104,7 +105,10 @@ def recorded_spec(text: Any) -> RecordedSpec:
             raise ValueError("its id is no text, or its time limit no positive number")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"it is damaged ({shown(error)})") from error
-    _check_arguments([arguments, [values for _, values in wrappers]])
+    every = [arguments, [values for _, values in wrappers]]
+    if len(json.dumps(every)) > _LARGEST:
+        raise DataError("its arguments are longer than those of any known environment")
+    _check_arguments(every)
     robotics = entry_point.startswith(f"{_ROBOTICS}.")
     if robotics and not missing("robotics"):
         importlib.import_module(_ROBOTICS)
@@ -123,7 +127,7 @@ def _wrapper(name: str, entry_point: str, kwargs: Mapping[str, Any] | None) -> t
 
 
 def _check_arguments(value: Any) -> None:
-    """Raise DataError for texts in arguments that name a file or a module."""
+    """Raise DataError for texts in arguments that name a file or a module, and for huge whole numbers."""
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list):
@@ -131,6 +135,8 @@ def _check_arguments(value: Any) -> None:
             _check_arguments(inner)
     elif isinstance(value, str) and _LEADS_OUT.search(value):
         raise DataError(f"its argument {shown(repr(value))} may name a file or a module")
+    elif isinstance(value, int) and abs(value) > _LARGEST:
+        raise DataError(f"its argument {shown(value)} is larger than {_LARGEST:,}")
 
 
 def _same(default: Any, recorded: Any) -> bool:

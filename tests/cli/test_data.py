@@ -52,6 +52,12 @@ def lines_of(entries, width):
     return lines
 
 
+def test_inspect_asks_for_a_dataset_alone(capsys):
+    with pytest.raises(SystemExit):
+        main(["data", "inspect"])
+    assert "required: dataset\n" in capsys.readouterr().err
+
+
 def test_without_a_verb_the_verbs_are_shown(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["data"])

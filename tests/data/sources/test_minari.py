@@ -348,6 +348,8 @@ def spec_of(**values):
         ("5", "it is damaged"),
         (spec_of(id="Evil-v0", entry_point="antigravity:run"), "Gymnasium does not know 'Evil-v0'"),
         (spec_of(kwargs={"xml_file": "/tmp/evil.xml"}), "may name a file"),
+        (spec_of(kwargs={"frame_skip": 10**9}), "its argument 1000000000 is larger than 10,000"),
+        (spec_of(kwargs={"maze_map": [[1] * 100] * 100}), "longer than those of any known environment"),
         (spec_of(kwargs={"inner": [{"env": "module:Evil-v0"}]}), "may name a file or a module"),
         (
             spec_of(additional_wrappers=[{"name": "Evil", "entry_point": "antigravity:Evil", "kwargs": {}}]),
