@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -63,6 +64,8 @@ def report(folders: list[Path], out: Path) -> None:
 
 def _compare(groups: list[Group], out: Path) -> None:
     """Print the table of evaluated runs, and write their figures."""
+    if note := _different_references(groups):
+        _note(f"Note: {note}")
     for group in groups:
         if note := _different_code(group):
             _note(f"Note: {note}")
@@ -93,6 +96,18 @@ def _file_names(groups: list[Group]) -> dict[str, str]:
         tries = (plain, *(f"{plain}-{number}" for number in range(2, len(groups) + 2)))
         names[dataset] = next(name for name in tries if name.casefold() not in taken)
     return names
+
+
+def _different_references(groups: list[Group]) -> str:
+    """Return a note on whose references each dataset's scores are, if they are not the same."""
+    datasets: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        for whose in {run.summary.get("references") for run in group.runs if run.unit == "score"}:
+            datasets[str(whose or "unknown references")].append(group.dataset)
+    if len(datasets) < 2:
+        return ""
+    scales = (f"{whose} ({', '.join(dict.fromkeys(names))})" for whose, names in datasets.items())
+    return f"scores are not on one scale: {'; '.join(scales)}"
 
 
 def _different_code(group: Group) -> str:

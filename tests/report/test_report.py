@@ -109,6 +109,17 @@ def test_of_repeated_seeds_the_later_run_counts(runs, tmp_path, capsys):
     assert "Note:" not in told
 
 
+def test_scores_on_different_references_are_told(runs, tmp_path, capsys):
+    main([str(runs), "--out", str(tmp_path)])
+    assert "not on one scale" not in capsys.readouterr().err
+    folder = next(path for path in runs.glob("*/iql+cocoa/*") if path.name != "unfinished")
+    write_summary(folder, read_summary(folder) | {"references": "the dataset's references"})
+    main([str(runs), "--out", str(tmp_path)])
+    told = capsys.readouterr().err
+    assert "D4RL's references (hopper-demo)" in told
+    assert "the dataset's references (hopper-demo)" in told
+
+
 @pytest.mark.parametrize(
     ("commits", "told"),
     [
