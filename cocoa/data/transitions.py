@@ -46,6 +46,8 @@ def transitions_of(
     if MASKS not in columns:
         _check_terminals(np.bincount(episodes), terminals[ends], origin, time_limit)
         _check_both(terminals, columns.get("timeouts"), origin)
+    elif stored_next is None and "timeouts" not in columns:
+        _check_uncut(np.bincount(episodes), origin, time_limit)
     per_episode = {
         "complete": (ending | timeouts)[ends],
         "episode_returns": np.bincount(episodes, weights=columns["rewards"]),
@@ -99,6 +101,16 @@ def _check_terminals(lengths: np.ndarray, terminal: np.ndarray, origin: str, tim
         "are, store them as timeouts and not as terminals: the value of a terminal's next state is taken for "
         "zero."
     )
+
+
+def _check_uncut(lengths: np.ndarray, origin: str, time_limit: int | None) -> None:
+    """Warn if episodes (E,) are longer than the environment's time limit, at which nothing was cut."""
+    if time_limit is not None and lengths.max() > time_limit:
+        warn(
+            f"{origin}: the longest episode has {lengths.max():,} steps, and its environment's time limit is "
+            f"{time_limit:,}. With `masks` nothing is cut there: store `timeouts` if it was recorded "
+            "with that limit."
+        )
 
 
 def _check_both(terminals: np.ndarray, timeouts: np.ndarray | None, origin: str) -> None:

@@ -262,6 +262,17 @@ def test_masks_of_one_minus_terminals_leave_cuts_at_the_time_limit():
     assert len(masked.complete) == 3
 
 
+def test_masks_beside_episodes_longer_than_the_time_limit_are_told():
+    columns = recording(8, terminals=np.arange(8) == 7, masks=np.arange(8) != 1)
+    del columns["timeouts"]
+    for limit, told in ((TIME_LIMIT, True), (8, False)):
+        data, said = messages_of(
+            lambda limit=limit: Dataset.from_columns(columns, name="d", time_limit=limit)
+        )
+        assert ("the longest episode has 8 steps" in said) == told
+        assert len(data.complete) == 1
+
+
 def test_flags_of_the_opposite_meaning_are_told():
     timeouts = recording(200, timeouts=np.arange(200) > 0)
     assert "198 of 200 rows are left out" in messages_of(lambda: Dataset.from_arrays(**timeouts))[1]
