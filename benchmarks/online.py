@@ -25,22 +25,23 @@ from cocoa.collection.setup import Setup
 from cocoa.collection.training import PolicyTraining
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.runs.progress import Stopper
+from cocoa.training.devices import cores
 
 NAMES = {"both": "steps with updates", "stepping": "steps alone", "updates": "updates alone"}
 
 
-def online(python: str, env: str, steps: int) -> Iterator[Line]:
+def online(python: str, env: str, steps: int, threads: int) -> Iterator[Line]:
     """Rates of both, and the mean return of ten episodes after all steps."""
     theirs = json.loads(
         subprocess.run(
-            [python, str(Path(__file__).with_name("sb3.py")), env, str(steps)],
+            [python, str(Path(__file__).with_name("sb3.py")), env, str(steps), str(threads)],
             check=True,
             capture_output=True,
             text=True,
         ).stdout.splitlines()[-1]
     )
     versions = " ".join(f"{name} {version}" for name, version in theirs["versions"].items())
-    print(f"{env}, {steps:,} steps; {versions}, jax {jax.__version__}", flush=True)
+    print(f"{env}, {steps:,} steps; {versions}, {threads} threads; jax {jax.__version__}", flush=True)
     mine = ours(env, steps)
     for kind, name in NAMES.items():
         for unit, per in enumerate(("second", "core second")):
@@ -92,8 +93,9 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="an interpreter with Stable-Baselines3")
     parser.add_argument("--env", default="HalfCheetah-v4")
     parser.add_argument("--steps", type=int, default=20_000)
+    parser.add_argument("--threads", type=int, default=cores(), help="of PyTorch; all cores by default")
     options = parser.parse_args()
-    for line in online(options.python, options.env, options.steps):
+    for line in online(options.python, options.env, options.steps, options.threads):
         print(line, flush=True)
 
 

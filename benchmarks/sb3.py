@@ -1,7 +1,7 @@
 """Stable-Baselines3's SAC at the settings of `cocoa collect`: prints what `benchmarks.online` compares with.
 
 It runs in an environment of its own, `pip install stable-baselines3 'gymnasium[mujoco]'`, and imports nothing
-of this project: `python benchmarks/sb3.py HalfCheetah-v4 20000`.
+of this project: `python benchmarks/sb3.py HalfCheetah-v4 20000 1`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ def timed(work: Callable[[], Any], units: int) -> list[float]:
     return [units / (time.perf_counter() - start), units / (time.process_time() - cores)]
 
 
-def main(env: str, steps: int) -> None:
+def main(env: str, steps: int, threads: int) -> None:
     """Print rates and the return after all steps as JSON."""
     import gymnasium
     import stable_baselines3  # type: ignore[import-not-found]
     import torch  # type: ignore[import-not-found]
     from stable_baselines3.common.evaluation import evaluate_policy  # type: ignore[import-not-found]
 
+    torch.set_num_threads(threads)
     stepping = model(env, learning_starts=0, gradient_steps=0)
     stepping.learn(100)
     found = {"stepping": timed(lambda: stepping.learn(2000), 2000)}
@@ -51,4 +52,4 @@ def main(env: str, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], *map(int, sys.argv[2:]))
