@@ -35,9 +35,9 @@ def load(dataset: DatasetName, env: str | None = None) -> Dataset:
       terminal.
     - Without `timeouts`, such a break in the observations counts as a time limit; without `next_observations`
       as well, episodes are cut after the environment's time limit, as D4RL does, if it is known.
-
-    - Where there are `masks`, they tell what is terminal, by 0, and such a step need not end the episode;
-      `terminals` only end episodes then, and nothing is cut at the environment's time limit.
+    - Where there are `masks` other than the opposite of `terminals`, they tell what is terminal, by 0, and
+      such a step need not end the episode; `terminals` only end episodes then, and nothing is cut at the
+      environment's time limit.
 
     The flags may have other names in a file: `terminations`, `truncations`, `dones` and the like. A next
     observation that is NaN or infinite in a terminal row is unknown, as if it were not stored.
