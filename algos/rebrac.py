@@ -31,8 +31,10 @@ class ReBRAC(TD3BC):
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
-    learning_rate: float = 1e-3
-    """Adam's step size of all networks."""
+    actor_learning_rate: float = 1e-3
+    """Adam's step size of the policy."""
+    critic_learning_rate: float = 1e-3
+    """Adam's step size of the critics."""
     critic_layer_norm: bool = True
     """LayerNorm behind the hidden layers of the critics."""
     actor_penalty: float = 0.01

@@ -50,7 +50,11 @@ class TD3BC(Algorithm):
     standardises observations: `data.observation_normalization=true`.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
+    quick: ClassVar[Mapping[str, Any]] = {
+        "actor_learning_rate": 3e-3,
+        "critic_learning_rate": 3e-3,
+        "target_rate": 0.05,
+    }
 
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
@@ -62,10 +66,10 @@ class TD3BC(Algorithm):
     """c: bound of that noise."""
     policy_delay: int = 2
     """Updates of the critics per update of policy and targets."""
-    learning_rate: float = 3e-4
-    """Adam's step size of all networks, of the critics only without `critic_learning_rate`."""
-    critic_learning_rate: float | None = None
-    """Adam's step size of the critics; None takes `learning_rate`."""
+    actor_learning_rate: float = 3e-4
+    """Adam's step size of the policy."""
+    critic_learning_rate: float = 3e-4
+    """Adam's step size of the critics."""
     target_rate: float = 0.005
     """Share of the networks that enters their targets."""
     critic_layer_norm: bool = False
@@ -75,19 +79,19 @@ class TD3BC(Algorithm):
         """Raise ValueError for a value that is out of range."""
         check_at_least(1, self, "critics", "policy_delay")
         check_at_least(0, self, "policy_noise", "noise_clip")
-        check_positive(self, "learning_rate")
-        if self.critic_learning_rate is not None:
-            check_positive(self, "critic_learning_rate")
+        check_positive(self, "actor_learning_rate", "critic_learning_rate")
         check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""
         actor_key, critics_key = jax.random.split(key)
-        optimizer = Adam(self.learning_rate)
-        critic_optimizer = Adam(self.critic_learning_rate or self.learning_rate)
         values = networks.critics(self.critics, self.critic_layer_norm)
-        actor = Model.create(networks.deterministic_policy(), optimizer, actor_key, batch.observation)
-        critics = Model.create(values, critic_optimizer, critics_key, batch.observation, batch.action)
+        actor = Model.create(
+            networks.deterministic_policy(), Adam(self.actor_learning_rate), actor_key, batch.observation
+        )
+        critics = Model.create(
+            values, Adam(self.critic_learning_rate), critics_key, batch.observation, batch.action
+        )
         nothing = {name: jnp.float32(0) for name in ("actor_loss", "cloning_loss", "q_policy")}
         return State(actor, critics, actor.params, critics.params, jnp.int32(0), nothing)
 

@@ -172,8 +172,8 @@ class TD3BCInPyTorch:
         self.actor = nn.Sequential(*mlp(observation_dim, hidden, action_dim), nn.Tanh())
         self.critics = Critics(observation_dim + action_dim, hidden)
         self.target_actor, self.target_critics = target_of(self.actor), target_of(self.critics)
-        self.actor_optimizer = adam(self.actor.parameters(), algorithm.learning_rate)
-        self.critics_optimizer = adam(self.critics.parameters(), algorithm.learning_rate)
+        self.actor_optimizer = adam(self.actor.parameters(), algorithm.actor_learning_rate)
+        self.critics_optimizer = adam(self.critics.parameters(), algorithm.critic_learning_rate)
         self.step = 0
 
     def noise(self, batch: Batch) -> tuple[Any, ...]:

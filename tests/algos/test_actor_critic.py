@@ -74,7 +74,7 @@ def actor_loss_with(params, weight, s, b):
 
 
 def test_td3_bc_moves_policy_and_targets_in_every_second_update(with_cocoa):
-    algorithm = TD3BC(learning_rate=0.01, target_rate=0.1)
+    algorithm = TD3BC(actor_learning_rate=0.01, critic_learning_rate=0.01, target_rate=0.1)
     state, batch, _, _ = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_actor",))
     update = jax.jit(algorithm.update)
     first, _ = update(state, batch, KEY)

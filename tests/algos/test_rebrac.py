@@ -14,7 +14,12 @@ from cocoa.errors import DataError
 
 KEY = jax.random.key(5)
 ALGORITHM = ReBRAC(
-    discount=0.9, policy_noise=0.4, noise_clip=0.3, actor_penalty=0.7, critic_penalty=0.5, learning_rate=0.01
+    discount=0.9,
+    policy_noise=0.4,
+    noise_clip=0.3,
+    actor_penalty=0.7,
+    critic_penalty=0.5,
+    actor_learning_rate=0.01,
 )
 
 

@@ -70,7 +70,7 @@ def tensors(tree):
     "algorithm",
     [
         IQL(hidden=(16, 16), learning_rate=0.003, target_rate=0.1),
-        TD3BC(hidden=(16, 16), learning_rate=0.003, target_rate=0.1),
+        TD3BC(hidden=(16, 16), actor_learning_rate=0.003, critic_learning_rate=0.003, target_rate=0.1),
         CQL(
             hidden=(16, 16), samples=3, actor_learning_rate=0.003, critic_learning_rate=0.003, target_rate=0.1
         ),

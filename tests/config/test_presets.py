@@ -167,7 +167,7 @@ FAMILIES = {
     ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
     ("rebrac", "antmaze-umaze-v2"): {
         "algo.discount": 0.999,
-        "algo.learning_rate": 3e-4,
+        "algo.actor_learning_rate": 3e-4,
         "algo.critic_learning_rate": 5e-5,
         "algo.actor_penalty": 0.003,
         "algo.critic_penalty": 0.002,
