@@ -113,25 +113,42 @@ def test_a_number_that_is_not_finite_stops_with_seed_and_step():
         stepper().advance(diverged, 0, 6)
 
 
-def make_online(overlap=True, warmup=4, updates=4, algorithm=None):
-    algorithm = algorithm or SAC(hidden=(8,))
+class Spy(SAC):
+    """SAC that tells the lowest age of a batch's next states: zeros in rows that are not filled."""
+
+    def update(self, state, batch, key):
+        state, metrics = super().update(state, batch, key)
+        return state, {**metrics, "age": batch.next_observation[..., 1].min()}
+
+
+def make_job():
     rows = jax.ShapeDtypeStruct
     states, numbers = rows((CAPACITY, 2), np.float32), rows((CAPACITY,), np.float32)
-    data = Batch(states, rows((CAPACITY, 1), np.float32), numbers, numbers, states)
-    job = TrainingJob(algorithm, build_networks(algorithm, None, 1), data, SEEDS, 100, 16)
-    mesh = seeds_mesh(len(SEEDS), 1)
-    replay = Replay(job.example, CAPACITY, len(SEEDS), OBSERVE, mesh)
+    data, algorithm = (
+        Batch(states, rows((CAPACITY, 1), np.float32), numbers, numbers, states),
+        Spy(hidden=(8,)),
+    )
+    return TrainingJob(algorithm, build_networks(algorithm, None, 1), data, SEEDS, 100, 16)
+
+
+def make_replay():
+    return Replay(make_job().example, CAPACITY, len(SEEDS), OBSERVE, seeds_mesh(len(SEEDS), 1))
+
+
+@pytest.fixture(scope="module")
+def online():
+    job, replay, mesh = make_job(), make_replay(), seeds_mesh(len(SEEDS), 1)
     training = Training(job, mesh, replay=replay)
 
     def sample(learner, observation, key):
         return learner.actor(observation).sample_and_log_prob(key)
 
     sampler = Sampler(sample, job.template().learner, OBSERVE, SEEDS, mesh)
-    return Online(training, replay, sampler, stepper(), Turns(4, updates, warmup, overlap))
+    return Online(training, replay, sampler, stepper(), Turns(4, 4, 4, overlap=True))
 
 
 def test_a_buffer_holds_the_last_transitions_of_each_seed():
-    replay, steps = make_online().replay, stepper().advance(random(), 0, 20)
+    replay, steps = make_replay(), stepper().advance(random(), 0, 20)
     for first in range(0, 20, 2):
         block = jax.tree.map(lambda x, first=first: x[:, first : first + 2], steps)
         flat = jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[3:]), block)
@@ -146,26 +163,19 @@ def test_a_buffer_holds_the_last_transitions_of_each_seed():
         np.testing.assert_array_equal(held, np.append(rewards[24:40], rewards[16:24]))
 
 
-def test_updates_draw_from_what_is_there_and_compile_once():
-    class Spy(SAC):
-        def update(self, state, batch, key):
-            state, metrics = super().update(state, batch, key)
-            return state, {**metrics, "age": batch.next_observation[..., 1].min()}
-
-    online = make_online(algorithm=Spy(hidden=(8,)))
-    state, programs = online.training.init(), []
+def test_updates_draw_from_what_is_there_and_compile_once(online):
+    state = online.training.init()
     for step in range(0, 40, 4):
         state, _, metrics = online.block(state, step)
-        programs.append(online.training._chunk._cache_size())
         assert (metrics is None) == (step < 4)
-        if metrics:  # rows that are not filled are zeros, and an age is at least 1
+        if metrics:
             assert (np.asarray(metrics["age"]) >= 1).all()
-    assert programs == [0, *[1] * 9]
+            assert online.training._chunk._cache_size() == 1
 
 
 @pytest.mark.parametrize("overlap", [False, True])
-def test_the_policy_that_steps_is_the_last_or_the_one_before(overlap):
-    online = make_online(overlap, warmup=0)
+def test_the_policy_that_steps_is_the_last_or_the_one_before(online, overlap):
+    online.turns, online.delayed = Turns(4, 4, 0, overlap), None
     state, learners = online.training.init(), []
     for step in range(0, 16, 4):
         learners.append(jax.device_get(state.learner))
@@ -176,12 +186,6 @@ def test_the_policy_that_steps_is_the_last_or_the_one_before(overlap):
             expected, log_prob = behaviour(row, steps.state[row, 1], step // 2 + 1)
             np.testing.assert_allclose(steps.action[row, 1], expected, rtol=1e-5)
             np.testing.assert_allclose(steps.log_prob[row, 1], log_prob, rtol=1e-4)
-
-
-def test_log_densities_are_those_of_the_actions():
-    online = make_online(warmup=0)
-    state = online.training.init()
-    learner = of_seed(jax.device_get(state.learner), 0)
-    _, steps, _ = online.block(state, 0)
-    expected = learner.actor(steps.state[0]).log_prob(steps.action[0])
-    np.testing.assert_allclose(steps.log_prob[0], expected, rtol=1e-3)
+            density = of_seed(acting, row).actor(steps.state[row, 1]).log_prob(steps.action[row, 1])
+            inside = abs(steps.action[row, 1, :, 0]) < 0.999  # beyond, the inverse of tanh is not exact
+            np.testing.assert_allclose(log_prob[inside], density[inside], rtol=1e-3, atol=1e-3)
