@@ -36,9 +36,9 @@ class Row:
 
     @property
     def score(self) -> str:
-        """The mean return in percent of the way from random actions to the last policy, if there is one."""
+        """The mean return in percent of the way from random actions to the last policy, if that is better."""
         low, high = self.references
-        return "-" if low == high else f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
+        return "-" if low >= high else f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
 
 
 def write_card(

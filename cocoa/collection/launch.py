@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +140,7 @@ def _attributes(setup: Setup, kind: str, row: int, references: References, mediu
         "algorithm": "SAC",
         "seed": settings.seeds[row],
         "training_steps": steps,
-        "configuration": json.dumps(asdict(settings)),
+        "configuration": json.dumps(decisive(settings)),
         "command": command(settings),
         "versions": json.dumps(provenance()["versions"]),
         **(scale if low != high else {}),

@@ -61,7 +61,7 @@ def reference_returns(path: Path) -> tuple[float, float] | None:
             low, high = np.asarray(file.attrs[REFERENCES], np.float64).tolist()
     except Exception:  # `read` says what is wrong with the file
         return None
-    return (low, high) if math.isfinite(low) and math.isfinite(high) and low != high else None
+    return (low, high) if math.isfinite(low) and math.isfinite(high) and low < high else None
 
 
 def _digest(path: Path) -> str:

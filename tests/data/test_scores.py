@@ -87,7 +87,7 @@ def test_a_file_with_reference_returns_of_its_own_is_scored_by_them(tmp_path):
     assert normalized_score(None, 20.0, (-10.0, 30.0)) == pytest.approx(75)
 
 
-@pytest.mark.parametrize("returns", [[1.0], [2.0, 2.0], [np.nan, 1.0], "ten", None])
+@pytest.mark.parametrize("returns", [[1.0], [2.0, 2.0], [3.0, 2.0], [np.nan, 1.0], "ten", None])
 def test_reference_returns_that_make_no_sense_are_not_used(tmp_path, returns):
     path = tmp_path / "set.hdf5"
     with h5py.File(path, "w") as file:
