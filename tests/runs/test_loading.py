@@ -61,7 +61,6 @@ def test_without_evaluation_it_trains_and_the_extra_is_named(server, without_rob
 
 def test_a_missing_extra_of_the_package_that_env_names(server, monkeypatch, tmp_path):
     monkeypatch.setitem(EXTRAS, "of-a-test", ("no_such_package",))
-    monkeypatch.setattr("cocoa.environments.spaces._EXTRA_OF_MODULE", {"no_such_package": "of-a-test"})
     with pytest.raises(DataError, match=r'^Environment no_such_package:Maze-v1 needs the extra "of-a-test"'):
         launch.run(config(tmp_path, env="no_such_package:Maze-v1"))
     assert server.requests == []
