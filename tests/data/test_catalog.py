@@ -17,10 +17,10 @@ from cocoa.environments.d4rl import ENVIRONMENTS
 LAB = """
 import cocoa
 
-@cocoa.register_source("lab:")
+@cocoa.register_source("listed:")
 class Lab(cocoa.DatasetSource):
     def names(self):
-        return ["lab:maze"]
+        return ["listed:maze"]
 
     def info(self, name):
         return cocoa.DatasetInfo(name, env="Lab/Maze-v0")
@@ -37,20 +37,20 @@ def test_every_name_of_every_source_is_listed_once():
 
 
 def test_what_installed_packages_offer_is_listed_and_a_broken_one_is_told(tmp_path, monkeypatch):
-    (tmp_path / "lab.py").write_text(LAB)
-    (tmp_path / "lab-1.dist-info").mkdir()
-    (tmp_path / "lab-1.dist-info" / "METADATA").write_text("Name: lab\nVersion: 1\n")
-    points = "[cocoa.datasets]\nlab = lab\nbroken = no_such_module\n"
-    (tmp_path / "lab-1.dist-info" / "entry_points.txt").write_text(points)
+    (tmp_path / "listed_lab.py").write_text(LAB)
+    (tmp_path / "listed-1.dist-info").mkdir()
+    (tmp_path / "listed-1.dist-info" / "METADATA").write_text("Name: listed\nVersion: 1\n")
+    points = "[cocoa.datasets]\nlisted = listed_lab\nbroken = no_such_module\n"
+    (tmp_path / "listed-1.dist-info" / "entry_points.txt").write_text(points)
     monkeypatch.syspath_prepend(tmp_path)
     registered = list(SOURCES)
     try:
         with pytest.warns(UserWarning, match="no_such_module, a source of datasets for broken:, cannot be"):
-            (entry,) = catalog("lab:")
-        assert (entry.info.name, entry.info.env) == ("lab:maze", "Lab/Maze-v0")
+            (entry,) = catalog("listed:")
+        assert (entry.info.name, entry.info.env) == ("listed:maze", "Lab/Maze-v0")
     finally:
         SOURCES[:] = registered
-        sys.modules.pop("lab", None)
+        sys.modules.pop("listed_lab", None)
 
 
 def test_a_pattern_is_a_part_of_the_name_or_one_of_the_shells():
