@@ -86,13 +86,21 @@ def summarize(
 
 
 def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:
-    at, found = metrics.values(f"evaluation/{name}")
-    if found.size == 0:
-        return {name: None, f"{name}_last10": None}
+    """Return the blocks of the last evaluation and of the last ten; None where the last has no such value."""
+    at, values = metrics.values(f"evaluation/{name}")
     steps, _ = metrics.values("evaluation/return")
-    values = np.zeros((len(found), len(steps)))  # no success in an evaluation that says nothing of it
-    values[:, np.isin(steps, at)] = found
+    if name == "success" and values.size:  # none in an evaluation that says nothing of it
+        values, at = _with_zeros(values, np.isin(steps, at)), steps
+    if values.size == 0 or at[-1] != steps[-1]:
+        return {name: None, f"{name}_last10": None}
     return {name: block(values[:, -1]), f"{name}_last10": block(values[:, -10:].mean(axis=1))}
+
+
+def _with_zeros(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return `values` (seeds, K) where `known` (T,) is true, and zeros elsewhere, (seeds, T)."""
+    filled = np.zeros((len(values), len(known)))
+    filled[:, known] = values
+    return filled
 
 
 def _held_out(metrics: Metrics) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The summary: intervals as SciPy's, every documented field, JSON that every reader takes."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -138,6 +139,18 @@ def test_without_a_reference_there_are_returns_and_no_scores(dataset, tmp_path):
     assert found["score"] is found["score_last10"] is found["behaviour_score"] is found["cocoa"] is None
     assert found["return"]["per_seed"] == [1.0, 3.0, 5.0]
     assert found["return_last10"]["per_seed"] == [0.5, 2.5, 4.5]
+
+
+def test_a_last_evaluation_without_a_score_has_none(dataset, tmp_path):
+    """As of a run that went on where references are no longer known: a missing score is not zero."""
+    path = tmp_path / "m.csv"
+    with contextlib.closing(MetricsFile(path)) as file:
+        for step in (10, 20):
+            scores = {"evaluation/score": np.full(3, 50.0)} if step == 10 else {}
+            file.write(step, {"evaluation/return": np.full(3, 7.0), **scores}, SEEDS)
+    found = summary_of(dataset, read_metrics(path), "Hopper-v4")
+    assert found["score"] is found["score_last10"] is None
+    assert found["return"]["mean"] == 7
 
 
 def test_a_score_without_one_of_the_data_is_told_alone():
