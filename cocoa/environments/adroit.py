@@ -7,6 +7,7 @@ episode of the pen, and have other time limits. Source: D4RL 1.1, `hand_manipula
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from cocoa.environments.robotics import RoboticsSimulation
 State = Mapping[str, np.ndarray]
 
 
-class AdroitHand(RoboticsSimulation):
+class AdroitHand(RoboticsSimulation, ABC):
     """A hand of 24 joints on an arm, driven to positions; a step takes 10 ms.
 
     `info["success"]` is D4RL's `goal_achieved`: whether the goal is reached now.
@@ -50,21 +51,21 @@ class AdroitHand(RoboticsSimulation):
         self.arrange(state)
         self.set_state(np.asarray(state["qpos"], float), np.asarray(state["qvel"], float))
 
+    @abstractmethod
     def observation(self) -> np.ndarray:
         """Return what the policy sees now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def outcome(self) -> tuple[Any, Any]:
         """Return the reward of the state, and whether the goal is reached."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self) -> State:
         """Return where a new episode has its objects, as `arrange` takes it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def arrange(self, state: State) -> None:
         """Move what has no joints to where a state has it."""
-        raise NotImplementedError
 
     def failed(self) -> bool:
         """Return whether the episode ends here."""

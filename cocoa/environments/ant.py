@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 from xml.etree.ElementTree import Element, parse
@@ -28,7 +29,7 @@ def ant_model(timestep: float, gear: float) -> Element:
     return model
 
 
-class AntSimulation(Simulation):
+class AntSimulation(Simulation, ABC):
     """The ant with D4RL's starts: noise around its rest position at the origin."""
 
     def advance(self) -> None:
@@ -42,9 +43,9 @@ class AntSimulation(Simulation):
         self.set_state(qpos, qvel)
         return self._get_obs()
 
+    @abstractmethod
     def _get_obs(self) -> np.ndarray:
         """Return what the policy sees now."""
-        raise NotImplementedError
 
 
 class Ant(AntSimulation):
