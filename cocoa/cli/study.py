@@ -44,8 +44,9 @@ class PlannedRun:
     """Its arguments."""
 
     def state(self, study: Path) -> State:
-        """Return how far it is."""
-        return state_of(find_named(study, self.name))
+        """Return how far it is; one that has left nothing but its output failed before it had a folder."""
+        folder = find_named(study, self.name)
+        return State("failed") if folder is None and self.log(study).exists() else state_of(folder)
 
     def log(self, study: Path) -> Path:
         """Return where its output goes."""

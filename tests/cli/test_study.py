@@ -58,7 +58,7 @@ def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
         assert "There is no file late.hdf5" in first.stderr.read()
     assert first.returncode == 130
     assert states(tmp_path) == {"pendulum hidden=_64_": "interrupted"}
-    assert "Runs: 1 planned, 1 cut" in run(tmp_path, "status", "runs/first").stdout
+    assert "Runs: 1 failed, 1 cut" in run(tmp_path, "status", "runs/first").stdout
 
     (tmp_path / "late.hdf5").write_bytes(recording.read_bytes())
     second = run(tmp_path, *launch, "algo.hidden=[64]", "hydra/launcher=basic")
