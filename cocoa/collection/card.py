@@ -81,8 +81,9 @@ return of random actions to that of the last policy, both of this collection's o
 {references}
 
 It is not D4RL's normalized score. The two returns are in the attribute `reference_returns` of each
-file, and `cocoa.normalized_score(<file>, <return>)` uses them. If they are equal, there is no score
-and no such attribute. Actions were drawn from the stochastic policies, as in training.
+file, and `cocoa.normalized_score(<file>, <return>)` uses them, unless the last policy is not better
+than random actions: then there is no score. Actions were drawn from the stochastic policies, as in
+training.
 
 ![Returns](returns.png)
 """

@@ -19,6 +19,7 @@ from cocoa.collection.settings import Collection, collection, command, decisive,
 from cocoa.collection.setup import Setup
 from cocoa.collection.training import PolicyTraining, trained
 from cocoa.config.extensions import import_trusted
+from cocoa.config.program import program
 from cocoa.config.typed import literal
 from cocoa.data import load
 from cocoa.dynamics.xla.numerics import numerics
@@ -70,7 +71,7 @@ def run(settings: Collection) -> Path:
                 _collect(Setup(settings, folder, say, stopper))
             except Interrupted:
                 where = f" folder={settings.folder}" if settings.folder else ""
-                say(f"Stopped; everything is saved. Go on with: {command(settings)}{where}")
+                say(f"Stopped; everything is saved. Go on with: {command(settings, program())}{where}")
                 raise KeyboardInterrupt from None
     return folder
 

@@ -109,15 +109,15 @@ def decisive(settings: Collection) -> dict[str, Any]:
     return dict(leaves(json.loads(json.dumps(values))))
 
 
-def command(settings: Collection) -> str:
-    """Return the command that makes the same sets."""
+def command(settings: Collection, program: str = "cocoa") -> str:
+    """Return the command that makes the same sets, as typed with `program`."""
     defaults = dict(leaves(asdict(Collection())))
     words = [
         shlex.quote(f"{name}={literal(value)}")
         for name, value in leaves(asdict(settings))
         if value != defaults[name] and name not in _PLACES
     ]
-    return " ".join(["cocoa collect", *words])
+    return " ".join([f"{program} collect", *words])
 
 
 def stem(settings: Collection) -> str:

@@ -239,6 +239,12 @@ def _check_validation(dataset: Dataset, validation: Dataset) -> None:
         sizes = part.observations.shape[1], part.actions.shape[1]
         return f"observations of {sizes[0]} numbers, actions of {sizes[1]}, environment {part.env}"
 
+    if not isinstance(validation, Dataset):
+        raise DataError(
+            f"{dataset.name}: validation={validation!r} is not possible: it must be a Dataset of held-out "
+            "transitions. A share of the episodes is held out by data.validation=0.05 on the command line, "
+            'and by cocoa.fit(..., data={"validation": 0.05}).'
+        )
     if described(dataset) != described(validation):
         raise DataError(
             f"{dataset.name}: the validation split has {described(validation)}, but the dataset has "

@@ -215,3 +215,8 @@ def test_a_validation_split_belongs_to_the_environment_of_its_dataset():
     with pytest.raises(DataError, match="actions of 2") as error:
         Dataset.from_arrays(**recording(), validation=wide)
     assert_says(error, "validation split", "same environment")
+
+
+def test_a_share_is_no_validation_split():
+    with pytest.raises(DataError, match=r"validation=0.1 is not possible.*data.validation=0.05"):
+        Dataset.from_arrays(**recording(), validation=0.1)
