@@ -24,10 +24,10 @@ from cocoa.runs.checkpoint import Position, identity, read_position
 from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.interface import Interface, interface_is_whole, write_interface
+from cocoa.runs.loggers.wandb import WandbLogger
 from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
-from cocoa.runs.wandb_logger import WandbLogger
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
 from cocoa.training.evaluation import Episodes
 from cocoa.training.job import TrainState

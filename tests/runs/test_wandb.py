@@ -21,8 +21,8 @@ from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.runs.folder import write_config
-from cocoa.runs.wandb_environment import choose_mode, has_key, settings
-from cocoa.runs.wandb_logger import WandbLogger
+from cocoa.runs.loggers.wandb import WandbLogger
+from cocoa.runs.loggers.wandb_environment import choose_mode, has_key, settings
 
 CONFIG = Config(algo=IQL(), cocoa=Seek(), seeds=(3, 7), wandb="auto", name="logged")
 
@@ -95,7 +95,7 @@ def test_off_does_not_import_wandb(tmp_path):
     script = (
         "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
-        "from cocoa.runs.wandb_logger import WandbLogger\n"
+        "from cocoa.runs.loggers.wandb import WandbLogger\n"
         "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
         "logger.log(1, {'a': 1.0})\nlogger.image('curve', Path('curve.png'))\n"
         "logger.finish({'status': 'finished'})\n"
@@ -222,7 +222,7 @@ def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, config
         "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
         "from cocoa.runs.folder import write_config\n"
-        "from cocoa.runs.wandb_logger import WandbLogger\n"
+        "from cocoa.runs.loggers.wandb import WandbLogger\n"
         "folder = Path(sys.argv[1])\nconfig = Config(IQL(), wandb=sys.argv[2])\n"
         "write_config(folder, config)\nlogger = WandbLogger(config, folder, print)\n"
         "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"

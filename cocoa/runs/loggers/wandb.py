@@ -19,7 +19,7 @@ from cocoa.config.schema import Config, to_dict
 from cocoa.data.sources import label
 from cocoa.errors import shown
 from cocoa.runs import places
-from cocoa.runs.wandb_environment import (
+from cocoa.runs.loggers.wandb_environment import (
     NamedRun,
     choose_mode,
     named_run,

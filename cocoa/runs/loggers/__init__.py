@@ -1,0 +1,1 @@
+"""Where a run logs to beside its folder: Weights & Biases, TensorBoard, loggers of a user's own."""
