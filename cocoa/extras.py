@@ -10,6 +10,7 @@ EXTRAS = {
     "robotics": ("gymnasium_robotics",),
     "minari": ("minari", "huggingface_hub"),
     "ogbench": ("ogbench",),
+    "report": ("jinja2",),
 }
 """The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""
 
@@ -25,12 +26,14 @@ def missing(extra: str) -> bool:
 
 
 def require(extra: str, purpose: str) -> None:
-    """Raise DataError, in one sentence that says how to install it, if an extra is missing.
-
-    `purpose` begins the sentence: what needs the extra.
-    """
+    """Raise DataError with the `hint` if an extra is missing."""
     if missing(extra):
-        raise DataError(
-            f'{purpose} needs the extra "{extra}", which is not installed: '
-            f"pip install 'cocoa-rl[{extra}]', or pip install -e '.[{extra}]' in a checkout."
-        )
+        raise DataError(hint(extra, purpose))
+
+
+def hint(extra: str, purpose: str) -> str:
+    """Return the sentence that says how to install an extra; it begins with `purpose`, which needs it."""
+    return (
+        f'{purpose} needs the extra "{extra}", which is not installed: '
+        f"pip install 'cocoa-rl[{extra}]', or pip install -e '.[{extra}]' in a checkout."
+    )

@@ -16,6 +16,7 @@ from cocoa.data.findings import findings
 from cocoa.data.inspection import Inspection, inspect
 from cocoa.data.sources import dataset_name
 from cocoa.errors import ConfigError
+from cocoa.extras import hint, missing, require
 from cocoa.runs.places import folder_name
 from cocoa.storage.files import expanded
 
@@ -40,12 +41,14 @@ def add_inspect(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def _inspect(options: argparse.Namespace) -> str:
     fields = _fields_of(options.fields)
+    if "out" in fields:
+        require("report", "A page of figures")
     name = dataset_name(options.dataset.removeprefix("dataset="))
     dataset, warned = _load(name, fields.get("env"))
     inspection = inspect(dataset)
     problems = [*warned, *findings(inspection)]
     path = None
-    if "out" in fields or not options.json:
+    if "out" in fields or not (options.json or missing("report")):
         path = expanded(fields.get("out", "."), "out")
         path = path / f"{folder_name(dataset.name)}-inspection.html" if path.is_dir() else path
         from cocoa.report.dataset_page import write_page  # slow to import
@@ -59,10 +62,12 @@ def _json(inspection: Inspection, problems: list[str]) -> str:
 
 
 def _text(inspection: Inspection, problems: list[str], path: Path | None) -> str:
+    """Return statistics and problems, and where the page is; `path` is None without the extra for it."""
     from cocoa.report.dataset_text import summary
 
     width = shutil.get_terminal_size((110, 24)).columns
-    return f"{summary(inspection, problems, width)}\n\nPage of figures: {path}"
+    page = f"Page of figures: {path}" if path else hint("report", "A page of figures")
+    return f"{summary(inspection, problems, width)}\n\n{page}"
 
 
 def _fields_of(words: list[str]) -> dict[str, str]:

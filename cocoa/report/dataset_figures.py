@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,6 +17,7 @@ from cocoa.data.inspection import (
     principal,
     sample,
 )
+from cocoa.report.page.rendering import INK, Chart
 
 ENDS = {"terminal": "#d55e00", "time limit": "#0072b2", "cut": "#8a8a8a"}
 """How episodes end, and the colour of each: from the palette of Okabe and Ito, for the colour-blind."""
@@ -27,15 +27,6 @@ _SIZE = (5.2, 3.3)  # inches; 72 points each, so that text is as large as that o
 _DOTS = 1500  # episodes that are drawn one by one
 _BINS = 40
 _DIMENSIONS = 32  # actions in the chart of those at a bound
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A figure with the words around it."""
-
-    title: str
-    caption: str
-    figure: Figure
 
 
 def charts(dataset: Dataset, inspection: Inspection) -> Iterator[Chart]:
@@ -88,7 +79,7 @@ def _write_counts(axes: Axes) -> None:
 
 
 def _mean(axes: Axes, mean: float) -> None:
-    axes.axvline(mean, color="black", linewidth=1.2, linestyle="--", label=f"mean {mean:.4g}")
+    axes.axvline(mean, color=INK, linewidth=1.2, linestyle="--", label=f"mean {mean:.4g}")
 
 
 def _legend(figure: Figure) -> None:
@@ -143,7 +134,7 @@ def _over_time(dataset: Dataset) -> Chart:
             label = f"{low:.0%} to {high:.0%}".replace("%", " %")
             axes.fill_between(x, *band.T, color=PLAIN, alpha=alpha, linewidth=0, label=label)
         means = [returns[group].mean() for group in groups]
-        axes.plot(x, means, color="black", linewidth=1.2, label="mean")
+        axes.plot(x, means, color=INK, linewidth=1.2, label="mean")
         caption = (
             f"Mean and quantiles of about {len(groups[0]):,} consecutive episodes, in the order of the data."
         )
@@ -173,9 +164,7 @@ def _rewards(dataset: Dataset, inspection: Inspection) -> Chart:
         edges = np.linspace(low, high, _BINS + 1) if low < high else _BINS
         inside = values.clip(low, high) if low < high else values
         axes.hist(inside, edges, color=PLAIN, weights=np.full(len(values), len(dataset) / len(values)))  # type: ignore[arg-type]
-        axes.axvline(
-            spread.mean, color="black", linewidth=1.2, linestyle="--", label=f"mean {spread.mean:.4g}"
-        )
+        axes.axvline(spread.mean, color=INK, linewidth=1.2, linestyle="--", label=f"mean {spread.mean:.4g}")
         _legend(figure)
     _logarithmic(axes)
     axes.set_xlabel("reward")
@@ -238,7 +227,7 @@ def _saturation(inspection: Inspection) -> Chart:
     for row, left, right in zip(rows, low, high, strict=True):
         axes.text(-float(left), int(row), f"{left:.1f}  ", ha="right", va="center", fontsize=8)
         axes.text(float(right), int(row), f"  {right:.1f}", ha="left", va="center", fontsize=8)
-    axes.axvline(0, color="black", linewidth=0.8)
+    axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_xlim(-reach, reach)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{abs(x):g}"))
     axes.set_yticks(rows, [str(row) for row in rows])

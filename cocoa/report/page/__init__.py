@@ -1,0 +1,1 @@
+"""Self-contained HTML pages: templates, one style, and figures as SVG."""
