@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import Composer
 
 from cocoa.errors import RunError
 from cocoa.storage.files import read_regular, reason
@@ -25,7 +26,19 @@ _RESOLVERS = {
 """YAML 1.1's types of unquoted text, but no dates, no numbers to the base of 60, and floats such as 1e-3."""
 
 
-class _Loader(yaml.SafeLoader):
+if yaml.__with_libyaml__:
+
+    class _SafeLoader(Composer, yaml.CSafeLoader):
+        """Parses in C, five times as fast, and composes in Python, where aliases can be refused."""
+
+        def __init__(self, stream: Any):
+            yaml.CSafeLoader.__init__(self, stream)
+            Composer.__init__(self)
+else:
+    _SafeLoader = yaml.SafeLoader  # type: ignore[assignment]
+
+
+class _Loader(_SafeLoader):
     yaml_implicit_resolvers = _RESOLVERS
 
     def compose_node(self, parent: Any, index: Any) -> Any:

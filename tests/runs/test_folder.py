@@ -317,7 +317,7 @@ BOMB = b"a: &a [x]\n" + b"".join(
     ("content", "message"),
     [
         (BOMB, "it has an alias"),
-        (b"algo: " + b"[" * 5000, "recursion"),
+        (b"algo: " + b"[" * 5000, "recursion|nesting"),
         (b"a: !!python/object/apply:os.system [id]", "constructor"),
         (b"algo: {name: iql}\nseeds: [0]\nseeds: [1]", "a duplicate key"),
         (b"a: " + b"9" * 10_000, "4300 digits"),
