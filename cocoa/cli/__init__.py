@@ -14,13 +14,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status: 2 for a mistake of the user."""
     # A start makes many objects that stay. To look for garbage among them so often takes a fifteenth of it.
     gc.set_threshold(100_000)
-    from cocoa.cli import train
+    from cocoa.cli import verbs
     from cocoa.cli.arguments import INTERRUPTED
     from cocoa.runs.terminal import protect_streams
 
     protect_streams()
     try:
-        return train.run(sys.argv[1:] if arguments is None else arguments)
+        return verbs.run(sys.argv[1:] if arguments is None else arguments)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -7,11 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 from cocoa.algos.sac import SAC
+from cocoa.cli.arguments import check_surroundings, import_from_here
 from cocoa.collection.settings import Collection, collection
 from cocoa.config.compose import parse
 from cocoa.config.help import screen_width, table
 from cocoa.config.typed import document, leaves, literal
 from cocoa.errors import ConfigError
+from cocoa.runs.terminal import print_result
 
 _USAGE = """\
 Make D4RL-like datasets of an environment: train SAC in it, and record its policies and its steps.
@@ -25,11 +27,19 @@ Usage: {program} env=<Gymnasium id> [field=value ...]
 The same command goes on where it was stopped, and makes only what is not there yet."""
 
 
-def run(arguments: Sequence[str], program: str) -> str:
-    """Do what the arguments after `collect` ask for and return what is to be printed at the end.
+def run(arguments: Sequence[str], program: str) -> int:
+    """Do what the arguments after `collect` ask for and return the exit status.
 
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
+    check_surroundings(arguments)
+    import_from_here(arguments, trust=False)
+    print_result(_result(arguments, program))
+    return 0
+
+
+def _result(arguments: Sequence[str], program: str) -> str:
+    """Return the help, or collect and return what came of it."""
     if not arguments or {"-h", "--help"} & {*arguments}:
         usage = _USAGE.format(program=program)
         return f"{usage}\n\n{table('Fields:', _fields(), screen_width())}"

@@ -13,14 +13,15 @@ from itertools import zip_longest
 from cocoa.cli.inspection import add_inspect
 from cocoa.data.catalog import Entry, catalog
 from cocoa.errors import DataError
+from cocoa.runs.terminal import print_result
 
 _GAP = "  "
 _NARROWEST = 12
 """Characters below which no column is made narrower."""
 
 
-def run(arguments: Sequence[str], program: str) -> str:
-    """Do what the arguments after `data` ask for and return what is to be printed.
+def run(arguments: Sequence[str], program: str) -> int:
+    """Do what the arguments after `data` ask for and return the exit status.
 
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
@@ -31,7 +32,8 @@ def run(arguments: Sequence[str], program: str) -> str:
     _add_list(verbs)
     add_inspect(verbs)
     options = parser.parse_args(sorted(arguments, key=lambda word: word.startswith("-")))  # flags anywhere
-    return options.run(options)
+    print_result(options.run(options))
+    return 0
 
 
 def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -22,6 +22,7 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.runs.places import method, study_folder
 from cocoa.runs.study import State, data_changed, find_named, named, state_of
 from cocoa.runs.summary import read_summary
+from cocoa.runs.terminal import print_result
 from cocoa.storage.files import atomic_write, read_regular, reason, write_error
 
 _PLAN = "study.json"
@@ -154,8 +155,8 @@ def _last_line(log: Path) -> str:
     return next((line for line in reversed(lines) if line.strip()), "")
 
 
-def status(arguments: Sequence[str], program: str) -> str:
-    """Return the table of a study's runs for the arguments after `status`."""
+def status(arguments: Sequence[str], program: str) -> int:
+    """Print the table of a study's runs for the arguments after `status` and return the exit status."""
     about = "Show how far the runs of a study are."
     parser = argparse.ArgumentParser(prog=program, description=about)
     parser.add_argument("study", type=Path, help="the study's folder, as in runs/first")
@@ -163,7 +164,8 @@ def status(arguments: Sequence[str], program: str) -> str:
     runs = [*read_plan(study), *_unplanned(study)]
     if not runs:
         raise RunError(f"There is no run of a study in {study}. Name a study's folder: {program} runs/first")
-    return table(study, runs)
+    print_result(table(study, runs))
+    return 0
 
 
 def _unplanned(study: Path) -> Iterator[PlannedRun]:

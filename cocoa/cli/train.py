@@ -1,4 +1,4 @@
-"""What the command line can do: train, resume, report, list data, print a configuration or the help."""
+"""`cocoa train` and `cocoa resume`: train, go on with a run, print a configuration or the help."""
 
 from __future__ import annotations
 
@@ -9,48 +9,31 @@ from omegaconf import OmegaConf
 
 from cocoa.cli.arguments import check_surroundings, import_from_here, split
 from cocoa.cli.study_file import spelled_out, study_files
+from cocoa.cli.verbs import rows
 from cocoa.config.compose import compose, parse, replaced
 from cocoa.config.presets import preset_notes
-from cocoa.config.program import program
 from cocoa.config.schema import to_dict
-from cocoa.errors import ConfigError, RunError
-from cocoa.runs.terminal import printing_error
+from cocoa.errors import ConfigError
+from cocoa.runs.terminal import print_result
 
 _AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=")
 """The fields that may accompany `resume`: where the run goes on, finds its data, and ends."""
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Do what the arguments ask for and return the exit status. Raises a UserError for a mistake."""
-    if arguments[:1] == ["report"]:
-        from cocoa.report.__main__ import main  # slow to import, as are those below
+def train(arguments: Sequence[str], program: str) -> int:
+    """Do what the arguments after `train`, which may be left out, ask for and return the exit status.
 
-        return main(arguments[1:], f"{program()} report")
-    if arguments[:1] == ["data"]:
-        from cocoa.cli import data
-
-        _print(data.run(arguments[1:], f"{program()} data"))
-        return 0
-    if arguments[:1] == ["status"]:
-        from cocoa.cli import study
-
-        _print(study.status(arguments[1:], f"{program()} status"))
-        return 0
-    if arguments[:1] == ["collect"]:
-        from cocoa.cli import collect
-
-        check_surroundings(arguments)
-        import_from_here(arguments, trust=False)
-        _print(collect.run(arguments[1:], f"{program()} collect"))
-        return 0
+    Raises a UserError for a mistake of the user.
+    """
     flags, words = split(arguments)
     check_surroundings(words)
     import_from_here(words, flags.trust)
+    resuming = words[:1] == ["resume"] or any(word.startswith("resume=") for word in words)
     if flags.help:
         from cocoa.config.help import help_text
 
-        _print(help_text(words))
-    elif words[:1] == ["resume"] or any(word.startswith("resume=") for word in words):
+        print_result(help_text([] if resuming else words, rows()))
+    elif resuming:
         if flags.multirun or flags.cfg:
             raise ConfigError("resume goes on with one run: leave out -m and --cfg.")
         _resume(words, flags.trust)
@@ -62,21 +45,19 @@ def run(arguments: Sequence[str]) -> int:
         words = spelled_out(words)
         if not flags.cfg:
             return multirun.run(words)
-        _print("\n".join(_description(job) for job, _ in multirun.jobs_of(words)))
+        print_result("\n".join(_description(job) for job, _ in multirun.jobs_of(words)))
     elif files := study_files(words):
         raise ConfigError(f"{files[0]} is the file of a study, which is launched with -m: -m {files[0]}")
     elif flags.cfg:
-        _print(_description(_without_hydra(words)))
+        print_result(_description(_without_hydra(words)))
     else:
         _train(_without_hydra(words))
     return 0
 
 
-def _print(text: str) -> None:
-    """Print a text. Raises RunError if it is lost, as on a full disk."""
-    print(text)
-    if error := printing_error():
-        raise RunError(f"The output cannot be written ({error.strerror}).")
+def resume(arguments: Sequence[str], program: str) -> int:
+    """Go on with the run that the arguments after `resume` name and return the exit status."""
+    return train(["resume", *arguments], program)
 
 
 def _without_hydra(words: Sequence[str]) -> Sequence[str]:

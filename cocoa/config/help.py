@@ -20,12 +20,9 @@ from cocoa.dynamics.config import EnsembleConfig
 _USAGE = """\
 Offline reinforcement learning with compositional conservatism.
 
-Usage: {program} [field=value ...] [+cocoa[=variant]] [flags]
-       {resume} [updates=...]
-       {report} <folders> [--out <folder>]
-       {program} data list [pattern] | inspect <dataset> [out=<file>] [--json]
-       {program} status <study>
-
+Usage: {program} [verb] [field=value ...] [+cocoa[=variant]] [flags]"""
+_EXAMPLES = """\
+Examples:
   {program} algo=iql +cocoa                       train IQL with COCOA on the shipped dataset
   {program} dataset=hopper-medium-v2 seeds=4      on one of D4RL's; seeds 0, 1, 2, 3
   {program} dataset=my.hdf5 env=Hopper-v4         on a file of your own
@@ -42,23 +39,45 @@ _MOST_LINES = 120
 Wrap = Callable[[str, int], list[str]]
 
 
-def help_text(arguments: Sequence[str] = ()) -> str:
-    """Return the text, with the fields of the algorithm and the anchor variant that the arguments choose."""
+def help_text(arguments: Sequence[str] = (), verbs: Iterable[tuple[str, str]] = ()) -> str:
+    """Return the text, with the fields of the algorithm and the anchor variant that the arguments choose.
+
+    `verbs` are the rows of the command line's verbs. A text of too many lines leaves out the documentation of
+    the run's fields, then all but a line of each other field.
+    """
     chosen = {override.key_or_group: override.input_line or "" for override in parse(arguments)}
     chosen = {field: word for field, word in chosen.items() if field in (*GROUPS, "dataset")}
     config, _ = compose(list(chosen.values()))
-    text = _text(config, chosen, _brief)
-    return text if text.count("\n") < _MOST_LINES else _text(config, chosen, _one_line)
+    head = _head(verbs)
+    text = ""
+    for documented, wrap in ((True, _brief), (False, _brief), (False, _one_line)):
+        text = f"{head}\n\n{_fields_text(config, chosen, documented, wrap)}"
+        if text.count("\n") < _MOST_LINES:
+            break
+    return text
 
 
-def _text(config: Config, chosen: Container[str], wrap: Wrap) -> str:
-    """Return the text for a configuration and the fields that the user chose."""
+def _head(verbs: Iterable[tuple[str, str]]) -> str:
+    """Return what stands above the fields."""
+    own = program()
+    title = f"Verbs, each of which explains itself with {own} <verb> --help:"
+    return "\n\n".join(
+        [_USAGE.format(program=own), table(title, verbs, screen_width()), _EXAMPLES.format(program=own)]
+    )
+
+
+def _fields_text(config: Config, chosen: Container[str], documented: bool, wrap: Wrap) -> str:
+    """Return the fields of a configuration; those of the run are explained if `documented`."""
     width = screen_width()
     algo = type(config.algo)
+    run, ensemble = list(_run_fields(config)), list(_fields(EnsembleConfig, "dynamics."))
     parts = [
-        _usage(),
-        table("Fields:", _run_fields(config), width, _brief),
-        _ensemble("dynamics" in chosen, width, wrap),
+        table("Fields:", run, width, wrap)
+        if documented
+        else f"{table('Fields:', run[:2], width)}\n\n{_names('More fields', run[2:], '--help', width)}",
+        table("Fields of dynamics:", ensemble, width, wrap)
+        if "dynamics" in chosen
+        else _names("Fields of dynamics", ensemble, "dynamics=quick --help", width),
         table(f"Fields of algo={algo.name}:", _fields(algo, "algo."), width, wrap),
     ]
     if config.cocoa:
@@ -66,13 +85,6 @@ def _text(config: Config, chosen: Container[str], wrap: Wrap) -> str:
         parts.append(table(title, _fields(type(config.cocoa), "cocoa."), width, wrap))
     parts.append(_presets_of(config, width) if "dataset" in chosen else _datasets_with_presets(algo, width))
     return "\n\n".join(parts)
-
-
-def _usage() -> str:
-    own = program()
-    if own == "cocoa":
-        return _USAGE.format(program=own, resume="cocoa resume <run>", report="cocoa report")
-    return _USAGE.format(program=own, resume=f"{own} resume=<run>", report="python -m cocoa.report")
 
 
 def screen_width() -> int:
@@ -102,12 +114,9 @@ def _run_fields(config: Config) -> Iterator[tuple[str, str]]:
     yield "dynamics=quick", document(Config)["dynamics"]
 
 
-def _ensemble(documented: bool, width: int, wrap: Wrap) -> str:
-    """Return the fields of the ensemble, with their documentation if that is asked for."""
-    rows = list(_fields(EnsembleConfig, "dynamics."))
-    if documented:
-        return table("Fields of dynamics:", rows, width, wrap)
-    text = f"Fields of dynamics, which dynamics=quick --help explains: {' '.join(name for name, _ in rows)}"
+def _names(title: str, rows: Iterable[tuple[str, str]], arguments: str, width: int) -> str:
+    """Return the names and defaults of fields, and the arguments that explain them."""
+    text = f"{title}, which {arguments} explains: {' '.join(name for name, _ in rows)}"
     return textwrap.fill(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import Any, TextIO
 
+from cocoa.errors import RunError
+
 _GONE = (errno.EPIPE, errno.EIO)
 """What writing to a pipe or terminal without a reader raises."""
 
@@ -72,6 +74,13 @@ def printing_error() -> OSError | None:
         sys.stdout.flush()
     raw = getattr(sys.stdout, "buffer", None)
     return raw.error if isinstance(raw, LossyStream) else None
+
+
+def print_result(text: str) -> None:
+    """Print what a command was asked for. Raises RunError if it is lost, as on a full disk."""
+    print(text)
+    if error := printing_error():
+        raise RunError(f"The output cannot be written ({error.strerror}).")
 
 
 def _open_closed_descriptors() -> None:

@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from support.command import console_script
 from support.paths import ROOT
+
+from cocoa.cli.verbs import VERBS, run
+from cocoa.config.program import program
+from cocoa.errors import ConfigError
 
 SHORT = ["algo=bc", "algo.hidden=[8]", "updates=4", "log_every=2", "eval_every=4", "wandb=off"]
 
@@ -51,9 +56,34 @@ def test_messages_name_the_command_that_was_typed(arguments: list[str], cocoa):
     assert "train.py" not in own.stdout + own.stderr
     assert Path(own.args[1]).name == "cocoa"
     if arguments == ["--help"]:
-        assert "cocoa resume <run>" in own.stdout
-        assert "python train.py resume=<run>" in checkout.stdout
+        assert "Usage: cocoa [verb]" in own.stdout
+        assert "Usage: python train.py [verb]" in checkout.stdout
 
 
 def test_the_help_of_the_report_names_its_command(cocoa):
     assert cocoa("report", "--help").stdout.startswith("usage: cocoa report [-h]")
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("train", "resume")])
+def test_every_verb_explains_itself(verb: str, capsys):
+    with suppress(SystemExit):  # argparse exits
+        assert run([verb, "--help"]) == 0
+    assert f"usage: {program()} {verb}" in capsys.readouterr().out.replace("Usage", "usage")
+
+
+@pytest.mark.parametrize("verb", ["train", "resume"])
+def test_the_default_verb_shows_the_whole_help(verb: str, capsys):
+    assert run([verb, "--help"]) == 0
+    assert "reward_normalization" in capsys.readouterr().out
+
+
+def test_train_may_be_left_out(capsys):
+    words = ["algo=bc", "--cfg", "job"]
+    assert run(["train", *words]) == run(words) == 0
+    first, second = capsys.readouterr().out.split("---")[1:]
+    assert first == second
+
+
+def test_a_misspelled_verb_is_corrected():
+    with pytest.raises(ConfigError, match=r"'reprot' is no verb[.] Do you mean report"):
+        run(["reprot", "runs"])

@@ -9,6 +9,7 @@ import pytest
 from cocoa.algos import REGISTRY
 from cocoa.algos.iql import IQL
 from cocoa.anchors import ANCHORS, Seek, SeekerConfig
+from cocoa.cli.verbs import VERBS, rows
 from cocoa.config.help import help_text
 from cocoa.config.schema import Config, DistributedConfig
 from cocoa.data.preprocessing import DataConfig
@@ -56,13 +57,26 @@ def test_help_shows_the_presets_of_the_algorithm_and_dataset():
 @pytest.mark.parametrize("algo", REGISTRY)
 def test_help_is_short(algo: str, anchors: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "110")
-    lines = help_text([f"algo={algo}", *([f"+cocoa={anchors}"] if anchors else [])]).split("\n")
+    lines = help_text([f"algo={algo}", *([f"+cocoa={anchors}"] if anchors else [])], rows()).split("\n")
     assert len(lines) <= 120
     assert max(map(len, lines)) <= 110
 
 
+@pytest.mark.parametrize("dataset", ["hopper-demo", "hopper-medium-v2"])
+@pytest.mark.parametrize("anchors", ["none", *ANCHORS])
 @pytest.mark.parametrize("algo", REGISTRY)
-def test_help_is_short_with_all_that_can_be_chosen(algo: str, monkeypatch: pytest.MonkeyPatch):
+def test_help_is_short_with_all_that_can_be_chosen(
+    algo: str, anchors: str, dataset: str, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setenv("COLUMNS", "110")
-    words = [f"algo={algo}", "+cocoa=settle", "dataset=hopper-medium-v2", "dynamics=published"]
-    assert len(help_text(words).split("\n")) <= 120
+    words = [f"algo={algo}", f"+cocoa={anchors}", f"dataset={dataset}", "dynamics=published"]
+    text = help_text(words, rows())
+    assert len(text.split("\n")) <= 120
+    assert "eval_episodes=10" in text
+
+
+def test_help_lists_every_verb_on_a_line_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("COLUMNS", "110")
+    lines = help_text(verbs=rows()).split("\n")
+    for name, verb in VERBS.items():
+        assert any(line.split()[:1] == [name] and line.endswith(verb.about) for line in lines), name
