@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmarks.results_plan import Cell
-from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.runs.plots import save
+from cocoa.statistics.aggregates import iqm
+from cocoa.statistics.bootstrap import estimate
 
 PLAIN, COCOA = "#7f7f7f", "#dd6b20"
 
@@ -72,12 +73,11 @@ def _change(plain: Mapping[str, Any], cocoa: Mapping[str, Any]) -> str:
 
 def score(values: np.ndarray, above: np.ndarray | None = None) -> str:
     """Return the interquartile mean over seeds with its interval, bold if it lies `above` another's."""
-    mean, interval = f"{float(iqm(values)):.1f}", bootstrap_interval(values)
-    if interval is None:
-        return mean
-    other = None if above is None else bootstrap_interval(above)
-    bold = "**" if other is not None and interval[0] > other[1] else ""
-    return f"{bold}{mean}{bold} [{interval[0]:.1f}, {interval[1]:.1f}]"
+    mean, low, high = estimate(iqm, [values])
+    if np.isnan(low):
+        return f"{mean:.1f}"
+    bold = "**" if above is not None and low > estimate(iqm, [above]).high else ""
+    return f"{bold}{mean:.1f}{bold} [{low:.1f}, {high:.1f}]"
 
 
 def table(cells: Sequence[Cell], group: str) -> str:
@@ -151,7 +151,6 @@ def _draw_scores(
     axes: Axes, rows: np.ndarray, records: Sequence[Mapping[str, Any]], color: str, label: str
 ) -> None:
     seeds = [np.array(record["score_last10"]["per_seed"]) for record in records]
-    means = np.array([float(iqm(values)) for values in seeds])
-    ends = [bootstrap_interval(values) or (mean, mean) for values, mean in zip(seeds, means, strict=True)]
-    spread = np.abs(np.transpose(ends) - means)
+    means, *ends = np.transpose([estimate(iqm, [values]) for values in seeds])
+    spread = np.nan_to_num(np.abs(np.array(ends) - means))
     axes.errorbar(means, rows, xerr=spread, fmt="o", color=color, label=label, capsize=2.5, markersize=5)

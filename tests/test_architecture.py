@@ -10,6 +10,7 @@ from support.paths import ROOT
 ROOMS = (
     "cocoa.errors",
     "cocoa.extras",
+    "cocoa.statistics",
     "cocoa.dynamics",
     "cocoa.algos",
     "cocoa.storage",

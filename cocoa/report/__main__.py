@@ -19,9 +19,10 @@ from cocoa.errors import RunError, UserError, escaped
 from cocoa.report.groups import Group, grouped
 from cocoa.report.held_out import held_out_table
 from cocoa.report.runs import find_finished
-from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.runs.plots import draw_curve, finish_curve, save
 from cocoa.runs.terminal import protect_streams
+from cocoa.statistics.aggregates import iqm
+from cocoa.statistics.bootstrap import estimate
 
 _LINES = [line for line in ("-", "--", ":", "-.") for _ in range(10)]
 """Line styles of the figure, each for all colours."""
@@ -125,7 +126,7 @@ def _different_code(group: Group) -> str:
 def table(groups: list[Group]) -> str:
     """Return a Markdown table: IQM over seeds with its 95 % bootstrap interval, last and mean of last ten.
 
-    They are nan for a group with diverged seeds.
+    The IQM counts a diverged seed as minus infinity; the mean of a group that has one is nan.
     """
     lines = [
         "| dataset | method | updates | seeds | last: IQM | last: mean | last 10: IQM | data |",
@@ -166,11 +167,9 @@ def draw(groups: list[Group], path: Path) -> None:
 
 
 def _iqm(values: np.ndarray) -> str:
-    if not np.isfinite(values).all():
-        return "nan"
-    interval = bootstrap_interval(values)
-    spread = f" [{interval[0]:.1f}, {interval[1]:.1f}]" if interval else ""
-    return f"{float(iqm(values)):.1f}{spread}"
+    value, low, high = estimate(iqm, [values])
+    spread = "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
+    return f"{value:.1f}{spread}"
 
 
 if __name__ == "__main__":

@@ -23,12 +23,13 @@ from cocoa.errors import RunError
 from cocoa.report.__main__ import main
 from cocoa.report.groups import Group, dataset_labels
 from cocoa.report.runs import Run
-from cocoa.report.statistics import bootstrap_interval, iqm
 from cocoa.runs.folder import create_run, read_config, write_config
 from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.plots import anchor_plot, draw_curve, finish_curve, learning_curve, save
 from cocoa.runs.summary import read_summary, summarize, write_summary
 from cocoa.runs.yaml import read_values, to_yaml
+from cocoa.statistics.aggregates import iqm
+from cocoa.statistics.bootstrap import estimate
 
 SHA = 64 * "0"
 SCORES = {
@@ -76,7 +77,7 @@ def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert len(rows) == 2
     plain = next(row for row in rows if "| iql |" in row)
     last = SCORES[False][:, -1]
-    low, high = bootstrap_interval(last)
+    _, low, high = estimate(iqm, [last])
     assert (
         f"| 4 | {scipy.stats.trim_mean(last, 0.25):.1f} [{low:.1f}, {high:.1f}] | {last.mean():.1f} |"
         in plain
@@ -313,9 +314,18 @@ def test_seeds_that_diverged_are_told_and_not_left_out_of_the_mean(all_of_them, 
             write_summary(folder, summary)
             learning_curve(folder, behaviour=11.0)
     plain, wrapped = rows(capsys, runs, "--out", tmp_path)
-    assert plain[1:] == ["iql", "100", "4 (1 diverged)", "nan", "nan", "nan", plain[-1]]
+    # Of minus infinity, 40, 50 and 90 the middle two; resamples may have the diverged seed twice.
+    assert plain[1:] == [
+        "iql",
+        "100",
+        "4 (1 diverged)",
+        "45.0 [-inf, 90.0]",
+        "nan",
+        "31.2 [-inf, 47.5]",
+        plain[-1],
+    ]
     assert wrapped[3:7] == (
-        ["1 (1 diverged)"] + ["nan"] * 3 if all_of_them else ["1", "60.0", "60.0", "40.0"]
+        ["1 (1 diverged)", "-inf", "nan", "-inf"] if all_of_them else ["1", "60.0", "60.0", "40.0"]
     )
     assert (tmp_path / "hopper-demo.png").stat().st_size > 10_000
 
@@ -442,15 +452,3 @@ def test_figures_of_a_run_are_drawn(runs, tmp_path):
     measures = {name: rng.random(50) for name in ("nn_state", "nn_anchor", "delta", "nn_delta")}
     anchor_plot(Diagnostics({"data": measures, "perturbed-0.3": measures}), tmp_path / "anchors.png")
     assert (tmp_path / "anchors.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_interquartile_mean_ignores_outliers():
-    assert iqm(np.array([-1000.0, 1.0, 3.0, 1000.0])) == 2.0
-    assert bootstrap_interval(np.array([1.0])) is None
-    assert bootstrap_interval(np.array([2.0, 2.0, 2.0, 9.0]), np.median)[0] == 2.0
-    values = np.random.default_rng(1).normal(5, 1, 200)
-    half = scipy.stats.t.ppf(0.975, 199) * scipy.stats.sem(values)
-    mean = values.mean()
-    assert bootstrap_interval(values, np.mean) == pytest.approx((mean - half, mean + half), abs=0.03)
-    low, high = bootstrap_interval(np.random.default_rng(0).normal(5, 1, 200))
-    assert 4.7 < low < 5 < high < 5.3

@@ -1,0 +1,1 @@
+"""Statistics of scores: aggregates, bootstrap intervals, paired differences, how many seeds would do."""
