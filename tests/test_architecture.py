@@ -22,6 +22,7 @@ ROOMS = (
     "cocoa.preparation",
     "cocoa.runs",
     "cocoa.collection",
+    "cocoa.studies",
     "cocoa.report",
     "cocoa.api",
     "cocoa.cli",

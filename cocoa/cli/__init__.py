@@ -15,8 +15,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A start makes many objects that stay. To look for garbage among them so often takes a fifteenth of it.
     gc.set_threshold(100_000)
     from cocoa.cli import verbs
-    from cocoa.cli.arguments import INTERRUPTED
     from cocoa.runs.terminal import protect_streams
+    from cocoa.studies.jobs import INTERRUPTED
 
     protect_streams()
     try:

@@ -10,9 +10,6 @@ from collections.abc import Sequence
 from cocoa.config.program import program
 from cocoa.errors import ConfigError, RunError
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C."""
-
 
 def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Return the flags, wherever they stand, and all other arguments. Raises ConfigError."""

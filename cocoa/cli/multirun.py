@@ -9,11 +9,10 @@ from typing import Any
 
 from hydra.core.override_parser.types import Override
 
-from cocoa.cli.arguments import INTERRUPTED
-from cocoa.cli.jobs import Job, call
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose, parse
 from cocoa.errors import ConfigError
+from cocoa.studies.jobs import INTERRUPTED, Job, call
 
 _LAUNCHER = ("hydra/launcher", "hydra.launcher.")
 
@@ -30,11 +29,11 @@ def run(words: Sequence[str]) -> int:
     _check_folders(jobs)
     lines = [override.input_line or "" for override in settings]
     if jobs[0][1].study is not None:
-        from cocoa.cli import study
+        from cocoa.studies import launch
 
-        return study.run(jobs, lines)
+        return launch.run(jobs, lines)
     if settings:
-        from cocoa.cli.launcher import launch
+        from cocoa.studies.launcher import launch
 
         launch(jobs, lines)
         return 0

@@ -14,9 +14,8 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from cocoa.cli.arguments import INTERRUPTED
-from cocoa.cli.jobs import Job, call
 from cocoa.config.compose import parse, rewrite
+from cocoa.studies.jobs import INTERRUPTED, Job, call
 
 
 def launch(jobs: Sequence[Job], settings: Sequence[str]) -> None:

@@ -21,8 +21,9 @@ from cocoa.cli.study_file import spelled_out
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose
 from cocoa.errors import ConfigError, RunError
-from cocoa.runs.study import data_changed, named
+from cocoa.runs.study import named
 from cocoa.runs.summary import read_summary
+from cocoa.studies.states import data_changed
 
 
 def command(*words: str) -> list[str]:

@@ -8,9 +8,10 @@ import threading
 from collections.abc import Sequence
 from typing import IO
 
-from cocoa.cli.arguments import INTERRUPTED
 from cocoa.config.schema import Config
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
 Job = tuple[list[str], Config]
 """The arguments and the configuration of one run."""
 

@@ -1,0 +1,100 @@
+"""The plan of a study: its runs, and the file that lists them."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from cocoa.config.schema import Config
+from cocoa.errors import ConfigError, RunError
+from cocoa.runs.places import method, study_folder
+from cocoa.runs.study import find_named, named
+from cocoa.runs.summary import read_summary
+from cocoa.storage.files import atomic_write, read_regular, reason, write_error
+from cocoa.studies.jobs import Job
+from cocoa.studies.states import State, state_of
+
+_PLAN = "study.json"
+_LIMIT = 2**27
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a study, started or not."""
+
+    name: str
+    """Of its folder."""
+    dataset: str
+    method: str
+    updates: int
+    """In all, per seed."""
+    command: str
+    """Its arguments."""
+
+    def state(self, study: Path) -> State:
+        """Return how far it is; one that has left nothing but its output failed before it had a folder."""
+        folder = find_named(study, self.name)
+        return State("failed") if folder is None and self.log(study).exists() else state_of(folder)
+
+    def log(self, study: Path) -> Path:
+        """Return where its output goes."""
+        return study / "logs" / f"{self.name}.log"
+
+
+def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
+    """Add jobs to their study's plan; return the study's folder, and the runs for these jobs.
+
+    Raises ConfigError if the jobs are of several studies.
+    """
+    folders = {study_folder(config) for _, config in jobs}
+    if len(folders) > 1 or not all(config.study for _, config in jobs):
+        raise ConfigError("study= and runs_dir= must have the same value in all runs of a study.")
+    (study,) = folders
+    runs = [_planned(words, config) for words, config in jobs]
+    try:
+        (study / "logs").mkdir(parents=True, exist_ok=True)
+        with FileLock(study / ".lock"):
+            every = {run.name: run for run in (*read_plan(study), *runs)}
+            text = json.dumps([asdict(run) for run in every.values()], indent=2)
+            atomic_write(study / _PLAN, f"{text}\n".encode())
+    except OSError as error:
+        raise write_error(study, error) from error
+    return study, runs
+
+
+def _planned(words: Sequence[str], config: Config) -> PlannedRun:
+    name = named(config).name or ""
+    return PlannedRun(name, config.dataset, method(config), config.updates, shlex.join(words))
+
+
+def read_plan(study: Path) -> list[PlannedRun]:
+    """Return the runs of a study; empty if there is none in the folder. Raises RunError if it is damaged."""
+    path = study / _PLAN
+    try:
+        runs = [PlannedRun(**values) for values in json.loads(read_regular(path, _LIMIT))]
+        if not all(isinstance(run.updates, int) and run.name.isprintable() for run in runs):
+            raise ValueError("it holds no plan")
+        return runs
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise RunError(
+            f"{path} cannot be read ({reason(error)}). Delete it, and start the study again: its runs go on."
+        ) from error
+
+
+def unplanned(study: Path) -> Iterator[PlannedRun]:
+    """Yield the runs in a study's folder that were started one by one, and are in no plan."""
+    planned = {run.name for run in read_plan(study)}
+    for path in sorted(study.glob("*/*/*/summary.json")):
+        folder = path.parent
+        if folder.name not in planned:
+            with suppress(RunError):
+                updates = read_summary(folder).get("updates", 0)
+                yield PlannedRun(folder.name, folder.parts[-3], folder.parts[-2], updates, "")
