@@ -23,7 +23,7 @@ from cocoa.runs.summary import read_summary
 from cocoa.runs.yaml import read_values
 
 _NOT_THE_EXPERIMENT = {
-    *("name", "seeds", "dataset", "runs_dir", "cache_dir"),
+    *("name", "study", "seeds", "dataset", "runs_dir", "cache_dir", "stream"),
     *("log_every", "eval_every", "wandb", "wandb_project", "devices", "distributed"),
 }
 """Fields that do not change what is measured: the seeds of runs that differ only in them are pooled."""

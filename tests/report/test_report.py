@@ -160,6 +160,7 @@ def test_fields_without_effect_do_not_keep_seeds_apart(runs, tmp_path, capsys):
 
     assert labels(dynamics=ENSEMBLES["published"]) == [("iql", "8")]
     assert labels(eval_every=70) == [("iql", "8")]
+    assert labels(study="second", stream=False) == [("iql", "8")]
     assert sorted(labels(eval_episodes=1)) == [("iql eval_episodes=1", "4"), ("iql eval_episodes=10", "4")]
     assert sorted(labels(algo=IQL(hidden=(32, 64)))) == [
         ("iql algo.hidden=[256,256]", "4"),
