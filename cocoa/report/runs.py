@@ -55,9 +55,17 @@ class Run:
     @property
     def method(self) -> str:
         """The algorithm's name, with +cocoa, and its variant unless it is the published one."""
-        algo, variant = self.summary.get("algo"), self.summary.get("cocoa")
-        name = str(algo or self.values["algo"]["name"]).rpartition(":")[2]
-        return shown(method_name(name, variant or _variant(self.values)))
+        return shown(method_name(self.algo, self.variant))
+
+    @property
+    def algo(self) -> str:
+        """The algorithm's name."""
+        return str(self.summary.get("algo") or self.values["algo"]["name"]).rpartition(":")[2]
+
+    @property
+    def variant(self) -> str | None:
+        """Where anchors come from; None in a plain run."""
+        return self.summary.get("cocoa") or _variant(self.values)
 
     @property
     def unit(self) -> str:

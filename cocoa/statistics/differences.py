@@ -16,6 +16,8 @@ POWER = 0.8
 """The probability with which `seeds_needed` promises that a difference is seen."""
 MOST_SEEDS = 1_000
 """Seeds per dataset beyond which no number is given."""
+_MOST_INFINITE = 0.01
+"""Share of resamples that may be infinite, and are then left out of the standard error."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def difference(
     only (n-1)/n of their variance, and t is Student's quantile for sum (n-1) degrees of freedom, the sums
     over all samples of n seeds: one for a paired dataset, else two. For the mean on one paired dataset this
     is the paired t interval. There is no interval where a dataset has a single seed, or where diverged seeds
-    make the statistic infinite in some resamples.
+    make the difference infinite in more than 1 of 100 resamples.
     """
     together = paired or [False] * len(scores)
     counts = [len(seeds) for seeds in scores]
@@ -74,10 +76,11 @@ def difference(
             resamples=resamples,
             seed=seed,
         )
-    if not np.isfinite(draws).all():
+    finite = draws[np.isfinite(draws)]
+    if len(finite) < (1 - _MOST_INFINITE) * len(draws):
         return missing
     n = np.array(counts)
-    error = float(draws.std() * np.sqrt((1 / n).sum() / ((n - 1) / n**2).sum()))
+    error = float(finite.std() * np.sqrt((1 / n).sum() / ((n - 1) / n**2).sum()))
     half = error * float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).sum()))
     per_seed = error / math.sqrt((1 / n).mean())
     return Difference(Estimate(value, value - half, value + half), per_seed, len(n))

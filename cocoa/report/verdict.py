@@ -1,0 +1,128 @@
+"""What a comparison shows, in words and as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from cocoa.report.comparison import Comparison, Row
+from cocoa.statistics.bootstrap import Estimate
+from cocoa.statistics.differences import MOST_SEEDS, Difference
+
+
+def verdict(comparison: Comparison, effect: float | None = None) -> str:
+    """Return what the comparison shows: a sentence on all normalized scores, or one on each dataset's
+    returns.
+
+    Where nothing can be concluded it says how many seeds per dataset would do, for a true difference as large
+    as the one observed. With `effect` it says so of a true difference of this size in any case.
+    """
+    if not comparison.scored:
+        return " ".join(row_verdict(row, effect) for row in comparison.rows)
+    rows = comparison.scored
+    sentence = _sentence(comparison.measures["IQM"].difference, rows, "IQM points", effect)
+    if left_out := [row.dataset for row in comparison.rows if row.unit != "score"]:
+        sentence += f" Returns are not in it: {', '.join(left_out)}."
+    return sentence
+
+
+def row_verdict(row: Row, effect: float | None = None) -> str:
+    """Return what the comparison shows on one dataset."""
+    unit = "IQM points" if row.unit == "score" else "in return (IQM)"
+    return _sentence(row.measure.difference, [row], unit, effect)
+
+
+def text(comparisons: Sequence[Comparison], effect: float | None = None) -> str:
+    """Return the comparisons as Markdown: for each the verdict and a table of datasets and aggregates."""
+    return "\n\n".join(_section(comparison, effect) for comparison in comparisons)
+
+
+def number(value: Estimate, signed: bool = False, digits: int = 1) -> str:
+    """Return an estimate with its interval, as `50.1 [47.0, 53.2]`; `signed` is for differences."""
+    form = f"{'+' if signed else ''}.{digits}f"
+    ends = "" if math.isnan(value.low) else f" [{value.low:{form}}, {value.high:{form}}]"
+    return f"{value.value:{form}}{ends}"
+
+
+def _sentence(found: Difference, rows: Sequence[Row], unit: str, effect: float | None) -> str:
+    baseline, method = rows[0].baseline.label, rows[0].method.label
+    size, low, high = found.estimate
+    where = _where(rows)
+    if found.sign:
+        word = "better" if found.sign > 0 else "worse"
+        ends = sorted((abs(low), abs(high)))
+        amount = f"{abs(size):.1f} [{ends[0]:.1f}, {ends[1]:.1f}] {unit}"
+        conclusion = f"{method} is {word} than {baseline} by {amount} {where}."
+    elif math.isnan(low):
+        conclusion = f"No conclusion: {_why_no_interval(rows)}."
+    else:
+        conclusion = (
+            f"No conclusion: {method} differs from {baseline} by {number(found.estimate, signed=True)} "
+            f"{unit} {where}. {_seeds_that_would_do(found, size, 'If this is the true difference')}"
+        )
+    if effect is not None and math.isfinite(found.deviation):
+        conclusion += f" {_seeds_that_would_do(found, effect, f'If the true difference is {effect:g}')}"
+    return conclusion + _diverged(rows)
+
+
+def _seeds_that_would_do(found: Difference, effect: float, condition: str) -> str:
+    needed = found.seeds_needed(effect)
+    count = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed}"
+    return f"{condition}, {count} seeds per dataset would do (to see it in 8 of 10 studies)."
+
+
+def _where(rows: Sequence[Row]) -> str:
+    counts = sorted({len(group.seeds) for row in rows for group in (row.baseline, row.method)})
+    seeds = f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    return (
+        f"over {len(rows)} datasets, {seeds} on each" if len(rows) > 1 else f"on {rows[0].dataset}, {seeds}"
+    )
+
+
+def _why_no_interval(rows: Sequence[Row]) -> str:
+    single = [row.dataset for row in rows if min(len(row.baseline.seeds), len(row.method.seeds)) < 2]
+    if single:
+        return f"an interval needs two seeds of each method on each dataset, and {', '.join(single)} has one"
+    return "too many seeds diverged"
+
+
+def _diverged(rows: Sequence[Row]) -> str:
+    """Return how many seeds have no finite score; an empty string if all have one."""
+    sides = {
+        rows[0].baseline.label: np.concatenate([row.baseline_values for row in rows]),
+        rows[0].method.label: np.concatenate([row.method_values for row in rows]),
+    }
+    lost = {label: int((~np.isfinite(values)).sum()) for label, values in sides.items()}
+    parts = [f"{count} of {len(sides[label])} seeds of {label}" for label, count in lost.items() if count]
+    return f" Diverged, and counted as below every score: {' and '.join(parts)}." if parts else ""
+
+
+def _section(comparison: Comparison, effect: float | None) -> str:
+    lines = [
+        f"## {comparison.method} against {comparison.baseline}",
+        "",
+        verdict(comparison, effect),
+        "",
+        f"| dataset | {comparison.baseline} | {comparison.method} | difference | pairs |",
+        "|" + "---|" * 5,
+    ]
+    for row in comparison.rows:
+        cells = number(row.measure.baseline), number(row.measure.method)
+        change = number(row.measure.difference.estimate, signed=True)
+        lines.append(_line(row.dataset, *cells, change, str(row.pairs or "-")))
+    if comparison.improvement is not None:
+        for name, measure in comparison.measures.items():
+            change = number(measure.difference.estimate, signed=True)
+            lines.append(_line(f"all: {name}", number(measure.baseline), number(measure.method), change, ""))
+        improvement = number(comparison.improvement, digits=2)
+        lines.append(_line("all: probability of improvement", "", improvement, "", ""))
+    for row in comparison.rows:
+        if row.changed:
+            lines += ["", f"On {row.dataset} the two differ in {', '.join(row.changed)}, too."]
+    return "\n".join(lines)
+
+
+def _line(*cells: str) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
