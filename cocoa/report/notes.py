@@ -1,0 +1,47 @@
+"""What keeps the numbers of a report from being compared, in sentences."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from cocoa.report.groups import Group
+
+
+def notes(groups: Sequence[Group]) -> Iterator[str]:
+    """Yield what a reader should know of scores on other scales, other code, and repeated seeds."""
+    if note := _different_references(groups):
+        yield f"Note: {note}"
+    for group in groups:
+        if note := _different_code(group):
+            yield f"Note: {note}"
+        for run in group.runs:
+            used = sum(source is run for source, _ in group.seeds.values())
+            if repeats := len(run.seeds) - used:
+                yield (
+                    f"Left out: {run.folder}: {repeats} of its seeds are in a later run of the same settings"
+                )
+
+
+def _different_references(groups: Sequence[Group]) -> str:
+    """Return a note on whose references each dataset's scores are, if they are not the same."""
+    datasets: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        for whose in {run.summary.get("references") for run in group.runs if run.unit == "score"}:
+            datasets[str(whose or "unknown references")].append(group.dataset)
+    if len(datasets) < 2:
+        return ""
+    scales = (f"{whose} ({', '.join(dict.fromkeys(names))})" for whose, names in datasets.items())
+    return f"scores are not on one scale: {'; '.join(scales)}"
+
+
+def _different_code(group: Group) -> str:
+    """Return a note if the pooled seeds of a group may come from different versions of the code."""
+    pooled = {run.folder: str(run.summary.get("git_commit") or "unknown") for run, _ in group.seeds.values()}
+    commits = sorted(set(pooled.values()))
+    if len(pooled) == 1 or (len(commits) == 1 and not commits[0].endswith("-dirty")):
+        return ""
+    return (
+        f"seeds of {group.dataset}/{group.label} that are pooled may be of different code, commits "
+        f"{', '.join(commits)}"
+    )
