@@ -32,8 +32,8 @@ VERBS = {
     "status": Verb("cocoa.cli.status:run", "<study>", "how far the runs of a study are"),
     "report": Verb(
         "cocoa.report.__main__:main",
-        "<folders> [--out <folder>]",
-        "compare finished runs: tables and figures",
+        "<folders> [--out <folder>] [--watch]",
+        "compare finished runs: a page, tables and figures",
     ),
     "data": Verb(
         "cocoa.cli.data:run", "list | inspect <dataset>", "the known datasets; what is in a dataset"

@@ -1,4 +1,4 @@
-"""Compare runs: `python -m cocoa.report runs` prints a table and draws a figure for each dataset."""
+"""Compare runs: `python -m cocoa.report runs` prints a table, and writes a page, figures and tables."""
 
 from __future__ import annotations
 
@@ -7,65 +7,35 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from cocoa.errors import RunError, UserError, escaped
-from cocoa.report.figures import draw, file_names
-from cocoa.report.groups import Group, grouped
-from cocoa.report.held_out import held_out_table
-from cocoa.report.markdown import table
-from cocoa.report.notes import notes
-from cocoa.report.runs import find_finished
+from cocoa.errors import UserError
+from cocoa.report.files import write_report
+from cocoa.report.watch import watch
 from cocoa.runs.terminal import protect_streams
+
+_ABOUT = (
+    "Compare runs: print a table of the finished ones; write a page with all there is to see of them "
+    "(<folder>-report.html), the scores as CSV and LaTeX, and a figure for each dataset."
+)
 
 
 def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa.report") -> int:
-    """Print the table, write the figures, return the exit status; the help names the command `program`."""
+    """Print the table, write the files, return the exit status; the help names the command `program`."""
     protect_streams()
-    description = "Compare runs: print a table of the finished ones and draw a figure for each dataset."
-    parser = argparse.ArgumentParser(prog=program, description=description)
+    parser = argparse.ArgumentParser(prog=program, description=_ABOUT)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or any folder above them")
-    parser.add_argument("--out", type=Path, default=Path(), help="where figures go (default: here)")
+    parser.add_argument("--out", type=Path, default=Path(), help="where files go (default: here)")
+    parser.add_argument(
+        "--watch", action="store_true", help="write the page again whenever a run has gone on, until Ctrl-C"
+    )
     options = parser.parse_args(arguments)
     try:
-        report(options.folders, options.out)
+        (watch if options.watch else write_report)(options.folders, options.out)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        return 0 if options.watch else 130
     return 0
-
-
-def report(folders: list[Path], out: Path) -> None:
-    """Print the table of the finished runs at or below `folders`, and write a figure per dataset to `out`.
-
-    Of runs without an evaluation it prints a table of their held-out losses. Raises RunError if there is no
-    finished run, or a figure cannot be written.
-    """
-    runs, others = find_finished(folders)
-    losses, listed = held_out_table(others)
-    for folder, why in others.items():
-        if folder not in listed:
-            _note(f"Left out: {folder}: {why}")
-    if not (runs or losses):
-        raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
-    if runs:
-        _compare(grouped(runs), out)
-    if losses:
-        print(f"\nNot evaluated:\n\n{losses}")
-
-
-def _compare(groups: list[Group], out: Path) -> None:
-    """Print the table of evaluated runs, and write their figures."""
-    for note in notes(groups):
-        _note(note)
-    print(table(groups))
-    for dataset, name in file_names(groups).items():
-        path = out / f"{name}.png"
-        draw([group for group in groups if group.dataset == dataset], path)
-        print(f"\n![{dataset}]({path})")
-
-
-def _note(text: str) -> None:
-    """Print a line to stderr, so that the table can be redirected."""
-    print(escaped(text).replace("\n", " "), file=sys.stderr)
 
 
 if __name__ == "__main__":

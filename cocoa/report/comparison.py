@@ -68,7 +68,8 @@ class Row:
     @cached_property
     def measure(self) -> Measure:
         """The interquartile means over seeds and their difference."""
-        return _measure(iqm, [self])
+        between = difference([self.method_values], [self.baseline_values], [self.paired])
+        return Measure(self.baseline.last_iqm, self.method.last_iqm, between)
 
 
 class Measure(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePath
 
 import numpy as np
@@ -13,6 +14,8 @@ from cocoa.data.sources import is_list, label
 from cocoa.errors import shown
 from cocoa.report.runs import Run
 from cocoa.runs.folder import begun
+from cocoa.statistics.aggregates import iqm
+from cocoa.statistics.bootstrap import Estimate, estimate
 
 _LAST = 10
 """How many of the last evaluations are averaged."""
@@ -43,6 +46,16 @@ class Group:
         """The means (seeds,) of the last ten evaluations that all seeds have."""
         steps, values = self.curve()
         return values[:, -_LAST:].mean(axis=1) if len(steps) else np.full(len(values), np.nan)
+
+    @cached_property
+    def last_iqm(self) -> Estimate:
+        """The interquartile mean of `last` with its 95 % bootstrap interval."""
+        return estimate(iqm, [self.last])
+
+    @cached_property
+    def last_ten_iqm(self) -> Estimate:
+        """The interquartile mean of `last_ten` with its 95 % bootstrap interval."""
+        return estimate(iqm, [self.last_ten])
 
     @property
     def diverged(self) -> int:

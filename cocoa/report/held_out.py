@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -16,31 +17,58 @@ from cocoa.runs.summary import read_summary
 _HEADER = "| dataset | method | updates | seeds | held-out loss | mean | run |\n" + "|---" * 7 + "|"
 
 
-def held_out_table(folders: Iterable[Path]) -> tuple[str, set[Path]]:
-    """Return a Markdown table with a row for each held-out loss of a run, and the runs that are in it.
+@dataclass(frozen=True)
+class HeldOut:
+    """A held-out loss of a run, the mean over seeds after the last update."""
 
-    The losses are the metrics whose names end with `loss`, means over seeds after the last update. The table
-    is empty if none of the folders holds such a run.
+    dataset: str
+    method: str
+    updates: int
+    seeds: int
+    loss: str
+    mean: float
+    """NaN if a seed has diverged."""
+    folder: Path
+
+
+def held_out(folders: Iterable[Path]) -> list[HeldOut]:
+    """Return the held-out losses of the runs in `folders`: the metrics whose names end with `loss`.
+
+    A run that is not finished, was evaluated, or has a damaged summary has none.
     """
-    rows = {folder: _rows(folder) for folder in folders}
-    lines = [line for lines in rows.values() for line in lines]
-    return "\n".join([_HEADER, *lines]) if lines else "", {folder for folder in rows if rows[folder]}
+    return [loss for folder in folders for loss in _losses(folder)]
 
 
-def _rows(folder: Path) -> list[str]:
-    """Return the rows of a run; none if it is not finished, was evaluated, or has a damaged summary."""
+def markdown(losses: Sequence[HeldOut]) -> str:
+    """Return the losses as a Markdown table."""
+    return "\n".join([_HEADER, *map(_line, losses)])
+
+
+def _line(loss: HeldOut) -> str:
+    cells = (
+        *(loss.dataset, loss.method, f"{loss.updates:,}", str(loss.seeds)),
+        *(loss.loss, f"{loss.mean:.4g}", shown(loss.folder, 1000)),
+    )
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _losses(folder: Path) -> Sequence[HeldOut]:
     try:
         summary = read_summary(folder)
         if summary["status"] != "finished" or summary["return"] is not None:
             return []
-        method = method_name(str(summary["algo"]).rpartition(":")[2], summary["cocoa"])
-        names = [shown(text) for text in (PurePath(summary["dataset"]).stem, method)]
-        run = (*names, f"{summary['updates']:,}", str(len(summary["seeds"])))
-        losses = {name: _mean(one) for name, one in summary["held_out"].items() if name.endswith("loss")}
+        return list(_read(folder, summary))
     except (RunError, KeyError, TypeError, ValueError, AttributeError):
         return []
-    cells = [(*run, shown(name), f"{mean:.4g}", shown(folder, 1000)) for name, mean in losses.items()]
-    return [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in cells]
+
+
+def _read(folder: Path, summary: Mapping[str, Any]) -> Iterator[HeldOut]:
+    method = method_name(str(summary["algo"]).rpartition(":")[2], summary["cocoa"])
+    dataset = shown(PurePath(summary["dataset"]).stem)
+    for name, block in summary["held_out"].items():
+        if name.endswith("loss"):
+            updates, seeds = int(summary["updates"]), len(summary["seeds"])
+            yield HeldOut(dataset, shown(method), updates, seeds, shown(name), _mean(block), folder)
 
 
 def _mean(block: Mapping[str, Any]) -> float:

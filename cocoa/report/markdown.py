@@ -7,8 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from cocoa.report.groups import Group
-from cocoa.statistics.aggregates import iqm
-from cocoa.statistics.bootstrap import estimate
+from cocoa.statistics.bootstrap import Estimate
 
 
 def table(groups: Sequence[Group]) -> str:
@@ -26,13 +25,12 @@ def table(groups: Sequence[Group]) -> str:
         data = "-" if np.isnan(run.behaviour) else f"{run.behaviour:.1f}"
         cells = (
             *(group.dataset, group.label, f"{run.updates:,}", seeds),
-            *(_iqm(last), f"{last.mean():.1f}", _iqm(group.last_ten), data),
+            *(_text(group.last_iqm), f"{last.mean():.1f}", _text(group.last_ten_iqm), data),
         )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines)
 
 
-def _iqm(values: np.ndarray) -> str:
-    value, low, high = estimate(iqm, [values])
-    spread = "" if np.isnan(low) else f" [{low:.1f}, {high:.1f}]"
-    return f"{value:.1f}{spread}"
+def _text(iqm: Estimate) -> str:
+    spread = "" if np.isnan(iqm.low) else f" [{iqm.low:.1f}, {iqm.high:.1f}]"
+    return f"{iqm.value:.1f}{spread}"

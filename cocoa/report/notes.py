@@ -7,14 +7,21 @@ from collections.abc import Iterator, Sequence
 
 from cocoa.report.groups import Group
 
+_MOST = 3
+"""Groups that a note names."""
+
 
 def notes(groups: Sequence[Group]) -> Iterator[str]:
     """Yield what a reader should know of scores on other scales, other code, and repeated seeds."""
     if note := _different_references(groups):
         yield f"Note: {note}"
+    for commits, names in _different_code(groups).items():
+        more = f" and {len(names) - _MOST} more" if len(names) > _MOST else ""
+        yield (
+            f"Note: seeds of {', '.join(names[:_MOST])}{more} that are pooled may be of different code, "
+            f"commits {commits}"
+        )
     for group in groups:
-        if note := _different_code(group):
-            yield f"Note: {note}"
         for run in group.runs:
             used = sum(source is run for source, _ in group.seeds.values())
             if repeats := len(run.seeds) - used:
@@ -35,13 +42,14 @@ def _different_references(groups: Sequence[Group]) -> str:
     return f"scores are not on one scale: {'; '.join(scales)}"
 
 
-def _different_code(group: Group) -> str:
-    """Return a note if the pooled seeds of a group may come from different versions of the code."""
-    pooled = {run.folder: str(run.summary.get("git_commit") or "unknown") for run, _ in group.seeds.values()}
-    commits = sorted(set(pooled.values()))
-    if len(pooled) == 1 or (len(commits) == 1 and not commits[0].endswith("-dirty")):
-        return ""
-    return (
-        f"seeds of {group.dataset}/{group.label} that are pooled may be of different code, commits "
-        f"{', '.join(commits)}"
-    )
+def _different_code(groups: Sequence[Group]) -> dict[str, list[str]]:
+    """Return the groups whose pooled seeds may come from different versions of the code, by the commits."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for group in groups:
+        pooled = {
+            run.folder: str(run.summary.get("git_commit") or "unknown") for run, _ in group.seeds.values()
+        }
+        commits = sorted(set(pooled.values()))
+        if len(pooled) > 1 and (len(commits) > 1 or commits[0].endswith("-dirty")):
+            found[", ".join(commits)].append(f"{group.dataset}/{group.label}")
+    return found

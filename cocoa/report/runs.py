@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from cocoa.algos import REGISTRY
 from cocoa.algos.bc import BC
@@ -29,6 +32,8 @@ _NOT_THE_EXPERIMENT = {
 """Fields that do not change what is measured: the seeds of runs that differ only in them are pooled."""
 
 _LAST_STEP = 2**53
+NOT_FINISHED = "not finished"
+"""Why a run is left out that is whole."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,8 @@ class Run:
     summary: Mapping[str, Any]
     curves: dict[int, dict[int, float]]
     """Scores or returns (see `unit`): {seed: {updates: value}}."""
+    anchors: Mapping[str, float] = field(default_factory=dict)
+    """Diagnostics of the anchors, means over seeds, by names as in `Diagnostics.summary`."""
 
     @property
     def seeds(self) -> list[int]:
@@ -120,12 +127,11 @@ def find_finished(folders: list[Path]) -> tuple[list[Run], dict[Path, str]]:
 
 def read_run(folder: Path) -> Run:
     """Return the finished run in a folder. Raises RunError if it is not finished or a file is damaged."""
-    try:
-        summary = read_summary(folder)
-    except RunError:
-        summary = {}
+    if not (folder / "summary.json").exists():
+        raise RunError(NOT_FINISHED)
+    summary = read_summary(folder)
     if summary.get("status") != "finished":
-        raise RunError("not finished")
+        raise RunError(NOT_FINISHED)
     if summary.get("return") is None:
         raise RunError("never evaluated")
     values = read_values(folder)
@@ -134,12 +140,21 @@ def read_run(folder: Path) -> Run:
     if fault := _fault_of_summary(summary, values["seeds"]):
         raise RunError(f"its summary.json {fault}")
     path = folder / "metrics.csv"
-    series = read_metrics(path).series
+    series = read_metrics(path, ("evaluation/", "anchors/")).series
     curves = {seed: dict(series.get((f"evaluation/{_unit(summary)}", seed), ())) for seed in values["seeds"]}
     for seed, curve in curves.items():
         if not curve or not all(0 <= step < _LAST_STEP for step in curve):
             raise RunError(f"{path} is damaged: it has no evaluation of seed {seed}.")
-    return Run(folder, values, summary, curves)
+    return Run(folder, values, summary, curves, _anchors(series))
+
+
+def _anchors(series: Mapping[tuple[str, int | None], list[tuple[int, float]]]) -> dict[str, float]:
+    """Return the last diagnostics of the anchors, means over the seeds that have them."""
+    values: dict[str, list[float]] = defaultdict(list)
+    for (name, _), entries in series.items():
+        if name.startswith("anchors/"):
+            values[name].append(entries[-1][1])
+    return {name: float(np.mean(numbers)) for name, numbers in values.items()}
 
 
 def _unit(summary: Mapping[str, Any]) -> str:
@@ -152,6 +167,7 @@ def _variant(values: Mapping[str, Any]) -> str | None:
     return wrapped.get("variant") if wrapped else None
 
 
+@cache
 def _defaults(algo: str, variant: str | None) -> dict[str, str]:
     """Return the defaults, which fields have that a run of an earlier version does not know."""
     cls = REGISTRY.get(algo, BC)

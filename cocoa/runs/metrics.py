@@ -73,17 +73,20 @@ class Metrics:
         return np.array(steps, int), np.array([[run[step] for step in steps] for run in runs])
 
 
-def read_metrics(path: Path) -> Metrics:
-    """Return the metrics in a file. Raises RunError, naming the line, if it is damaged or missing.
+def read_metrics(path: Path, prefixes: tuple[str, ...] = ("",)) -> Metrics:
+    """Return the metrics in a file whose names begin with one of `prefixes`.
 
-    A last line without a line break is left out: it is still being written, or the run was killed.
+    Raises RunError, naming the line, if the file is missing or a line has not four parts, or if a number of
+    these metrics cannot be read. A last line without a line break is left out: it is still being written, or
+    the run was killed.
     """
     series: dict[tuple[str, int | None], list[tuple[int, float]]] = {}
     for number, line in enumerate(lines_of(path, HEADER), start=2):
         try:
             step, seed, metric, value = line.split(",")
-            entry = int(step), float(value)
-            series.setdefault((metric, int(seed) if seed else None), []).append(entry)
+            if metric.startswith(prefixes):
+                entry = int(step), float(value)
+                series.setdefault((metric, int(seed) if seed else None), []).append(entry)
         except ValueError as error:
             raise RunError(f"{path} is damaged in line {number}: {line[:80]!r}.") from error
     return Metrics(series)

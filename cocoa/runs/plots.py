@@ -79,7 +79,7 @@ def draw_curve(
     values: np.ndarray,
     label: str,
     color: Any,
-    line: str = "-",
+    line: Any = "-",
     *,
     each_seed: bool = True,
 ) -> None:

@@ -1,0 +1,72 @@
+"""All that a report shows of the runs in some folders, as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cocoa.report.comparison import Comparison, comparisons
+from cocoa.report.groups import Group, grouped
+from cocoa.report.held_out import HeldOut, held_out
+from cocoa.report.notes import notes
+from cocoa.report.runs import find_finished
+from cocoa.report.scores import Scores, scores_of
+from cocoa.report.unfinished import Unfinished, unfinished
+from cocoa.report.verdict import verdict
+from cocoa.runs.places import folder_name
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a report shows."""
+
+    name: str
+    """How its files begin."""
+    groups: Sequence[Group]
+    """Of finished runs that were evaluated."""
+    scores: Scores
+    comparisons: Sequence[Comparison]
+    verdicts: Sequence[str]
+    """What the comparisons show, a paragraph for each."""
+    notes: Sequence[str]
+    """Sentences on what keeps numbers from being compared."""
+    held_out: Sequence[HeldOut]
+    """Losses of finished runs that were not evaluated."""
+    left_out: Mapping[Path, str]
+    """Why each run with a folder that is in none of the above is left out."""
+    others: Sequence[Unfinished]
+    """The same runs and those that are planned, with their states."""
+
+
+def contents_of(folders: Sequence[Path]) -> Contents:
+    """Return what there is to report of the runs at or below `folders`."""
+    runs, others = find_finished(list(folders))
+    losses = held_out(others)
+    left_out = {folder: why for folder, why in others.items() if folder not in {one.folder for one in losses}}
+    started = [*(run.folder for run in runs), *others]
+    groups = grouped(runs)
+    compared = comparisons(groups)
+    return Contents(
+        report_name(folders),
+        groups,
+        scores_of(groups),
+        compared,
+        list(map(_verdict, compared)),
+        list(notes(groups)),
+        losses,
+        left_out,
+        unfinished(folders, left_out, started),
+    )
+
+
+def _verdict(comparison: Comparison) -> str:
+    """Return the verdict, and what it is about unless it says so."""
+    text = verdict(comparison)
+    pair = f"{comparison.method} against {comparison.baseline}"
+    return text if comparison.method in text else f"{pair}: {text}"
+
+
+def report_name(folders: Sequence[Path]) -> str:
+    """Return how the files of a report begin: the name of the folder, or of the first of several."""
+    return folder_name(folders[0].resolve().name or "runs")

@@ -1,0 +1,97 @@
+"""Scores as files for other programs: CSV, and LaTeX with booktabs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from cocoa.report.groups import Group
+from cocoa.report.scores import Scores, best
+from cocoa.statistics.bootstrap import Estimate
+
+_COLUMNS = (
+    *("dataset", "method", "unit", "updates", "seeds", "diverged"),
+    *("last_iqm", "last_iqm_low", "last_iqm_high", "last_mean"),
+    *("last10_iqm", "last10_iqm_low", "last10_iqm_high", "data"),
+)
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "[": "{[}",
+    "]": "{]}",
+    **{char: f"\\{char}" for char in "&%$#_{}"},
+}
+
+
+def to_csv(groups: Sequence[Group]) -> str:
+    """Return a CSV file with a row for each dataset and method; what is not known or diverged is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows(map(_row, groups))
+    return text.getvalue()
+
+
+def _row(group: Group) -> list[str]:
+    run = group.runs[0]
+    numbers = [*group.last_iqm, float(group.last.mean()), *group.last_ten_iqm, run.behaviour]
+    counts = (run.updates, len(group.seeds), group.diverged)
+    names = (_plain(group.dataset), _plain(group.label), run.unit)
+    return [*names, *map(str, counts), *(repr(float(x)) if np.isfinite(x) else "" for x in numbers)]
+
+
+def _plain(text: str) -> str:
+    """Return a name that no spreadsheet takes for a formula."""
+    return f"'{text}" if text[:1] in "=+-@" else text
+
+
+def to_latex(scores: Scores) -> str:
+    """Return a LaTeX table with a row for each dataset and a column for each method.
+
+    In bold are the best of a row: the highest, and those whose intervals reach the lower end of its interval.
+    """
+    columns = "l" + "r" * len(scores.methods)
+    head = ["Dataset", *map(_escaped, scores.methods)]
+    lines = [
+        "% \\usepackage{booktabs}",
+        "% Interquartile means over seeds of the last evaluation with 95 % bootstrap intervals.",
+        "% Bold: the highest, and all whose interval reaches the lower end of its interval.",
+        f"\\begin{{tabular}}{{{columns}}}",
+        "\\toprule",
+        _line(head),
+        "\\midrule",
+        *(_line([_escaped(dataset), *_cells(scores, row)]) for dataset, row in scores.by_dataset.items()),
+    ]
+    if scores.overall:
+        lines += ["\\midrule", _line(["All", *_cells(scores, scores.overall)])]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
+
+
+def _cells(scores: Scores, row: Mapping[str, Estimate]) -> Iterator[str]:
+    bold = best(row)
+    for method in scores.methods:
+        text = _number(row[method]) if method in row else "--"
+        yield f"\\textbf{{{text}}}" if method in bold else text
+
+
+def _number(one: Estimate) -> str:
+    if not math.isfinite(one.value):
+        return "diverged"
+    known = math.isfinite(one.low) and math.isfinite(one.high)
+    text = f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" if known else f"{one.value:.1f}"
+    return text.replace("-", "$-$")
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _escaped(text: str) -> str:
+    return "".join(_SPECIAL.get(char, char) for char in text)

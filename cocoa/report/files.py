@@ -1,0 +1,78 @@
+"""The files of a report, and what is printed beside them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cocoa.errors import RunError, escaped
+from cocoa.extras import hint, missing
+from cocoa.report.contents import Contents, contents_of
+from cocoa.report.export import to_csv, to_latex
+from cocoa.report.figures import draw, file_names
+from cocoa.report.held_out import markdown
+from cocoa.report.markdown import table
+from cocoa.report.page.report import page
+from cocoa.storage.files import atomic_write
+
+
+def write_report(folders: Sequence[Path], out: Path) -> None:
+    """Print the table of the finished runs at or below `folders`, and write all files of a report to `out`.
+
+    Of runs without an evaluation it prints a table of their held-out losses. Raises RunError if there is no
+    finished run, or a file cannot be written.
+    """
+    contents = contents_of(folders)
+    for folder, why in contents.left_out.items():
+        _note(f"Left out: {folder}: {why}")
+    if not (contents.groups or contents.held_out):
+        raise RunError(f"There is no finished run below {', '.join(map(str, folders))}.")
+    for note in contents.notes:
+        _note(note)
+    print("\n".join(_printed(contents, out)))
+    for path in _written(contents, out):
+        _note(f"Written: {path}")
+    if missing("report"):
+        _note(hint("report", "The page of the report"))
+
+
+def write_page(contents: Contents, out: Path, refresh: int | None = None) -> Path:
+    """Write the page, whole or not at all, and return its path; a browser loads it again after `refresh` s.
+
+    Raises RunError if it cannot be written, DataError without the extra `report`.
+    """
+    path = out / f"{contents.name}-report.html"
+    atomic_write(path, page(contents, refresh).encode())
+    return path
+
+
+def _printed(contents: Contents, out: Path) -> Iterator[str]:
+    """Yield what is printed as Markdown, after writing the figures that it names."""
+    groups = contents.groups
+    if groups:
+        yield table(groups)
+    for verdict in contents.verdicts:
+        yield f"\n{verdict}"
+    for dataset, name in file_names(groups).items():
+        path = out / f"{name}.png"
+        draw([group for group in groups if group.dataset == dataset], path)
+        yield f"\n![{dataset}]({path})"
+    if contents.held_out:
+        yield f"\nNot evaluated:\n\n{markdown(contents.held_out)}"
+
+
+def _written(contents: Contents, out: Path) -> Iterator[Path]:
+    """Write the other files and yield their paths."""
+    if contents.groups:
+        for suffix, text in (("csv", to_csv(contents.groups)), ("tex", to_latex(contents.scores))):
+            path = out / f"{contents.name}-scores.{suffix}"
+            atomic_write(path, text.encode("utf-8", "replace"))
+            yield path
+    if not missing("report"):
+        yield write_page(contents, out)
+
+
+def _note(text: str) -> None:
+    """Print a line to stderr, so that the table can be redirected."""
+    print(escaped(text).replace("\n", " "), file=sys.stderr)

@@ -1,0 +1,67 @@
+"""Scores of all methods on all datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from cocoa.report.groups import Group
+from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, number
+from cocoa.report.scores import Scores, best
+from cocoa.statistics.bootstrap import Estimate
+
+
+def table_of_scores(groups: Sequence[Group], scores: Scores, notes: Sequence[str]) -> Section:
+    """Return the section with a column for each method, and all numbers of each row below."""
+    return Section(
+        "scores",
+        "Scores",
+        [
+            "Interquartile means over seeds of the last evaluation, with 95 % bootstrap intervals. In bold: "
+            "the highest of a row, and those whose intervals reach the lower end of its interval."
+        ],
+        problems=notes,
+        tables=[_matrix(scores), _details(groups)],
+    )
+
+
+def _matrix(scores: Scores) -> Table:
+    rows = [[Cell(dataset), *_cells(scores, row)] for dataset, row in scores.by_dataset.items()]
+    if scores.overall:
+        rows.append([Cell("all datasets"), *_cells(scores, scores.overall)])
+    units = set(scores.units.values())
+    what = (
+        "Returns" if units == {"return"} else "Scores (%)" if units == {"score"} else "Scores (%) or returns"
+    )
+    return Table(f"{what} by dataset and method", ("dataset", *scores.methods), rows)
+
+
+def _cells(scores: Scores, row: Mapping[str, Estimate]) -> list[Cell]:
+    bold = best(row)
+    return [
+        interval(*row[method], kind="best" if method in bold else "") if method in row else number(None)
+        for method in scores.methods
+    ]
+
+
+def _details(groups: Sequence[Group]) -> Table:
+    rows = [
+        [
+            Cell(group.dataset),
+            Cell(group.label),
+            number(group.runs[0].updates, ",d"),
+            number(len(group.seeds), "d"),
+            number(group.diverged, "d"),
+            interval(*group.last_iqm),
+            number(float(group.last.mean())),
+            interval(*group.last_ten_iqm),
+            number(group.runs[0].behaviour if np.isfinite(group.runs[0].behaviour) else None),
+        ]
+        for group in groups
+    ]
+    columns = (
+        *("dataset", "method", "updates", "seeds", "diverged"),
+        *("last: IQM", "last: mean", "last 10: IQM", "data"),
+    )
+    return Table("Last evaluation, and mean of the last ten", columns, rows, folded=len(rows) > MOST_OPEN)
