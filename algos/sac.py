@@ -12,16 +12,15 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos.base import (
-    Algorithm,
     Array,
     Batch,
     Metrics,
     Observation,
-    check_at_least,
     check_positive,
     register,
 )
 from cocoa.algos.networks import Adam, Model, Networks, Scalar, polyak
+from cocoa.algos.td import TDLearning
 
 
 @struct.dataclass
@@ -36,7 +35,7 @@ class State:
 
 @register("sac")
 @dataclass(frozen=True)
-class SAC(Algorithm):
+class SAC(TDLearning):
     """Soft actor-critic with a temperature α that holds the entropy at a target H̄.
 
     With ã' ~ π(s') and ã ~ π(s), one update minimises in this order
@@ -55,16 +54,12 @@ class SAC(Algorithm):
         "target_rate": 0.05,
     }
 
-    critics: int = 2
-    """Number of critics, of which the lowest value counts."""
     actor_learning_rate: float = 1e-4
     """Adam's step size of the policy, and of α."""
     critic_learning_rate: float = 3e-4
     """Adam's step size of the critics."""
     cosine_schedule: bool = True
     """Let the policy's step size decay to zero over the training."""
-    target_rate: float = 0.005
-    """Share of the critics that enters their targets with each update."""
     auto_alpha: bool = True
     """Learn the temperature; else it stays at `initial_alpha`."""
     initial_alpha: float = 1.0
@@ -76,9 +71,8 @@ class SAC(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        check_at_least(1, self, "critics")
+        super().__post_init__()
         check_positive(self, "initial_alpha", "actor_learning_rate", "critic_learning_rate")
-        check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
@@ -104,17 +98,6 @@ class SAC(Algorithm):
         if not self.deterministic_backup:
             next_q -= jnp.exp(state.log_alpha()) * log_prob
         return next_q
-
-    def target(self, state: State, batch: Batch, key: Array) -> Array:
-        """Return what the critics regress to, (...)."""
-        return batch.reward + self.discount * (1 - batch.terminal) * self.next_value(state, batch, key)
-
-    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
-        """Σ_i L(Q_i)."""
-        target = jax.lax.stop_gradient(self.target(state, batch, key))
-        q = state.critics(batch.observation, batch.action, params=params)
-        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
-        return loss, {"critic_loss": loss, "q": q.mean()}
 
     def actor_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
         """L(π); the metrics hold the entropy, which L(α) needs."""

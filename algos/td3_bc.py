@@ -11,7 +11,6 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos.base import (
-    Algorithm,
     Array,
     Batch,
     Metrics,
@@ -21,6 +20,7 @@ from cocoa.algos.base import (
     register,
 )
 from cocoa.algos.networks import Adam, Gaussian, Model, Networks, polyak
+from cocoa.algos.td import TDLearning
 
 
 @struct.dataclass
@@ -38,7 +38,7 @@ class State:
 
 @register("td3_bc")
 @dataclass(frozen=True)
-class TD3BC(Algorithm):
+class TD3BC(TDLearning):
     """TD3 with behaviour cloning.
 
     With targets Q̄, π̄ and smoothed next actions ã = clip(π̄(s') + clip(N(0, σ²), -c, c), -1, 1),
@@ -56,8 +56,6 @@ class TD3BC(Algorithm):
         "target_rate": 0.05,
     }
 
-    critics: int = 2
-    """Number of critics, of which the lowest value counts."""
     alpha: float = 2.5
     """α: weight of the value against cloning."""
     policy_noise: float = 0.2
@@ -70,17 +68,15 @@ class TD3BC(Algorithm):
     """Adam's step size of the policy."""
     critic_learning_rate: float = 3e-4
     """Adam's step size of the critics."""
-    target_rate: float = 0.005
-    """Share of the networks that enters their targets."""
     critic_layer_norm: bool = False
     """LayerNorm behind the hidden layers of the critics."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        check_at_least(1, self, "critics", "policy_delay")
+        super().__post_init__()
+        check_at_least(1, self, "policy_delay")
         check_at_least(0, self, "policy_noise", "noise_clip")
         check_positive(self, "actor_learning_rate", "critic_learning_rate")
-        check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal them."""
@@ -106,17 +102,6 @@ class TD3BC(Algorithm):
         """Return min_i Q̄_i(s', ã), (...)."""
         next_action = self.next_action(state, batch, key)
         return state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
-
-    def target(self, state: State, batch: Batch, key: Array) -> Array:
-        """Return what the critics regress to, (...)."""
-        return batch.reward + self.discount * (1 - batch.terminal) * self.next_value(state, batch, key)
-
-    def critic_loss(self, params: Any, state: State, batch: Batch, key: Array) -> tuple[Array, Metrics]:
-        """Σ_i L(Q_i)."""
-        target = jax.lax.stop_gradient(self.target(state, batch, key))
-        q = state.critics(batch.observation, batch.action, params=params)
-        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
-        return loss, {"critic_loss": loss, "q": q.mean()}
 
     def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
         """L(π)."""
