@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -33,28 +34,25 @@ class State:
     target_critics: Any
 
 
-@register("iql")
 @dataclass(frozen=True)
-class IQL(Algorithm):
-    """Implicit Q-learning: values by expectile regression, a policy by advantage-weighted regression.
+class InSample(Algorithm):
+    """Values of the data's actions alone, a policy by advantage-weighted regression: the base of IQL and XQL.
 
     With Q̄ the target critics and Q̄(s, a) = min_i Q̄_i(s, a), one update minimises in this order
 
-        L(V)   = E |τ - 1(Q̄(s, a) < V(s))| (Q̄(s, a) - V(s))²                          (eq. 5)
-        L(π)   = -E min(exp(β (Q̄(s, a) - V(s))), clip) log π(a | s)                   (eq. 7)
-        L(Q_i) = E (r + γ (1 - terminal) V(s') - Q_i(s, a))²                           (eq. 6)
+        L(V)   = E ρ(Q̄(s, a) - V(s))
+        L(π)   = -E min(exp(β (Q̄(s, a) - V(s))), clip) log π(a | s)
+        L(Q_i) = E (r + γ (1 - terminal) V(s') - Q_i(s, a))²
 
-    each with the results of the ones before, and then moves Q̄ towards Q. π is a normal distribution with
-    mean in (-1, 1) and a standard deviation that does not depend on the state; its step size decays to
-    zero along a cosine.
+    each with the results of the ones before, and then moves Q̄ towards Q. A subclass says what ρ is. π is a
+    normal distribution with mean in (-1, 1) and a standard deviation that does not depend on the state; its
+    step size decays to zero along a cosine.
     """
 
     quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
 
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
-    expectile: float = 0.7
-    """τ: 0.5 averages over the data's actions, 1 takes their maximum."""
     temperature: float = 3.0
     """β: 0 clones the behaviour, ∞ takes the best action."""
     advantage_clip: float = 100.0
@@ -74,8 +72,6 @@ class IQL(Algorithm):
         check_at_least(0, self, "temperature")
         check_positive(self, "learning_rate")
         check_positive(self, "target_rate", most=1)
-        if not 0 < self.expectile < 1:
-            raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
         if not 0 <= self.actor_dropout < 1:
             raise ValueError(f"actor_dropout={self.actor_dropout} must be at least 0 and below 1")
 
@@ -102,12 +98,14 @@ class IQL(Algorithm):
         loss = jnp.mean((target - q) ** 2, axis=-1).sum()
         return loss, {"critic_loss": loss, "q": q.mean()}
 
+    @abstractmethod
+    def deviation(self, difference: Array) -> Array:
+        """Return ρ of the differences Q̄(s, a) - V(s), elementwise."""
+
     def value_loss(self, params: Any, state: State, batch: Batch, target_q: Array) -> tuple[Array, Metrics]:
         """L(V), with `target_q` = Q̄(s, a)."""
         value = state.value(batch.observation, params=params)
-        difference = target_q - value
-        weight = jnp.abs(self.expectile - (difference < 0))
-        loss = jnp.mean(weight * difference**2)
+        loss = jnp.mean(self.deviation(target_q - value))
         return loss, {"value_loss": loss, "value": value.mean()}
 
     def actor_loss(
@@ -135,3 +133,25 @@ class IQL(Algorithm):
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return the policy's mean, or with `key` a sample of it."""
         return state.actor(observation).act(key)
+
+
+@register("iql")
+@dataclass(frozen=True)
+class IQL(InSample):
+    """Implicit Q-learning: values by expectile regression, a policy by advantage-weighted regression.
+
+    The losses are those of `InSample` (eq. 5 to 7 of the paper) with ρ(u) = |τ - 1(u < 0)| u².
+    """
+
+    expectile: float = 0.7
+    """τ: 0.5 averages over the data's actions, 1 takes their maximum."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        if not 0 < self.expectile < 1:
+            raise ValueError(f"expectile={self.expectile} must lie between 0 and 1")
+
+    def deviation(self, difference: Array) -> Array:
+        """Return ρ of the differences Q̄(s, a) - V(s), elementwise."""
+        return jnp.abs(self.expectile - (difference < 0)) * difference**2
