@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cocoa.algos import REGISTRY, Algorithm, Batch, register
+    from cocoa.algos.awac import AWAC
     from cocoa.algos.base import NextActionBatch, RefreshedSource, Source, World, concatenate
     from cocoa.algos.bc import BC
     from cocoa.algos.combo import COMBO
     from cocoa.algos.cql import CQL
+    from cocoa.algos.edac import EDAC
     from cocoa.algos.iql import IQL
     from cocoa.algos.mobile import MOBILE
     from cocoa.algos.mopo import MOPO
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from cocoa.algos.rollouts import ModelBased
     from cocoa.algos.sac import SAC
     from cocoa.algos.td3_bc import TD3BC
+    from cocoa.algos.xql import XQL
     from cocoa.anchors import (
         ANCHORS,
         AnchorMap,
@@ -76,9 +79,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ANCHORS",
+    "AWAC",
     "BC",
     "COMBO",
     "CQL",
+    "EDAC",
     "IQL",
     "MLP",
     "MOBILE",
@@ -86,6 +91,7 @@ __all__ = [
     "REGISTRY",
     "SAC",
     "TD3BC",
+    "XQL",
     "Adam",
     "Algorithm",
     "AnchorMap",

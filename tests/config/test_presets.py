@@ -54,6 +54,17 @@ PUBLISHED = {
             "walker2d": {MEDIUM: (1, 5.0), REPLAY: (1, 0.5), EXPERT: (1, 5.0)},
         },
     ),
+    "edac": (
+        ("critics", "diversity_weight"),
+        {
+            "halfcheetah": {MEDIUM: (10, 1.0), REPLAY: (10, 1.0), EXPERT: (10, 5.0)},
+            "hopper": {MEDIUM: (50, 1.0), REPLAY: (50, 1.0), EXPERT: (50, 1.0)},
+            "walker2d": {MEDIUM: (10, 1.0), REPLAY: (10, 1.0), EXPERT: (10, 5.0)},
+            "maze2d": {"umaze": (10, 0.1), "large": (10, 0.1)},
+            "pen": {"human": (20, 1000.0), "cloned": (20, 10.0), "expert": (20, 10.0)},
+            "door": {"human": (50, 200.0), "cloned": (50, 200.0), "expert": (50, 200.0)},
+        },
+    ),
     "rebrac": (
         ("actor_penalty", "critic_penalty"),
         {
@@ -123,6 +134,12 @@ def test_settings_by_dataset_are_the_published_ones(algo):
 def test_settings_of_all_datasets_are_the_published_ones():
     assert settings("rebrac", "hopper-medium-v2")["batch_size"] == 1024
     assert settings("td3_bc", "any") == {"data.observation_normalization": True}
+    assert settings("awac", "any") == {"data.observation_normalization": True}
+    assert settings("awac", "hopper-medium-v2", "algo.") == {"temperature": 0.1}
+    assert settings("xql", "hopper-medium-v2")["data.reward_normalization"] == "return_range"
+    assert settings("xql", "antmaze-umaze-v2") == {"data.reward_shift": -1.0} | settings(
+        "bc", "antmaze-umaze-v2"
+    )
     layers = [256, 256, 256]
     networks = {"encoder_hidden": layers, "embedding": 32, "hidden": layers}
     assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
