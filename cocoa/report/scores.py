@@ -44,8 +44,11 @@ def scores_of(groups: Sequence[Group]) -> Scores:
 def best(estimates: Mapping[str, Estimate]) -> set[str]:
     """Return the methods that are not clearly below the highest: whose interval reaches its lower end.
 
-    Without intervals it is the highest alone; methods that diverged are not among them.
+    Without intervals it is the highest alone. Methods that diverged are not among them, and a method that is
+    the only one is not the best.
     """
+    if len(estimates) < 2:
+        return set()
     finite = {method: one for method, one in estimates.items() if math.isfinite(one.value)}
     if not finite:
         return set()

@@ -17,13 +17,15 @@ _MOST_ROWS = 40
 """Datasets in a figure of differences."""
 
 
-def comparison(comparisons: Sequence[Comparison], verdicts: Sequence[str]) -> Section | None:
-    """Return the section, or None if no algorithm was run both ways on the same data."""
+def comparison(comparisons: Sequence[Comparison], verdicts: Sequence[str]) -> Section:
+    """Return the section."""
+    title = "Plain against +COCOA"
     if not comparisons:
-        return None
+        reason = "No algorithm has finished runs with and without COCOA on the same data."
+        return Section("comparison", title, [reason])
     return Section(
         "comparison",
-        "Plain against +COCOA",
+        title,
         [
             "IQM is the interquartile mean over seeds (and datasets) of the last evaluation. Intervals are "
             "of 95 %. A difference is bold if its interval excludes zero."
