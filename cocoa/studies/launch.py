@@ -63,11 +63,11 @@ def _one_by_one(study: Path, left: Sequence[tuple[PlannedRun, Job]]) -> int:
             return INTERRUPTED
         if status:
             failed = 1
-            _say(f"    {_last_line(planned.log(study))}")
+            _say(f"    {last_line(planned.log(study))}")
     return failed
 
 
-def _last_line(log: Path) -> str:
+def last_line(log: Path) -> str:
     """Return the last line of a job's output, which says why it failed."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL))

@@ -22,7 +22,7 @@ class State:
     """How far a run of a study is."""
 
     word: str
-    """planned, running, cut, failed or finished."""
+    """planned, running, cut, pruned, failed or finished."""
     updates: int = 0
     """Gradient updates made and saved, per seed."""
     summary: Mapping[str, Any] = field(default_factory=dict)
@@ -41,7 +41,7 @@ def state_of(folder: Path | None) -> State:
     except (RunError, ConfigError):  # not written yet, or damaged; the run tells when it goes on
         pass
     word = summary.get("status", "cut")
-    if word not in ("finished", "failed"):
+    if word not in ("finished", "failed", "pruned"):
         word = "running" if _held(folder) else "cut"
     return State(word, updates, summary)
 

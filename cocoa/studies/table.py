@@ -29,7 +29,7 @@ def table(study: Path, runs: Sequence[PlannedRun]) -> str:
     ]
     counts = Counter(state.word for state in states)
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return "\n".join([*_aligned(rows), "", f"Runs: {total}"])
+    return "\n".join([*aligned(rows), "", f"Runs: {total}"])
 
 
 def _score(state: State) -> str:
@@ -40,7 +40,8 @@ def _score(state: State) -> str:
     return ""
 
 
-def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+def aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
+    """Yield the lines of a table whose columns are as wide as their widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
