@@ -10,6 +10,7 @@ EXTRAS = {
     "robotics": ("gymnasium_robotics",),
     "minari": ("minari", "huggingface_hub"),
     "ogbench": ("ogbench",),
+    "tuning": ("optuna", "sklearn"),
     "report": ("jinja2",),
 }
 """The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""

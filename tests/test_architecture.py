@@ -23,6 +23,7 @@ ROOMS = (
     "cocoa.runs",
     "cocoa.collection",
     "cocoa.studies",
+    "cocoa.tuning",
     "cocoa.report",
     "cocoa.api",
     "cocoa.cli",
