@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cocoa.errors import UserError
+from cocoa.report.contents import Options
 from cocoa.report.files import write_report
 from cocoa.report.watch import watch
 from cocoa.runs.terminal import protect_streams
@@ -27,9 +28,19 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa
     parser.add_argument(
         "--watch", action="store_true", help="write the page again whenever a run has gone on, until Ctrl-C"
     )
+    parser.add_argument(
+        "--compare", nargs=2, metavar=("A", "B"), help="print a comparison of method B with method A, too"
+    )
+    parser.add_argument(
+        "--effect", type=float, help="say how many seeds would show a difference of this size in the score"
+    )
+    parser.add_argument(
+        "--tuning", action="store_true", help="print how good the policy is that is chosen by n evaluations"
+    )
     options = parser.parse_args(arguments)
+    wanted = Options(tuple(options.compare) if options.compare else None, options.effect, options.tuning)
     try:
-        (watch if options.watch else write_report)(options.folders, options.out)
+        (watch if options.watch else write_report)(options.folders, options.out, wanted)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cocoa.report.comparison import Comparison, comparisons
+from cocoa.report.comparison import Comparison, compare, comparisons
+from cocoa.report.deployment import Price, price_of_tuning, varies
 from cocoa.report.groups import Group, grouped
 from cocoa.report.held_out import HeldOut, held_out
 from cocoa.report.notes import notes
@@ -15,6 +16,18 @@ from cocoa.report.scores import Scores, scores_of
 from cocoa.report.unfinished import Unfinished, unfinished
 from cocoa.report.verdict import verdict
 from cocoa.runs.places import folder_name
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a report is to show beside what it shows of all runs."""
+
+    compare: tuple[str, str] | None = None
+    """Two methods, or labels of the table: baseline and method."""
+    effect: float | None = None
+    """A true difference; comparisons say how many seeds would show it."""
+    tuning: bool = False
+    """Show the price of tuning, which is shown anyway where a method has several settings on a dataset."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +42,10 @@ class Contents:
     comparisons: Sequence[Comparison]
     verdicts: Sequence[str]
     """What the comparisons show, a paragraph for each."""
+    chosen: Comparison | None
+    """That of `options.compare`."""
+    prices: Sequence[Price]
+    """The price of tuning, by dataset; empty where it is not shown."""
     notes: Sequence[str]
     """Sentences on what keeps numbers from being compared."""
     held_out: Sequence[HeldOut]
@@ -37,10 +54,14 @@ class Contents:
     """Why each run with a folder that is in none of the above is left out."""
     others: Sequence[Unfinished]
     """The same runs and those that are planned, with their states."""
+    options: Options
 
 
-def contents_of(folders: Sequence[Path]) -> Contents:
-    """Return what there is to report of the runs at or below `folders`."""
+def contents_of(folders: Sequence[Path], options: Options = Options()) -> Contents:
+    """Return what there is to report of the runs at or below `folders`.
+
+    Raises RunError if the runs do not have the methods of `options.compare`.
+    """
     runs, others = find_finished(list(folders))
     losses = held_out(others)
     left_out = {folder: why for folder, why in others.items() if folder not in {one.folder for one in losses}}
@@ -52,19 +73,15 @@ def contents_of(folders: Sequence[Path]) -> Contents:
         groups,
         scores_of(groups),
         compared,
-        list(map(_verdict, compared)),
+        [verdict(one, options.effect) for one in compared],
+        compare(groups, *options.compare) if options.compare else None,
+        price_of_tuning(groups) if options.tuning or varies(groups) else [],
         list(notes(groups)),
         losses,
         left_out,
         unfinished(folders, left_out, started),
+        options,
     )
-
-
-def _verdict(comparison: Comparison) -> str:
-    """Return the verdict, and what it is about unless it says so."""
-    text = verdict(comparison)
-    pair = f"{comparison.method} against {comparison.baseline}"
-    return text if comparison.method in text else f"{pair}: {text}"
 
 
 def report_name(folders: Sequence[Path]) -> str:

@@ -8,22 +8,24 @@ from pathlib import Path
 
 from cocoa.errors import RunError, escaped
 from cocoa.extras import hint, missing
-from cocoa.report.contents import Contents, contents_of
+from cocoa.report.contents import Contents, Options, contents_of
+from cocoa.report.deployment import deployment_figure, deployment_text
 from cocoa.report.export import to_csv, to_latex
 from cocoa.report.figures import draw, file_names
 from cocoa.report.held_out import markdown
 from cocoa.report.markdown import table
 from cocoa.report.page.report import page
+from cocoa.report.verdict import text as comparison_text
 from cocoa.storage.files import atomic_write
 
 
-def write_report(folders: Sequence[Path], out: Path) -> None:
+def write_report(folders: Sequence[Path], out: Path, options: Options) -> None:
     """Print the table of the finished runs at or below `folders`, and write all files of a report to `out`.
 
     Of runs without an evaluation it prints a table of their held-out losses. Raises RunError if there is no
     finished run, or a file cannot be written.
     """
-    contents = contents_of(folders)
+    contents = contents_of(folders, options)
     for folder, why in contents.left_out.items():
         _note(f"Left out: {folder}: {why}")
     if not (contents.groups or contents.held_out):
@@ -52,12 +54,19 @@ def _printed(contents: Contents, out: Path) -> Iterator[str]:
     groups = contents.groups
     if groups:
         yield table(groups)
-    for verdict in contents.verdicts:
-        yield f"\n{verdict}"
+    compared = [*contents.comparisons, *([contents.chosen] if contents.chosen else [])]
+    if compared:
+        yield f"\n{comparison_text(compared, contents.options.effect)}"
+    if contents.prices:
+        yield f"\n{deployment_text(contents.prices)}"
     for dataset, name in file_names(groups).items():
         path = out / f"{name}.png"
         draw([group for group in groups if group.dataset == dataset], path)
         yield f"\n![{dataset}]({path})"
+    for price in (price for price in contents.prices if price.curves):
+        path = out / f"{file_names(groups)[price.dataset]}-tuning.png"
+        deployment_figure(price, path)
+        yield f"\n![The price of tuning on {price.dataset}]({path})"
     if contents.held_out:
         yield f"\nNot evaluated:\n\n{markdown(contents.held_out)}"
 

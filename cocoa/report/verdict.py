@@ -56,7 +56,7 @@ def _sentence(found: Difference, rows: Sequence[Row], unit: str, effect: float |
         amount = f"{abs(size):.1f} [{ends[0]:.1f}, {ends[1]:.1f}] {unit}"
         conclusion = f"{method} is {word} than {baseline} by {amount} {where}."
     elif math.isnan(low):
-        conclusion = f"No conclusion: {_why_no_interval(rows)}."
+        conclusion = f"No conclusion on {method} against {baseline}: {_why_no_interval(rows)}."
     else:
         conclusion = (
             f"No conclusion: {method} differs from {baseline} by {number(found.estimate, signed=True)} "

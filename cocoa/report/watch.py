@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cocoa.extras import require
-from cocoa.report.contents import contents_of
+from cocoa.report.contents import Options, contents_of
 from cocoa.report.files import write_page
 
 INTERVAL = 10
@@ -21,7 +21,7 @@ Stamp = tuple[str, int, int, int]
 """Path, inode, bytes and time of a file."""
 
 
-def watch(folders: Sequence[Path], out: Path) -> None:
+def watch(folders: Sequence[Path], out: Path, options: Options) -> None:
     """Write the page of runs again whenever one of them has changed, until the process is interrupted.
 
     Raises DataError without the extra `report`, RunError if the page cannot be written.
@@ -31,7 +31,7 @@ def watch(folders: Sequence[Path], out: Path) -> None:
     while True:
         start = time.monotonic()
         if (now := fingerprint(folders)) != before:
-            path = write_page(contents_of(folders), out, INTERVAL)
+            path = write_page(contents_of(folders, options), out, INTERVAL)
             print(f"{time.strftime('%H:%M:%S')} {path}", file=sys.stderr, flush=True)
             before = now
         # A page of many runs takes long to make: it has a quarter of the time at most.

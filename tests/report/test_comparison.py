@@ -143,8 +143,8 @@ def test_single_and_diverged_seeds_are_no_conclusion(tmp_path):
     assert "an interval needs two seeds of each method on each dataset, and d has one" in verdict(single)
     (lost,) = comparisons(grouped(pair(tmp_path, "d", [5.0, 6.0, 7.0], [np.nan, np.nan, 9.0])))
     assert verdict(lost) == (
-        "No conclusion: too many seeds diverged. Diverged, and counted as below every score: 2 of 3 seeds of "
-        "iql+cocoa."
+        "No conclusion on iql+cocoa against iql: too many seeds diverged. Diverged, and counted as below "
+        "every score: 2 of 3 seeds of iql+cocoa."
     )
     assert "| d | 6.0 [5.0, 7.0] | -inf [-inf, 9.0] | -inf | 3 |" in text([lost])
 

@@ -73,7 +73,8 @@ def runs(tmp_path):
 def test_table_pools_seeds_and_gives_intervals(runs, tmp_path, capsys):
     assert main([str(runs), "--out", str(tmp_path / "figures")]) == 0
     printed = capsys.readouterr()
-    rows = [line for line in printed.out.splitlines() if line.startswith("| hopper-demo")]
+    table, _, _ = printed.out.partition("\n\n")
+    rows = [line for line in table.splitlines() if line.startswith("| hopper-demo")]
     assert len(rows) == 2
     plain = next(row for row in rows if "| iql |" in row)
     last = SCORES[False][:, -1]
@@ -92,10 +93,8 @@ def test_data_without_a_score_has_none_in_the_table(runs, tmp_path, capsys):
     for folder in runs.glob("*/*/*"):
         if folder.name != "unfinished":
             write_summary(folder, read_summary(folder) | {"behaviour_score": None})
-    assert main([str(runs), "--out", str(tmp_path)]) == 0
-    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| hopper-demo")]
-    assert len(rows) == 2
-    assert all(row.endswith("| - |") for row in rows)
+    found = rows(capsys, runs, "--out", tmp_path)
+    assert [row[-1] for row in found] == ["-", "-"]
 
 
 def test_of_repeated_seeds_the_later_run_counts(runs, tmp_path, capsys):
@@ -229,6 +228,45 @@ def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):
     assert f"Left out: {folder}: {why}" in capsys.readouterr().err
 
 
+def test_plain_runs_are_compared_with_those_with_cocoa(runs, tmp_path, capsys):
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "## iql+cocoa against iql\n\nNo conclusion on iql+cocoa against iql: an interval needs two" in printed
+    )
+    assert "| hopper-demo | 45.0 [30.0, 90.0] | 60.0 | +15.0 | - |" in printed
+    assert "| all: probability of improvement |  | 0.75 |  |  |" in printed
+    assert "The price of tuning" not in printed
+
+
+def test_any_two_methods_are_compared_on_request(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    copied(folder, "other", {"algo": {"name": "mine", "rate": 1}}, {"algo": "mine"})
+    command = [str(runs), "--out", str(tmp_path), "--effect", "5", "--compare"]
+    assert main([*command, "iql", "mine"]) == 0
+    printed = capsys.readouterr().out
+    assert "## mine against iql" in printed
+    assert "| hopper-demo | 45.0 [30.0, 90.0] | 45.0 [30.0, 90.0] | +0.0 [+0.0, +0.0] | 4 |" in printed
+    assert "If the true difference is 5, about 2 seeds per dataset would do" in printed
+    assert main([*command, "iql", "yours"]) == 2
+    assert "No dataset has finished runs of 'iql' and 'yours'. There are: " in capsys.readouterr().err
+
+
+def test_the_price_of_tuning_is_shown_on_request_and_where_hyperparameters_vary(runs, tmp_path, capsys):
+    folder = next(runs.glob("*/iql/*"))
+    episodes = "".join(f"100,{seed},{i},{100.0 * seed + i},9,nan\n" for seed in range(4) for i in range(5))
+    (folder / "episodes.csv").write_text("step,seed,episode,return,length,success\n" + episodes)
+    assert main([str(runs), "--out", str(tmp_path), "--tuning"]) == 0
+    printed = capsys.readouterr().out
+    assert "## The price of tuning" in printed
+    assert "| hopper-demo | iql | 4 | 4 | " in printed
+    assert "Left out: hopper-demo: iql+cocoa: " in printed
+    assert (tmp_path / "hopper-demo-tuning.png").read_bytes().startswith(b"\x89PNG")
+    write_config(copied(folder, "tuned"), dataclasses.replace(read_config(folder), algo=IQL(expectile=0.9)))
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    assert "| hopper-demo | iql | 8 | 8 | " in capsys.readouterr().out
+
+
 def held_out(*losses):
     return {"critic_loss": {"per_seed": losses}, "q": {"per_seed": losses}}
 
@@ -298,7 +336,8 @@ def copied(folder, name, values=None, summary=None):
 def rows(capsys, *arguments):
     """The cells of the table's rows, the columns in order, after a report that succeeds."""
     assert main(list(map(str, arguments))) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| ")]
+    table, _, _ = capsys.readouterr().out.partition("\n\n")
+    lines = [line for line in table.splitlines() if line.startswith("| ")]
     return [line.strip("| ").split(" | ") for line in lines[1:]]
 
 
@@ -427,7 +466,9 @@ def test_nothing_that_a_run_names_is_imported_and_its_figure_stays_here(runs, tm
     command = [sys.executable, "-m", "cocoa.report", str(runs), "--out", str(tmp_path / "out")]
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}", "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
-    assert len(re.findall(r"^\| .*\| (iql|iql\+cocoa|unheard) \|", done.stdout, re.MULTILINE)) == 4
+    table, _, rest = done.stdout.partition("\n\n")
+    assert len(re.findall(r"^\| .*\| (iql|iql\+cocoa|unheard) \|", table, re.MULTILINE)) == 4
+    assert "## iql+cocoa against iql" in rest
     assert "\x1b" not in done.stdout
     assert sorted(path.suffix for path in tmp_path.glob("**/*.png")) == [".png"] * 2
     assert {path.parent for path in tmp_path.glob("**/*.png")} == {tmp_path / "out"}
