@@ -49,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
     first = arguments[0] if arguments else ""
     if first in VERBS:
         return _function(first)(arguments[1:], f"{program()} {first}")
-    if near := get_close_matches(first, VERBS, n=1):
+    if "=" not in first and (near := get_close_matches(first, VERBS, n=1)):
         raise ConfigError(f"{first!r} is no verb. Do you mean {near[0]}?")
     return _function("train")(arguments, program())
 
