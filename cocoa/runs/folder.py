@@ -29,6 +29,8 @@ from cocoa.storage.files import atomic_write, check_regular, expanded, rename, w
 STAGED = ".new-"
 """How the names of folders begin that are yet to become runs."""
 _TIME = "%Y-%m-%d_%H-%M-%S"
+_PATIENCE = 1.0
+"""Seconds that a process waits for a run's lock, which `cocoa status` holds for a moment to look at it."""
 
 
 def checkpoint_path(folder: Path) -> Path:
@@ -165,15 +167,48 @@ def find_run(path: str | os.PathLike[str]) -> Path:
     if os.path.isfile(folder / "config.yaml"):
         return folder
     above = next(path for path in (folder, *folder.parents) if os.path.isdir(path))
-    depths = range(5) if str(above) != above.anchor else ()  # not the whole disk
-    runs = [str(config.parent) for depth in depths for config in above.glob("*/" * depth + "config.yaml")]
-    runs = [run for run in runs if not Path(run).name.startswith(STAGED)]
-    folders = set(runs)  # in which W&B has files of this name, too
-    runs = [run for run in runs if folders.isdisjoint(map(str, Path(run).parents))]
+    runs = [str(run) for run in _runs_below(above)]
     latest = sorted((run for run in runs if folder in Path(run).parents), key=_changed)[-1:]
     near = latest or get_close_matches(str(folder), sorted(runs), n=1, cutoff=0.6)
     hint = f" Did you mean {near[0]}?" if near else " Runs are in runs/<dataset>/<algo>/<name>."
     raise RunError(f"{folder} is not the folder of a run: it has no config.yaml.{hint}")
+
+
+def find_runs(path: str | os.PathLike[str]) -> list[Path]:
+    """Return the folders of the runs at or below a path, sorted. Raises RunError if there is none."""
+    folder = expanded(path, "the folder of a run")
+    is_run = os.path.isfile(folder / "config.yaml")
+    return sorted(() if is_run else _runs_below(folder)) or [find_run(folder)]
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    """Return the folders of the runs below one; of the root of a disk, none."""
+    depths = range(5) if str(folder) != folder.anchor else ()
+    runs = {config.parent for depth in depths for config in folder.glob("*/" * depth + "config.yaml")}
+    runs = {run for run in runs if not run.name.startswith(STAGED)}
+    return [run for run in runs if runs.isdisjoint(run.parents)]  # W&B has files of this name in a run
+
+
+def acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
+    """Acquire the `lock` of the run in `folder`, and return an empty text. Raises RunError if it is held."""
+    try:
+        lock.acquire(timeout=_PATIENCE)
+    except filelock.Timeout as error:
+        raise RunError(f"{folder} is in use: another process trains or evaluates it.") from error
+    except OSError as error:
+        raise write_error(folder / ".lock", error) from error
+    return ""
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes from the run in `folder`. Raises RunError if one holds its lock."""
+    lock = filelock.FileLock(folder / ".lock")
+    acquire(lock, folder)
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _changed(run: str) -> tuple[float, str]:

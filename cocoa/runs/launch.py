@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,14 +15,15 @@ from cocoa.config.effect import idle_settings
 from cocoa.config.extensions import import_trusted
 from cocoa.config.schema import Config, DistributedConfig, from_dict, to_dict
 from cocoa.data import Dataset
-from cocoa.data.sources import DatasetName, dataset_name, from_anywhere, is_list
+from cocoa.data.sources import DatasetName, dataset_name, from_anywhere
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.environments.spaces import require_installed
-from cocoa.errors import ConfigError, DataError, RunError, UserError
+from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
     Console,
+    acquire,
     checkpoint_path,
     create_run,
     find_run,
@@ -32,17 +32,14 @@ from cocoa.runs.folder import (
     write_config,
 )
 from cocoa.runs.interface import interface_is_whole
-from cocoa.runs.loading import differences, in_environment, load_dataset, loadable
+from cocoa.runs.loading import differences, in_environment, load_again, load_dataset
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.study import find, named, starting
 from cocoa.runs.summary import read_summary
-from cocoa.storage.files import cache_folder, write_error
+from cocoa.storage.files import cache_folder
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores, start_backend
-
-_PATIENCE = 1.0
-"""Seconds that a run waits for its lock, which `cocoa status` holds for a moment to look at it."""
 
 
 def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = ()) -> Path:
@@ -124,32 +121,13 @@ def _go_on(folder: Path, config: Config, dataset: Dataset | DatasetName | None, 
     if isinstance(dataset, Dataset):
         _execute(config, in_environment(dataset, config.env), folder)
     elif dataset is None:
-        _execute(config, in_environment(_load_again(config, folder), config.env), folder)
+        _execute(config, in_environment(load_again(config, folder), config.env), folder)
     else:
         name = dataset_name(dataset)
         data, _ = load_dataset(replace(config, dataset=name))
         moved = replace(config, dataset=from_anywhere(name))
         _execute(moved, in_environment(data, config.env), folder, moved=True)
     return folder
-
-
-def _load_again(config: Config, folder: Path) -> Dataset:
-    """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
-    if not loadable(config.dataset):
-        raise RunError(
-            f"The dataset of {folder} was passed as an object ({config.dataset}), which cannot be loaded. "
-            "Resume in Python with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
-        )
-    try:
-        return load_dataset(config)[0]
-    except DataError as error:
-        missing = os.path.isabs(config.dataset) and not os.path.exists(config.dataset)
-        if not missing and not is_list(config.dataset):
-            raise
-        raise DataError(
-            f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
-            "cocoa.resume(folder, path)."
-        ) from error
 
 
 def _place(config: Config) -> None:
@@ -209,7 +187,7 @@ def _check_episodes(config: Config, dataset: Dataset, folder: Path) -> None:
 
 def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False) -> None:
     lock = filelock.FileLock(folder / ".lock")
-    processes.by_first(lambda: _acquire(lock, folder))
+    processes.by_first(lambda: acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
     with _released(lock), numerics(config.matmul_precision), Stopper(say) as stopper:
         if moved:
@@ -260,16 +238,6 @@ def _keep_length(config: Config, record: Record) -> None:
         f"The run ends after {config.updates:,} updates instead of {stored.updates:,}. Step sizes that "
         "change over a training follow the new length from here on."
     )
-
-
-def _acquire(lock: filelock.BaseFileLock, folder: Path) -> str:
-    try:
-        lock.acquire(timeout=_PATIENCE)
-    except filelock.Timeout as error:
-        raise RunError(f"{folder} is being trained by another process.") from error
-    except OSError as error:
-        raise write_error(folder / ".lock", error) from error
-    return ""
 
 
 @contextlib.contextmanager

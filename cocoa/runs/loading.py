@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
+from pathlib import Path
 
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, load
-from cocoa.data.sources import find_source, from_anywhere
+from cocoa.data.sources import find_source, from_anywhere, is_list
 from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.environments.spaces import spaces
+from cocoa.errors import DataError, RunError
 from cocoa.extras import require
 
 
@@ -33,6 +36,25 @@ def load_dataset(config: Config) -> tuple[Dataset, list[str]]:
 def loadable(dataset: str) -> bool:
     """Return whether a run's dataset can be loaded: it was not passed as an object."""
     return from_anywhere(dataset) == dataset
+
+
+def load_again(config: Config, folder: Path) -> Dataset:
+    """Return the dataset that the run in `folder` began with. Raises a UserError that says how to name it."""
+    if not loadable(config.dataset):
+        raise RunError(
+            f"The dataset of {folder} was passed as an object ({config.dataset}), which cannot be loaded. "
+            "Resume in Python with the same cocoa.Dataset: cocoa.resume(folder, dataset)."
+        )
+    try:
+        return load_dataset(config)[0]
+    except DataError as error:
+        missing = os.path.isabs(config.dataset) and not os.path.exists(config.dataset)
+        if not missing and not is_list(config.dataset):
+            raise
+        raise DataError(
+            f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
+            "cocoa.resume(folder, path)."
+        ) from error
 
 
 def in_environment(dataset: Dataset, env: str | None) -> Dataset:
