@@ -57,7 +57,7 @@ if TYPE_CHECKING:
         register_anchors,
     )
     from cocoa.anchors.decomposition import Decomposition
-    from cocoa.api import fit, pieces, resume
+    from cocoa.api import evaluate, fit, pieces, resume
     from cocoa.collection.launch import collect
     from cocoa.config.schema import Config
     from cocoa.data import (
@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from cocoa.errors import ConfigError, DataError, RunError, UserError
     from cocoa.runs.pieces import Pieces, sample
     from cocoa.runs.policy import Policy, load_policy
+    from cocoa.runs.reevaluation import FinalEvaluation
 
 __all__ = [
     "ANCHORS",
@@ -110,6 +111,7 @@ __all__ = [
     "Distribution",
     "Encoder",
     "EnsembleConfig",
+    "FinalEvaluation",
     "Gaussian",
     "Model",
     "ModelBased",
@@ -135,6 +137,7 @@ __all__ = [
     "Zero",
     "collect",
     "concatenate",
+    "evaluate",
     "fit",
     "load",
     "load_policy",

@@ -12,7 +12,7 @@ from cocoa.anchors import ANCHORS, AnchorVariant, Seek, SeekerConfig
 from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.presets import Preset, preset_notes
 from cocoa.config.resolve import resolve, values_of
-from cocoa.config.schema import Config
+from cocoa.config.schema import Config, seeds_of
 from cocoa.config.typed import field_types, suggest
 from cocoa.data import Dataset, load
 from cocoa.data.sources import DatasetName, dataset_name
@@ -21,6 +21,7 @@ from cocoa.errors import ConfigError
 from cocoa.runs import launch
 from cocoa.runs.pieces import Pieces, build_pieces
 from cocoa.runs.policy import Policy, load_policy
+from cocoa.runs.reevaluation import EPISODES, FinalEvaluation, evaluate_run
 
 
 def fit(
@@ -176,3 +177,22 @@ def resume(
     """
     launch.resume(os.fspath(folder), dataset, devices, updates=updates, trust=trust)
     return load_policy(folder, trust=trust)
+
+
+def evaluate(
+    folder: str | os.PathLike[str],
+    episodes: int = EPISODES,
+    seeds: int | Iterable[int] | None = None,
+    trust: bool = False,
+) -> FinalEvaluation:
+    """Play many episodes of the last policies of a run in its environment, and return them.
+
+    They are kept in the run's final_evaluation.csv, and their means in its summary.json; episodes that are
+    there already are not played again. They start from other states than the evaluations of the training,
+    the same for all runs that have the seed. `seeds` are by default those of the run. `trust` is as in
+    `load_policy`.
+
+    Raises RunError if the run has no environment, no checkpoint or no such seed, is in use, or its
+    environment fails.
+    """
+    return evaluate_run(folder, episodes, None if seeds is None else seeds_of(seeds), trust)

@@ -30,6 +30,9 @@ VERBS = {
     "train": Verb("cocoa.cli.train:train", "[field=value ...]", "train (the default verb: leave it out)"),
     "resume": Verb("cocoa.cli.train:resume", "<run> [updates=...]", "go on where a run stopped, or longer"),
     "status": Verb("cocoa.cli.status:run", "<study>", "how far the runs of a study are"),
+    "evaluate": Verb(
+        "cocoa.cli.evaluate:run", "<runs> [episodes=...]", "play many episodes of last policies"
+    ),
     "tune": Verb("cocoa.cli.tune:run", "study=<name> <ranges>", "search for hyperparameters"),
     "report": Verb(
         "cocoa.report.__main__:main",

@@ -21,11 +21,16 @@ class EpisodesFile(RowsFile):
 
     def write(self, step: int, episodes: Episodes, seeds: Sequence[int]) -> None:
         """Append the episodes of the evaluation after the update `step`."""
-        rows = []
-        for seed, *values in zip(seeds, *episodes, strict=True):
-            for number, episode in enumerate(zip(*values, strict=True)):
-                rows.append(f"{step},{seed},{number},{','.join(map(text_of, episode))}\n")
-        self.append("".join(rows))
+        self.append(rows_of(step, episodes, seeds))
+
+
+def rows_of(step: int, episodes: Episodes, seeds: Sequence[int]) -> str:
+    """Return the rows of the episodes of `seeds` after the update `step`."""
+    rows = []
+    for seed, *values in zip(seeds, *episodes, strict=True):
+        for number, episode in enumerate(zip(*values, strict=True)):
+            rows.append(f"{step},{seed},{number},{','.join(map(text_of, episode))}\n")
+    return "".join(rows)
 
 
 def read_episodes(path: Path) -> dict[int, dict[int, np.ndarray]]:

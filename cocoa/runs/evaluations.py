@@ -32,6 +32,24 @@ def silent_as_failures(episodes: Episodes) -> Episodes:
     return episodes if silent.all() else episodes._replace(successes=np.where(silent, 0, episodes.successes))
 
 
+def means(episodes: Episodes, env: str, references: References | None) -> dict[str, np.ndarray]:
+    """Return the means over episodes, (seeds,) each, and the scores in `env` if there are any.
+
+    `references` are the dataset's own reference returns.
+    """
+    metrics = {
+        "evaluation/return": episodes.returns.mean(axis=1),
+        "evaluation/length": episodes.lengths.mean(axis=1),
+    }
+    rates = 100 * episodes.successes.mean(axis=1)
+    if not np.isnan(rates).any():
+        metrics["evaluation/success"] = rates
+    scored = scores(env, metrics["evaluation/return"], rates, references)
+    if scored is not None:
+        metrics["evaluation/score"] = scored
+    return metrics
+
+
 class Evaluations:
     """Plays the policies of all seeds, in all processes of the run."""
 
@@ -57,26 +75,12 @@ class Evaluations:
         tally = faults.tally(self.evaluator.faults, self.evaluator.seeds)
         episodes, tally = processes.gather((episodes, tally))
         episodes = silent_as_failures(episodes)
-        metrics, warnings = self._metrics(episodes), []
+        metrics, warnings = means(episodes, self.evaluator.env_id, self.references), []
         for kind, counts in tally.items():
             if counts.any():
                 metrics[f"evaluation/nonfinite_{kind}s"] = counts[:, 0]
                 warnings.append(faults.describe(kind, counts, self.config.seeds, step))
         return Evaluation(episodes, metrics, warnings)
-
-    def _metrics(self, episodes: Episodes) -> dict[str, np.ndarray]:
-        """Return the means over episodes, and the scores if there are any."""
-        metrics = {
-            "evaluation/return": episodes.returns.mean(axis=1),
-            "evaluation/length": episodes.lengths.mean(axis=1),
-        }
-        rates = 100 * episodes.successes.mean(axis=1)
-        if not np.isnan(rates).any():
-            metrics["evaluation/success"] = rates
-        scored = scores(self.evaluator.env_id, metrics["evaluation/return"], rates, self.references)
-        if scored is not None:
-            metrics["evaluation/score"] = scored
-        return metrics
 
     def _episodes(self, learner: PerSeed, step: int) -> Episodes:
         """Play the episodes of this process's seeds."""

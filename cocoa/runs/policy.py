@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_com
 from cocoa.runs.interface import Interface, read_interface
 from cocoa.training.devices import start_backend
 from cocoa.training.job import TrainingJob, TrainState
-from cocoa.training.seeds import of_seed
+from cocoa.training.seeds import PerSeed, of_seed
 
 
 class Policy:
@@ -109,8 +110,31 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     config = read_config(run, trust)
     start_backend()
     seed = config.seeds[0] if seed is None else seed
-    if seed not in config.seeds:
-        raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
+    position = position_of(seed, config, run)
+    learners = load_learners(run, config)
+    interface = of_seed(learners.interface, position)
+    return Policy(config, of_seed(learners.learner, position), interface, run, seed)
+
+
+@dataclass(frozen=True)
+class Learners:
+    """What a run saved last, of all its seeds."""
+
+    step: int
+    """Updates that were done."""
+    dataset_sha256: str
+    """Of the data that it was trained on."""
+    learner: PerSeed
+    """The algorithm's state."""
+    interface: Interface
+    """Between the environment and the networks; its `observe` is `PerSeed` where each seed has its own."""
+
+
+def load_learners(run: Path, config: Config) -> Learners:
+    """Return what the run in the folder `run`, with this configuration, saved last.
+
+    Raises RunError if the run has no checkpoint yet, or one of its files is missing or damaged.
+    """
     command = resume_command(run, names_modules(config))
     if not checkpoint_path(run).exists():
         raise RunError(f"{run} has no checkpoint yet: resume it with {command}")
@@ -119,10 +143,15 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
         interface = read_interface(run, config, saved["dataset_sha256"])
     except RunError as error:
         raise RunError(f"{error} To have it written again: {command}") from error
-    position = config.seeds.index(seed)
-    interface = of_seed(interface, position)
-    state = load_state(checkpoint_path(run), _state_template(config, interface))
-    return Policy(config, of_seed(state.learner, position), interface, run, seed)
+    state = load_state(checkpoint_path(run), _state_template(config, of_seed(interface, 0)))
+    return Learners(int(saved["step"]), saved["dataset_sha256"], state.learner, interface)
+
+
+def position_of(seed: int, config: Config, run: Path) -> int:
+    """Return the position of a seed among those of a run. Raises RunError if the run does not train it."""
+    if seed not in config.seeds:
+        raise RunError(f"{run} has the seeds {list(config.seeds)}, not {seed}.")
+    return config.seeds.index(seed)
 
 
 def _state_template(config: Config, interface: Interface) -> TrainState:

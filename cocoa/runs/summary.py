@@ -57,7 +57,8 @@ def summarize(
 
     `score`, `return` and `success` (the rate in percent) are of the last evaluation, those that end in
     `_last10` the mean of the last ten; `nonfinite_episodes` is there if the last evaluation had any,
-    `held_out`, the last metrics of held-out transitions, if some are held out; `extra` is added.
+    `held_out`, the last metrics of held-out transitions, if some are held out; `reference_returns` are the
+    dataset's own; `extra` is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -77,6 +78,7 @@ def summarize(
         **_held_out(metrics),
         "behaviour_score": normalized_score(config.env or dataset.name, behaviour, dataset.reference_returns),
         "behaviour_return": behaviour,
+        "reference_returns": dataset.reference_returns,
         "references": whose_references(config.env or dataset.name, dataset.reference_returns),
         "updates_per_second": updates_per_second,
         "seconds": dict(seconds),

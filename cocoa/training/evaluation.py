@@ -25,6 +25,9 @@ from cocoa.training.seeds import PerSeed, by_seed, place
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
 
+FINAL = 2**64
+"""The number of updates that stands for a final evaluation. No training gets there, so its episodes start
+from other states than those of any training."""
 GROUPS = 2
 """The number of groups of a seed's episodes: actions of one are computed while another is stepped."""
 
@@ -198,34 +201,38 @@ class Evaluator:
         """The environments, one for each episode or a single one; free between evaluations."""
         return self._environments.instances
 
-    def evaluate(self, policies: Sequence[Policy], step: int) -> Episodes:
-        """Play the episodes of a policy for each seed.
+    def evaluate(
+        self, policies: Sequence[Policy], step: int, first: int = 0, last: int | None = None
+    ) -> Episodes:
+        """Play as many episodes as the evaluator has, from number `first` on, of a policy for each seed.
 
+        With `last`, the episodes after this number are left out; those before it are the same.
         An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
         run repeats it. It ends at a terminal or at the environment's time limit. Where only one instance of
         the environment can exist, episodes follow each other, with the same results.
 
         Raises RunError, which names the episode and the step, if the environment fails.
         """
-        parts = np.array_split(np.arange(self.episodes), min(GROUPS, self.episodes))
+        numbers = np.arange(first, first + self.episodes)
+        parts = np.array_split(numbers, min(GROUPS, self.episodes))
         sets = [
-            (policy, self._episodes(row, part))
+            (policy, self._episodes(row, part if last is None else part[part <= last]), len(part))
             for row, (_, policy) in enumerate(zip(self.seeds, policies, strict=True))
             for part in parts
         ]
         if len(self.instances) > 1:
-            running = [self._start(policy, episodes, len(episodes), step) for policy, episodes in sets]
+            running = [self._start(*group, step) for group in sets]
             while running:
                 running = [group for group in running if group.advance()]
         else:
-            for policy, episodes in sets:
+            for policy, episodes, rows in sets:
                 for episode in episodes:
-                    group = self._start(policy, [episode], len(episodes), step)
+                    group = self._start(policy, [episode], rows, step)
                     while group.advance():
                         pass
-        played = [episode for _, episodes in sets for episode in episodes]
+        played = [episode for _, episodes, _ in sets for episode in episodes]
         self.faults = [episode.fault for episode in played if episode.fault]
-        shape = len(self.seeds), self.episodes
+        shape = len(self.seeds), -1
         return Episodes(
             np.array([episode.total for episode in played]).reshape(shape),
             np.array([episode.length for episode in played]).reshape(shape),
@@ -238,7 +245,9 @@ class Evaluator:
 
     def _episodes(self, row: int, numbers: np.ndarray) -> list[_Episode]:
         """Return the episodes of these numbers, of the seed in this row."""
-        places = [(row * self.episodes + int(number)) % len(self.instances) for number in numbers]
+        places = [
+            (row * self.episodes + int(number) % self.episodes) % len(self.instances) for number in numbers
+        ]
         return [
             _Episode(self.instances[place], self.seeds[row], int(number), index)
             for index, (place, number) in enumerate(zip(places, numbers, strict=True))

@@ -107,6 +107,7 @@ def test_every_documented_field(dataset, tmp_path):
             "success_last10",
             "behaviour_score",
             "behaviour_return",
+            "reference_returns",
             "references",
             "updates_per_second",
             "seconds",
