@@ -25,7 +25,7 @@ from cocoa.statistics.deployment import Deployment, deployment
 
 EVALUATIONS = 100
 """Episodes that are played to choose a policy."""
-_LISTED = (1, 3, 10, 30, 100)
+LISTED = (1, 3, 10, 30, 100)
 """Numbers of evaluations in the table."""
 _FILES = ("final_evaluation.csv", "episodes.csv")
 """Where a policy's episodes are, the longest evaluation first."""
@@ -69,7 +69,7 @@ def draw_deployment(axes: Axes, price: Price) -> None:
         axes.plot(curve.evaluations, curve.score, color=color, label=method)
         axes.fill_between(curve.evaluations, curve.low, curve.high, color=color, alpha=0.12, linewidth=0)
     last = max((len(curve.score) for curve in price.curves.values()), default=1)
-    ticks = [number for number in _LISTED if number <= last]
+    ticks = [number for number in LISTED if number <= last]
     axes.set_xscale("log")
     axes.set_xticks(ticks, map(str, ticks))
     axes.minorticks_off()
@@ -93,7 +93,7 @@ def deployment_figure(price: Price, path: Path) -> None:
 
 def deployment_text(prices: Sequence[Price]) -> str:
     """Return a Markdown table: the score of the deployed policy after some numbers of evaluations."""
-    listed = [n for n in _LISTED if all(n <= len(c.score) for price in prices for c in price.curves.values())]
+    listed = [n for n in LISTED if all(n <= len(c.score) for price in prices for c in price.curves.values())]
     lines = [
         "## The price of tuning",
         "",

@@ -13,6 +13,7 @@ import scipy.stats
 from support.browser import dom, needs_browser
 from support.run_folders import make_run, make_study
 
+from cocoa.algos.iql import IQL
 from cocoa.report.__main__ import main
 from cocoa.report.contents import contents_of
 from cocoa.report.page import rendering
@@ -123,6 +124,26 @@ def test_csv_and_latex_hold_the_same_numbers(study, out):
     assert latex.count("&") == latex.count(r"\\") * 2
     for rule in ("toprule", "midrule", "bottomrule"):
         assert f"\\{rule}" in latex
+
+
+def test_tuned_hyperparameters_have_their_price_and_a_chosen_comparison(tmp_path, capsys):
+    runs = tmp_path / "tuned"
+    for count in range(9):
+        algo = IQL(expectile=0.5 + count / 20)
+        make_run(runs, algo, False, "hopper-medium", (0, 1), 40.0 + count)
+    pair = [f"iql algo.expectile={expectile}" for expectile in ("0.5", "0.9")]
+    assert main([str(runs), "--out", str(tmp_path), "--compare", *pair, "--effect", "5"]) == 0
+    html = (tmp_path / "tuned-report.html").read_text()
+    assert f"<h2>{pair[1]} against {pair[0]}</h2>" in html
+    assert "If the true difference is 5," in html
+    tables = Tables(html).tables
+    assert {row["policies"][0] for row in tables["Expected score by evaluated episodes"]} == {"18"}
+    by_method = tables["Scores (%) by method and dataset"]
+    assert [row["method"][0] for row in by_method] == [
+        f"iql algo.expectile={0.5 + n / 20:.4g}" for n in range(9)
+    ]
+    values = [row["value"][0] for row in tables["Settings that differ"]]
+    assert values == [f"{0.5 + n / 20:.4g}" for n in range(9)]
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,11 @@ from cocoa.algos import REGISTRY
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
+from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import create_run
 from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.summary import provenance, summarize, write_summary
+from cocoa.training.evaluation import Episodes
 
 STATES = ("data", "perturbed-0.1", "perturbed-0.3", "perturbed-1.0", "random-policy")
 _ARRAY = np.zeros((3, 11), np.float32)
@@ -27,7 +29,7 @@ def make_run(
     """Make a run whose scores rise to about `mean`; return its folder."""
     random = random or np.random.default_rng(0)
     config = Config(
-        algo=REGISTRY[algo](),
+        algo=REGISTRY[algo]() if isinstance(algo, str) else algo,
         cocoa=Seek() if wrapped else None,
         dataset=dataset,
         env="Hopper-v4",
@@ -39,6 +41,7 @@ def make_run(
     sha256 = f"{abs(hash(dataset)):064x}"
     folder = create_run(config, sha256)
     metrics = MetricsFile(folder / "metrics.csv")
+    episodes = EpisodesFile(folder / "episodes.csv")
     if wrapped:
         distances = {"nn_state": 1.0, "nn_anchor": 0.8, "delta": 0.5, "nn_delta": 0.3, "nearer": 70.0}
         for place, states in enumerate(STATES):
@@ -48,7 +51,11 @@ def make_run(
         scores = mean * number / evaluations + random.normal(0, 5, len(seeds))
         step = updates * number // evaluations
         metrics.write(step, {"evaluation/return": 30 * scores, "evaluation/score": scores}, seeds)
+        returns = 30 * scores[:, None] + random.normal(0, 100, (len(seeds), 10))
+        blank = np.full_like(returns, np.nan)
+        episodes.write(step, Episodes(returns, np.full(returns.shape, 100), blank), seeds)
     metrics.close()
+    episodes.close()
     seconds = {"data": 1.0, "training": 100.0 + 20 * wrapped, "evaluation": 30.0}
     seconds |= {"forward": 40.0, "reverse": 35.0, "seeker": 20.0, "anchors": 3.0} if wrapped else {}
     summary = summarize(

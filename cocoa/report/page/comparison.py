@@ -9,10 +9,13 @@ from matplotlib.lines import Line2D
 
 from cocoa.report.comparison import Comparison, Measure
 from cocoa.report.page.rendering import INK, Chart
-from cocoa.report.page.styles import MOST_CHARTS, PLAIN, WRAPPED, panel
-from cocoa.report.page.tables import Cell, Key, Section, Table, interval, number
+from cocoa.report.page.styles import PLAIN, WRAPPED, panel
+from cocoa.report.page.tables import MOST_OPEN, Cell, Key, Section, Table, interval, number
+from cocoa.report.verdict import verdict
 from cocoa.statistics.bootstrap import Estimate
 
+_MOST_DRAWN = 6
+"""Comparisons, of which tuned hyperparameters may make many."""
 _MOST_ROWS = 40
 """Datasets in a figure of differences."""
 
@@ -28,24 +31,46 @@ def comparison(comparisons: Sequence[Comparison], verdicts: Sequence[str]) -> Se
         title,
         [
             "IQM is the interquartile mean over seeds (and datasets) of the last evaluation. Intervals are "
-            "of 95 %. A difference is bold if its interval excludes zero."
+            "of 95 %. A difference is bold if its interval excludes zero.",
+            *_note_on_figures(comparisons),
         ],
         verdict=verdicts,
         problems=list(_also_different(comparisons)),
-        charts=[_differences(one) for one in comparisons[:MOST_CHARTS]],
-        tables=[table for table in (_aggregates(comparisons), _by_dataset(comparisons)) if table.rows],
+        charts=[_differences(one) for one in comparisons[:_MOST_DRAWN]],
+        tables=_tables(comparisons, ("plain", "+COCOA")),
+    )
+
+
+def _note_on_figures(comparisons: Sequence[Comparison]) -> list[str]:
+    count = len(comparisons)
+    return [f"The first {_MOST_DRAWN} of {count} comparisons are drawn."] if count > _MOST_DRAWN else []
+
+
+def chosen(one: Comparison | None, effect: float | None) -> Section | None:
+    """Return the section of a comparison that was asked for, or None if there is none."""
+    if one is None:
+        return None
+    return Section(
+        "chosen",
+        f"{one.method} against {one.baseline}",
+        verdict=[verdict(one, effect)],
+        charts=[_differences(one)],
+        tables=_tables([one], (one.baseline, one.method)),
     )
 
 
 def profiles(comparisons: Sequence[Comparison]) -> Section | None:
     """Return the section of performance profiles, or None without normalized scores."""
-    charts = [chart for one in comparisons[:MOST_CHARTS] for chart in _profiles(one)]
+    charts = [chart for one in comparisons[:_MOST_DRAWN] for chart in _profiles(one)]
     if not charts:
         return None
     return Section(
         "profiles",
         "Performance profiles",
-        ["The share of seeds whose last evaluation is above each score, with 95 % bands: higher is better."],
+        [
+            "The share of seeds whose last evaluation is above each score, and 95 % bands: higher is better.",
+            *_note_on_figures(comparisons),
+        ],
         key=[Key("plain", PLAIN, "6 3"), Key("+COCOA", WRAPPED)],
         charts=charts,
     )
@@ -59,7 +84,13 @@ def _also_different(comparisons: Sequence[Comparison]) -> Iterator[str]:
                 yield f"{pair} differ on {row.dataset} in other settings, too: {', '.join(row.changed)}."
 
 
-def _aggregates(comparisons: Sequence[Comparison]) -> Table:
+def _tables(comparisons: Sequence[Comparison], names: tuple[str, str]) -> list[Table]:
+    """Return the tables of comparisons; `names` are the columns of baseline and method."""
+    tables = (_aggregates(comparisons, names), _by_dataset(comparisons, names))
+    return [table for table in tables if table.rows]
+
+
+def _aggregates(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
     """Return a table with a row for each comparison and aggregate over datasets."""
     rows = []
     for one in comparisons:
@@ -67,12 +98,11 @@ def _aggregates(comparisons: Sequence[Comparison]) -> Table:
         if one.improvement is not None:
             probability = (number(None), _estimate(one.improvement, ".2f"), number(None))
             rows.append([Cell(one.method), Cell("probability of improvement"), *probability])
-    return Table(
-        "Over all datasets with scores", ("method", "aggregate", "plain", "+COCOA", "difference"), rows
-    )
+    columns = ("method", "aggregate", *names, "difference")
+    return Table("Over all datasets with scores", columns, rows, folded=len(rows) > MOST_OPEN)
 
 
-def _by_dataset(comparisons: Sequence[Comparison]) -> Table:
+def _by_dataset(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
     rows = [
         [
             *(Cell(text) for text in (row.dataset, one.method, row.unit)),
@@ -83,8 +113,8 @@ def _by_dataset(comparisons: Sequence[Comparison]) -> Table:
         for one in comparisons
         for row in one.rows
     ]
-    columns = ("dataset", "method", "unit", "plain", "+COCOA", "difference", "seeds", "paired")
-    return Table("IQM by dataset and algorithm", columns, rows)
+    columns = ("dataset", "method", "unit", *names, "difference", "seeds", "paired")
+    return Table("IQM by dataset and algorithm", columns, rows, folded=len(rows) > MOST_OPEN)
 
 
 def _seeds(plain: int, wrapped: int) -> Cell:
@@ -128,7 +158,7 @@ def _differences(one: Comparison) -> Chart:
     axes.set_xlabel("difference of IQM" + (" (score, %)" if units == {"score"} else ""))
     axes.autoscale_view(scaley=False)
     more = f" The first {_MOST_ROWS} of {len(one.rows)} datasets." if len(one.rows) > _MOST_ROWS else ""
-    caption = f"Right of zero +COCOA is better; grey: the interval has zero in it.{more}"
+    caption = f"Right of zero {one.method} is better; grey: the interval has zero in it.{more}"
     return Chart(f"{one.method} minus {one.baseline}", caption, figure)
 
 

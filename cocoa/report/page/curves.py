@@ -14,6 +14,9 @@ from cocoa.report.page.styles import MOST_CHARTS, Lines, panel, thinned
 from cocoa.report.page.tables import Section
 from cocoa.runs.plots import draw_curve, finish_curve
 
+_MOST_CURVES = 12
+"""In a figure."""
+
 
 def by_dataset(groups: Sequence[Group]) -> dict[str, list[Group]]:
     """Return the groups of each dataset."""
@@ -25,15 +28,27 @@ def by_dataset(groups: Sequence[Group]) -> dict[str, list[Group]]:
 
 def curves(groups: Sequence[Group]) -> Section:
     """Return the section."""
-    lines = Lines([group.label for group in groups])
     datasets = by_dataset(groups)
+    drawn = {dataset: _highest(members) for dataset, members in datasets.items()}
+    lines = Lines([group.label for members in drawn.values() for group in members])
     text = [
         "Means over seeds with 95 % intervals (Student's t); of two seeds the range. The dotted line is the "
         "data's own score."
     ]
+    if any(len(members) > _MOST_CURVES for members in datasets.values()):
+        text.append(
+            f"Of more than {_MOST_CURVES} methods on a dataset those with the highest scores are drawn."
+        )
     if len(datasets) > MOST_CHARTS:
         text.append(f"The first {MOST_CHARTS} of {len(datasets)} datasets are drawn.")
-    return Section("curves", "Learning curves", text, key=lines.keys(), charts=list(_charts(datasets, lines)))
+    return Section("curves", "Learning curves", text, key=lines.keys(), charts=list(_charts(drawn, lines)))
+
+
+def _highest(groups: Sequence[Group]) -> list[Group]:
+    """Return the groups that are drawn, in their order: those with the highest interquartile means."""
+    ranked = sorted(groups, key=lambda group: -np.nan_to_num(group.last_iqm.value, nan=-np.inf))
+    chosen = {group.label for group in ranked[:_MOST_CURVES]}
+    return [group for group in groups if group.label in chosen]
 
 
 def _charts(datasets: Mapping[str, Sequence[Group]], lines: Lines) -> Iterator[Chart]:

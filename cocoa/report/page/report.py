@@ -9,10 +9,11 @@ import matplotlib
 
 from cocoa.report.contents import Contents
 from cocoa.report.page.anchors import anchors
-from cocoa.report.page.comparison import comparison, profiles
+from cocoa.report.page.comparison import chosen, comparison, profiles
 from cocoa.report.page.cost import cost, seconds_of
 from cocoa.report.page.curves import curves
 from cocoa.report.page.listing import held_out, listing
+from cocoa.report.page.price import price
 from cocoa.report.page.provenance import provenance
 from cocoa.report.page.rendering import STYLE, render
 from cocoa.report.page.scores import table_of_scores
@@ -42,9 +43,11 @@ def _sections(contents: Contents) -> list[Section | None]:
     evaluated = (
         [
             comparison(contents.comparisons, contents.verdicts),
+            chosen(contents.chosen, contents.options.effect),
             table_of_scores(groups, contents.scores, contents.notes),
             curves(groups),
             profiles(contents.comparisons),
+            price(contents.prices),
             anchors(groups),
             cost(groups),
             settings(groups),

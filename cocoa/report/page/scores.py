@@ -11,6 +11,9 @@ from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, 
 from cocoa.report.scores import Scores, best
 from cocoa.statistics.bootstrap import Estimate
 
+_MOST_COLUMNS = 8
+"""Methods that stand beside each other."""
+
 
 def table_of_scores(groups: Sequence[Group], scores: Scores, notes: Sequence[str]) -> Section:
     """Return the section with a column for each method, and all numbers of each row below."""
@@ -19,7 +22,7 @@ def table_of_scores(groups: Sequence[Group], scores: Scores, notes: Sequence[str
         "Scores",
         [
             "Interquartile means over seeds of the last evaluation, with 95 % bootstrap intervals. In bold: "
-            "the highest of a row, and those whose intervals reach the lower end of its interval."
+            "the highest on a dataset, and those whose intervals reach the lower end of its interval."
         ],
         problems=notes,
         tables=[_matrix(scores), _details(groups)],
@@ -27,14 +30,21 @@ def table_of_scores(groups: Sequence[Group], scores: Scores, notes: Sequence[str
 
 
 def _matrix(scores: Scores) -> Table:
-    rows = [[Cell(dataset), *_cells(scores, row)] for dataset, row in scores.by_dataset.items()]
+    """Return a table of datasets and methods, the rows those of which there are many."""
+    rows = {dataset: _cells(scores, row) for dataset, row in scores.by_dataset.items()}
     if scores.overall:
-        rows.append([Cell("all datasets"), *_cells(scores, scores.overall)])
+        rows["all datasets"] = _cells(scores, scores.overall)
     units = set(scores.units.values())
     what = (
-        "Returns" if units == {"return"} else "Scores (%)" if units == {"score"} else "Scores (%) or returns"
+        {"score": "Scores (%)", "return": "Returns"}[units.pop()]
+        if len(units) == 1
+        else "Scores (%) or returns"
     )
-    return Table(f"{what} by dataset and method", ("dataset", *scores.methods), rows)
+    if len(scores.methods) <= max(_MOST_COLUMNS, len(rows)):
+        cells = [[Cell(dataset), *row] for dataset, row in rows.items()]
+        return Table(f"{what} by dataset and method", ("dataset", *scores.methods), cells)
+    cells = [[Cell(method), *column] for method, *column in zip(scores.methods, *rows.values(), strict=True)]
+    return Table(f"{what} by method and dataset", ("method", *rows), cells)
 
 
 def _cells(scores: Scores, row: Mapping[str, Estimate]) -> list[Cell]:
