@@ -20,6 +20,11 @@ _NEGLIGIBLE = 1e-12
 """Weights below are errors of rounding."""
 
 
+def ranked(values: np.ndarray) -> np.ndarray:
+    """Return values of any shape, with minus infinity for what is not finite."""
+    return np.where(np.isfinite(values), values, -np.inf)
+
+
 def iqm(scores: Scores) -> np.ndarray:
     """Return the interquartile mean (...): the mean without the lowest and the highest quarter.
 
@@ -27,7 +32,7 @@ def iqm(scores: Scores) -> np.ndarray:
     datasets have different numbers of seeds, a score has the weight 1 / seeds, and this share of the weight
     is cut. It is minus infinity where the diverged seeds are more than the lowest quarter.
     """
-    values = np.concatenate([_ranked(seeds) for seeds in scores], axis=-1)
+    values = np.concatenate([ranked(seeds) for seeds in scores], axis=-1)
     counts = [seeds.shape[-1] for seeds in scores]
     if len(set(counts)) == 1:
         return _trimmed(values)
@@ -49,7 +54,7 @@ def optimality_gap(scores: Scores, gamma: float = GAMMA) -> np.ndarray:
 
     Lower is better; it is infinite where a seed has diverged.
     """
-    return gamma - np.mean([np.minimum(_ranked(seeds), gamma).mean(axis=-1) for seeds in scores], axis=0)
+    return gamma - np.mean([np.minimum(ranked(seeds), gamma).mean(axis=-1) for seeds in scores], axis=0)
 
 
 def probability_of_improvement(scores: Scores, baseline: Scores) -> np.ndarray:
@@ -66,7 +71,7 @@ def profile(scores: Scores, thresholds: np.ndarray) -> np.ndarray:
 
     This is the run-score distribution, averaged over datasets.
     """
-    shares = [(_ranked(seeds)[..., None, :] > thresholds[:, None]).mean(axis=-1) for seeds in scores]
+    shares = [(ranked(seeds)[..., None, :] > thresholds[:, None]).mean(axis=-1) for seeds in scores]
     return np.mean(shares, axis=0)
 
 
@@ -90,14 +95,9 @@ def _trimmed_by_weight(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _above(scores: np.ndarray, baseline: np.ndarray) -> np.ndarray:
     """Return the share (...) of pairs in which `scores` (..., n) are above `baseline` (..., m)."""
-    ours, theirs = _ranked(scores)[..., :, None], _ranked(baseline)[..., None, :]
+    ours, theirs = ranked(scores)[..., :, None], ranked(baseline)[..., None, :]
     return (ours > theirs).mean(axis=(-2, -1)) + (ours == theirs).mean(axis=(-2, -1)) / 2
 
 
 def _means(scores: Scores) -> np.ndarray:
-    return np.stack([_ranked(seeds).mean(axis=-1) for seeds in scores])
-
-
-def _ranked(values: np.ndarray) -> np.ndarray:
-    """Return the values, minus infinity where they are not finite."""
-    return np.where(np.isfinite(values), values, -np.inf)
+    return np.stack([ranked(seeds).mean(axis=-1) for seeds in scores])
