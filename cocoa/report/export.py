@@ -84,9 +84,8 @@ def _cells(scores: Scores, row: Mapping[str, Estimate]) -> Iterator[str]:
 def _number(one: Estimate) -> str:
     if not math.isfinite(one.value):
         return "diverged"
-    known = math.isfinite(one.low) and math.isfinite(one.high)
-    text = f"{one.value:.1f} [{one.low:.1f}, {one.high:.1f}]" if known else f"{one.value:.1f}"
-    return text.replace("-", "$-$")
+    ends = "" if math.isnan(one.low) or math.isnan(one.high) else f" [{one.low:.1f}, {one.high:.1f}]"
+    return f"{one.value:.1f}{ends}".replace("-", "$-$").replace("inf", r"$\infty$")
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -234,6 +234,25 @@ def test_runs_that_are_not_in_the_numbers_are_listed_with_the_reason(study, tmp_
         assert reason in found[str(folder)][1]
 
 
+def test_final_evaluations_and_diverged_seeds_have_their_cells(tmp_path):
+    runs = tmp_path / "runs"
+    final = {"step": 5000, "episodes": 1000, "seeds": [0, 1, 2], "score": {"per_seed": [10.0, 20.0, 60.0]}}
+    folder = make_run(runs, "iql", False, "hopper-demo", (0, 1, 2), 40.0)
+    write_summary(folder, read_summary(folder) | {"final_evaluation": final})
+    lost = make_run(runs, "iql", True, "hopper-demo", (0, 1, 2), 40.0)
+    summary = read_summary(lost) | {"final_evaluation": {"seeds": 5}}
+    summary["score"]["per_seed"] = [None, None, 40.0]
+    write_summary(lost, summary)
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    tables = Tables((tmp_path / "runs-report.html").read_text()).tables
+    (row,) = tables["Final evaluation, by cocoa evaluate"]
+    assert row["episodes each"][0] == "1,000"
+    assert (row["IQM"][1], row["mean"][1]) == (30.0, 30.0)
+    plain, wrapped = tables["Last evaluation, and mean of the last ten"]
+    assert plain["diverged"][0] == "0"
+    assert (wrapped["diverged"][0], wrapped["last: mean"][0]) == ("2", "diverged")
+
+
 def test_without_the_extra_there_is_no_page_but_all_else(study, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("cocoa.extras.EXTRAS", {"report": ("no_such_module",)})
     monkeypatch.setattr(rendering, "_environment", rendering._environment.__wrapped__)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from cocoa.report.groups import Group
 from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, number
 from cocoa.report.scores import Scores, best
-from cocoa.statistics.bootstrap import Estimate
+from cocoa.statistics.aggregates import iqm
+from cocoa.statistics.bootstrap import Estimate, estimate
 
 _MOST_COLUMNS = 8
 """Methods that stand beside each other."""
@@ -25,7 +27,7 @@ def table_of_scores(groups: Sequence[Group], scores: Scores, notes: Sequence[str
             "the highest on a dataset, and those whose intervals reach the lower end of its interval."
         ],
         problems=notes,
-        tables=[_matrix(scores), _details(groups)],
+        tables=[_matrix(scores), _details(groups), *_final(groups)],
     )
 
 
@@ -75,3 +77,32 @@ def _details(groups: Sequence[Group]) -> Table:
         *("last: IQM", "last: mean", "last 10: IQM", "data"),
     )
     return Table("Last evaluation, and mean of the last ten", columns, rows, folded=len(rows) > MOST_OPEN)
+
+
+def _final(groups: Sequence[Group]) -> Iterator[Table]:
+    """Yield the table of policies that were evaluated again in many episodes, if there are any."""
+    rows = []
+    for group in groups:
+        means, episodes = _final_means(group)
+        if len(means):
+            numbers = interval(*estimate(iqm, [means])), number(float(means.mean()))
+            counts = number(len(means), "d"), number(episodes, ",d")
+            rows.append([Cell(group.dataset), Cell(group.label), *counts, *numbers])
+    if rows:
+        columns = ("dataset", "method", "seeds", "episodes each", "IQM", "mean")
+        yield Table("Final evaluation, by cocoa evaluate", columns, rows, folded=len(rows) > MOST_OPEN)
+
+
+def _final_means(group: Group) -> tuple[np.ndarray, int]:
+    """Return the mean (seeds,) of each seed's final evaluation, and the fewest episodes of one."""
+    means: dict[int, float] = {}
+    episodes = []
+    for run in group.runs:
+        block = run.summary.get("final_evaluation") or {}
+        try:
+            per_seed = dict(zip(block["seeds"], block[run.unit]["per_seed"], strict=True))
+            means |= {int(seed): math.nan if x is None else float(x) for seed, x in per_seed.items()}
+            episodes.append(int(block["episodes"]))
+        except (KeyError, TypeError, ValueError):  # none, or damaged
+            continue
+    return np.array(list(means.values())), min(episodes, default=0)

@@ -22,6 +22,7 @@ class Cell:
     """`best`, `long` for text that may be broken into lines, or empty."""
 
 
+_DIVERGED = "diverged"
 MOST_OPEN = 20
 """Rows of a table of details that is open at first."""
 
@@ -69,19 +70,18 @@ class Section:
 
 
 def number(value: float | None, form: str = ",.1f") -> Cell:
-    """Return a cell with a number; a dash where there is none, `nan` where it diverged."""
+    """Return a cell with a number; a dash where there is none, a word where it is not finite."""
     if value is None:
         return Cell("-", math.nan)
-    return Cell(format(value, form) if math.isfinite(value) else "nan", value)
+    return Cell(format(value, form), value) if math.isfinite(value) else Cell(_DIVERGED, math.nan)
 
 
 def interval(value: float, low: float, high: float, form: str = ".1f", kind: str = "") -> Cell:
     """Return a cell with a number and its interval, which is left out if it is not known."""
     if not math.isfinite(value):
-        return Cell("nan", math.nan)
-    known = math.isfinite(low) and math.isfinite(high)
-    text = f"{value:{form}} [{low:{form}}, {high:{form}}]" if known else f"{value:{form}}"
-    return Cell(text, value, kind=kind)
+        return Cell(_DIVERGED, math.nan)
+    ends = "" if math.isnan(low) or math.isnan(high) else f" [{low:{form}}, {high:{form}}]"
+    return Cell(f"{value:{form}}{ends}".replace("inf", "∞"), value, kind=kind)
 
 
 def names(labels: Sequence[str], most: int = 6) -> Cell:
