@@ -13,6 +13,7 @@ from cocoa.report.held_out import HeldOut, held_out
 from cocoa.report.notes import notes
 from cocoa.report.runs import find_finished
 from cocoa.report.scores import Scores, scores_of
+from cocoa.report.selection import Policies, selections
 from cocoa.report.unfinished import Unfinished, unfinished
 from cocoa.report.verdict import verdict
 from cocoa.runs.places import folder_name
@@ -46,6 +47,8 @@ class Contents:
     """That of `options.compare`."""
     prices: Sequence[Price]
     """The price of tuning, by dataset; empty where it is not shown."""
+    selections: Sequence[Policies]
+    """Policies with estimates from recorded data alone, by dataset."""
     notes: Sequence[str]
     """Sentences on what keeps numbers from being compared."""
     held_out: Sequence[HeldOut]
@@ -76,6 +79,7 @@ def contents_of(folders: Sequence[Path], options: Options = Options()) -> Conten
         [verdict(one, options.effect) for one in compared],
         compare(groups, *options.compare) if options.compare else None,
         price_of_tuning(groups) if options.tuning or varies(groups) else [],
+        selections(groups),
         list(notes(groups)),
         losses,
         left_out,

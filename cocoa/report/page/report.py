@@ -17,6 +17,7 @@ from cocoa.report.page.price import price
 from cocoa.report.page.provenance import provenance
 from cocoa.report.page.rendering import STYLE, render
 from cocoa.report.page.scores import table_of_scores
+from cocoa.report.page.selection import selection
 from cocoa.report.page.settings import settings
 from cocoa.report.page.tables import Section
 
@@ -48,6 +49,7 @@ def _sections(contents: Contents) -> list[Section | None]:
             curves(groups),
             profiles(contents.comparisons),
             price(contents.prices),
+            selection(contents.selections),
             anchors(groups),
             cost(groups),
             settings(groups),

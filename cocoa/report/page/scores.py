@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from cocoa.report.groups import Group
 from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, number
 from cocoa.report.scores import Scores, best
+from cocoa.report.selection import final_scores
 from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import Estimate, estimate
 
@@ -98,11 +98,8 @@ def _final_means(group: Group) -> tuple[np.ndarray, int]:
     means: dict[int, float] = {}
     episodes = []
     for run in group.runs:
-        block = run.summary.get("final_evaluation") or {}
-        try:
-            per_seed = dict(zip(block["seeds"], block[run.unit]["per_seed"], strict=True))
-            means |= {int(seed): math.nan if x is None else float(x) for seed, x in per_seed.items()}
-            episodes.append(int(block["episodes"]))
-        except (KeyError, TypeError, ValueError):  # none, or damaged
-            continue
-    return np.array(list(means.values())), min(episodes, default=0)
+        if found := final_scores(run):
+            means |= found
+            episodes.append(run.summary["final_evaluation"].get("episodes"))
+    known = [count for count in episodes if isinstance(count, int)]
+    return np.array(list(means.values())), min(known, default=0)
