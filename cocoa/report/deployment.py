@@ -121,13 +121,19 @@ def _price(dataset: str, methods: Mapping[str, Sequence[Group]], evaluations: in
         except RunError as error:
             left_out[method] = str(error)
             continue
-        if len(policies[method]) < 2:
-            left_out[method] = "it has a single policy: there is nothing to choose"
+        if why := _nothing_to_choose(policies[method]):
+            left_out[method] = why
             del policies[method]
     among = min(map(len, policies.values()), default=0)
     curves = {method: deployment(found, evaluations, among) for method, found in policies.items()}
     unit = next(iter(methods.values()))[0].runs[0].unit
     return Price(dataset, unit, curves, left_out)
+
+
+def _nothing_to_choose(policies: Sequence[np.ndarray]) -> str:
+    if len(policies) < 2:
+        return "it has a single policy: there is nothing to choose"
+    return "" if np.isfinite(np.concatenate(policies)).any() else "all its policies diverged"
 
 
 def _policies(group: Group) -> list[np.ndarray]:
@@ -168,9 +174,12 @@ def _reference_line(summary: Mapping[str, Any]) -> tuple[float, float]:
 
     The references themselves may be in a dataset that is not read here.
     """
-    points = [(summary["behaviour_return"], summary["behaviour_score"])]
-    points += zip(summary["return"]["per_seed"], summary["score"]["per_seed"], strict=True)
-    known = np.array([point for point in points if None not in point], float)
+    try:
+        points = [(summary["behaviour_return"], summary["behaviour_score"])]
+        points += zip(summary["return"]["per_seed"], summary["score"]["per_seed"], strict=True)
+        known = np.array([point for point in points if None not in point], float)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError("its summary.json does not have the returns and the scores of all seeds") from error
     low, high = known[known[:, 0].argmin()], known[known[:, 0].argmax()]
     if low[0] == high[0]:
         raise RunError("all its returns are the same: the scores of single episodes are not known")

@@ -112,6 +112,21 @@ def test_returns_stay_returns(tmp_path):
     assert price.curves["iql"].score[0] == pytest.approx(returns.mean(), rel=0.02)
 
 
+def test_methods_whose_scores_are_not_known_are_named(tmp_path):
+    one, _ = run(tmp_path / "a")
+    lost, _ = run(tmp_path / "b", TD3BC())
+    path = tmp_path / "b" / "episodes.csv"
+    path.write_text(HEADER + rows(100, 0, [np.nan] * 4) + rows(100, 1, [np.nan] * 4))
+    for summary, why in (
+        (dict(one.summary) | {"return": {}}, "does not have the returns and the scores"),
+        (dict(one.summary) | {"return": {"per_seed": [900.0, None]}}, "all its returns are the same"),
+    ):
+        (price,) = price_of_tuning(grouped([dataclasses.replace(one, summary=summary), lost]))
+        assert price.curves == {}
+        assert why in price.left_out["iql"]
+        assert price.left_out["td3_bc"] == "all its policies diverged"
+
+
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
 def test_a_run_without_episodes_is_named(damage, tmp_path):
     one, _ = run(tmp_path / "a")
