@@ -69,8 +69,9 @@ def _sentence(found: Difference, rows: Sequence[Row], unit: str, effect: float |
 
 def _seeds_that_would_do(found: Difference, effect: float, condition: str) -> str:
     needed = found.seeds_needed(effect)
-    count = f"more than {MOST_SEEDS:,}" if needed is None else f"about {needed}"
-    return f"{condition}, {count} seeds per dataset would do (to see it in 8 of 10 studies)."
+    if needed is None:
+        return f"{condition}, more than {MOST_SEEDS:,} seeds per dataset are needed to see it."
+    return f"{condition}, about {needed} seeds per dataset would do (to see it in 8 of 10 studies)."
 
 
 def _where(rows: Sequence[Row]) -> str:
