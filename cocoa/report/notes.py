@@ -34,8 +34,9 @@ def _different_references(groups: Sequence[Group]) -> str:
     """Return a note on whose references each dataset's scores are, if they are not the same."""
     datasets: dict[str, list[str]] = defaultdict(list)
     for group in groups:
-        for whose in {run.summary.get("references") for run in group.runs if run.unit == "score"}:
-            datasets[str(whose or "unknown references")].append(group.dataset)
+        scored = [run.summary for run in group.runs if run.unit == "score"]
+        for whose in sorted({str(summary.get("references") or "unknown references") for summary in scored}):
+            datasets[whose].append(group.dataset)
     if len(datasets) < 2:
         return ""
     scales = (f"{whose} ({', '.join(dict.fromkeys(names))})" for whose, names in datasets.items())

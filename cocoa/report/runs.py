@@ -213,6 +213,9 @@ def _fault_of_summary(summary: Mapping[str, Any], seeds: list[int]) -> str:
             return f"lacks {name}"
     if not isinstance(summary["dataset_sha256"], str):
         return "has a dataset_sha256 that is no text"
+    for name in ("algo", "cocoa"):
+        if not isinstance(summary.get(name), str | None):
+            return f"has a value of {name} that is no text"
     if not _is_number(summary[behaviour]):
         return f"has a {behaviour} that is no number"
     per_seed = block.get("per_seed") if isinstance(block, Mapping) else None

@@ -27,15 +27,21 @@ def watch(folders: Sequence[Path], out: Path, options: Options) -> None:
     Raises DataError without the extra `report`, RunError if the page cannot be written.
     """
     require("report", "--watch")
-    before = None
-    while True:
-        start = time.monotonic()
-        if (now := fingerprint(folders)) != before:
-            path = write_page(contents_of(folders, options), out, INTERVAL)
-            print(f"{time.strftime('%H:%M:%S')} {path}", file=sys.stderr, flush=True)
-            before = now
-        # A page of many runs takes long to make: it has a quarter of the time at most.
-        time.sleep(max(INTERVAL, 3 * (time.monotonic() - start)))
+    before, contents = None, None
+    try:
+        while True:
+            start = time.monotonic()
+            if (now := fingerprint(folders)) != before:
+                contents = contents_of(folders, options)
+                path = write_page(contents, out, INTERVAL)
+                print(f"{time.strftime('%H:%M:%S')} {path}", file=sys.stderr, flush=True)
+                before = now
+            # A page of many runs takes long to make: it has a quarter of the time at most.
+            time.sleep(max(INTERVAL, 3 * (time.monotonic() - start)))
+    except KeyboardInterrupt:
+        if contents:
+            write_page(contents, out)  # which does not say any more that it follows the runs
+        raise
 
 
 def fingerprint(folders: Sequence[Path]) -> frozenset[Stamp]:

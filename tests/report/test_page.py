@@ -67,9 +67,9 @@ class Tables(HTMLParser):
     def handle_endtag(self, tag):
         if tag == "caption":
             self.caption = self._text
-        if tag == "th":
+        if tag == "th" and len(self._rows) == 1:
             self._columns.append(self._text)
-        if tag == "td":
+        elif tag in ("th", "td"):
             self._rows[-1].append((self._text, None if self._value is None else float(self._value)))
         if tag == "table":
             rows = [dict(zip(self._columns, row, strict=True)) for row in self._rows[1:]]
@@ -307,6 +307,9 @@ def test_a_watched_page_is_written_again_when_a_run_has_gone_on(study, tmp_path,
     assert ">bc</" not in pages[0]
     assert ">bc</" in pages[1]
     assert pages[2] == pages[1]
+    last = (tmp_path / "first-report.html").read_text()
+    assert ">bc</" in last
+    assert "refresh" not in last
 
 
 def test_a_study_without_a_finished_run_can_be_watched(study, tmp_path):

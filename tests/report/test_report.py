@@ -218,6 +218,7 @@ def test_a_summary_without_a_status_is_of_no_finished_run(runs, tmp_path, capsys
         ({"score": 5.0}, "its summary.json has no numbers in score.per_seed"),
         ({"score": None, "return": [1]}, "its summary.json has no numbers in return.per_seed"),
         ({"dataset_sha256": None}, "its summary.json has a dataset_sha256 that is no text"),
+        ({"cocoa": ["seek"]}, "its summary.json has a value of cocoa that is no text"),
     ],
 )
 def test_what_a_summary_lacks_is_told(change, why, runs, tmp_path, capsys):

@@ -27,12 +27,13 @@ def page(contents: Contents, refresh: int | None = None) -> str:
 
     Raises DataError without the extra `report`.
     """
+    follows = f"; it follows the runs, and is loaded again every {refresh} seconds" if refresh else ""
     with matplotlib.rc_context(STYLE):
         sections = _sections(contents)
         return render(
             "report.html",
             title=contents.name,
-            subtitle=f"Report made {time.strftime('%Y-%m-%d %H:%M:%S %Z')}",
+            subtitle=f"Report made {time.strftime('%Y-%m-%d %H:%M:%S %Z')}{follows}",
             tiles=_tiles(contents),
             refresh=refresh,
             sections=[section for section in sections if section],
