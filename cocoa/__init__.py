@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from cocoa.dynamics.config import EnsembleConfig
     from cocoa.dynamics.termination import termination_rule
     from cocoa.errors import ConfigError, DataError, RunError, UserError
+    from cocoa.runs.loggers.base import LoggedRun, Logger, register_logger
     from cocoa.runs.pieces import Pieces, sample
     from cocoa.runs.policy import Policy, load_policy
     from cocoa.runs.reevaluation import FinalEvaluation
@@ -113,6 +114,8 @@ __all__ = [
     "EnsembleConfig",
     "FinalEvaluation",
     "Gaussian",
+    "LoggedRun",
+    "Logger",
     "Model",
     "ModelBased",
     "Models",
@@ -147,6 +150,7 @@ __all__ = [
     "polyak",
     "register",
     "register_anchors",
+    "register_logger",
     "register_source",
     "resume",
     "sample",
@@ -167,6 +171,7 @@ _MODULES = (
     "cocoa.anchors",
     "cocoa.anchors.decomposition",
     "cocoa.runs.policy",
+    "cocoa.runs.loggers.base",
     "cocoa.runs.pieces",
     "cocoa.api",
     "cocoa.collection.launch",

@@ -12,6 +12,9 @@ EXTRAS = {
     "ogbench": ("ogbench",),
     "tuning": ("optuna", "sklearn"),
     "report": ("jinja2",),
+    "tensorboard": ("tensorboard",),
+    "video": ("imageio", "imageio_ffmpeg"),
+    "dashboard": ("wandb_workspaces",),
 }
 """The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""
 

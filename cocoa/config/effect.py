@@ -1,15 +1,22 @@
-"""Which fields of a configuration have no effect on the result of its run."""
+"""Which fields of a configuration have an effect on the result of its run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 from cocoa.algos.base import Algorithm
 from cocoa.anchors import AnchorVariant
 from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
 from cocoa.config.schema import Config, defaults_of, to_dict
-from cocoa.config.typed import leaves, literal
+from cocoa.config.typed import leaves, literal, put
+
+SURROUNDINGS = {
+    *("name", "study", "runs_dir", "cache_dir", "devices", "distributed", "stream"),
+    *("logger", "wandb", "wandb_project", "wandb_artifacts", "video"),
+}
+"""Fields that say where and how a run is made, and not what comes out of it."""
 
 
 def idle_fields(fields: Iterable[str], algo: str, anchors: str | None) -> dict[str, str]:
@@ -52,3 +59,14 @@ def idle_settings(config: Config) -> list[str]:
         settings = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)
         sentences.append(f"Without effect: {settings}; {reason}.")
     return sentences
+
+
+def effective(config: Config) -> dict[str, Any]:
+    """Return the fields that have an effect on the result, nested as in `to_dict`."""
+    values = dict(leaves({k: v for k, v in to_dict(config).items() if k not in SURROUNDINGS}))
+    idle = idle_fields(values, values["algo.name"], values.get("cocoa.variant"))
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in idle:
+            put(nested, name, value)
+    return nested

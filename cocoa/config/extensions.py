@@ -1,4 +1,4 @@
-"""Algorithms and anchor variants by name: the project's own, and a user's as `module:Class`."""
+"""Algorithms, anchor variants and loggers by name: the project's own, and a user's as `module:Class`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 from cocoa.algos.base import REGISTRY, Algorithm
 from cocoa.anchors import ANCHORS, AnchorVariant
@@ -19,12 +19,19 @@ from cocoa.config.typed import check_choice, suggest
 from cocoa.errors import ConfigError, RunError, shown
 from cocoa.extras import extra_of
 
-T = TypeVar("T", Algorithm, AnchorVariant)
+
+class Named(Protocol):
+    """A class with a name by which users choose it."""
+
+    name: ClassVar[str]
+
+
+T = TypeVar("T", bound=Named)
 
 
 @dataclass(frozen=True)
 class Axis(Generic[T]):
-    """A kind of classes that users can add to: frozen dataclasses whose instances are parts of a `Config`."""
+    """A kind of classes that users can add to."""
 
     field: str
     """Of `Config`, and on the command line."""
@@ -91,7 +98,7 @@ class Axis(Generic[T]):
             return cls
         if cls is not None:
             raise RunError(
-                f"{shown(reference)} is not an {self.noun}: it is not a subclass of "
+                f"{shown(reference)} is not {_article(self.noun)} {self.noun}: it is not a subclass of "
                 f"cocoa.{self.base.__name__}."
             )
         members = vars(_imported(module)).items() if _imported(module) else ()
@@ -109,12 +116,12 @@ class Axis(Generic[T]):
         return cls if isinstance(cls, type) and issubclass(cls, self.base) else None
 
     def check(self, instance: T) -> None:
-        """Raise ConfigError unless an instance can be stored by its fields, and made again of them."""
+        """Raise ConfigError unless a dataclass's instance can be stored by its fields, and made of them."""
         cls = type(instance)
         self.reference(cls)
         try:
             cls()
-            again = cls(**{field.name: getattr(instance, field.name) for field in fields(instance)})
+            again = cls(**{field.name: getattr(instance, field.name) for field in fields(instance)})  # type: ignore[arg-type]
             same = again == instance
         except Exception as error:  # whatever a user's class raises
             raise ConfigError(
@@ -153,6 +160,10 @@ def import_trusted(reference: str, trust: bool) -> None:
             f"The module of {shown(reference)} cannot be imported ({type(error).__name__}: {shown(error)}). "
             "If Python does not find it, start where it is, or add its folder to PYTHONPATH."
         ) from error
+
+
+def _article(noun: str) -> str:
+    return "an" if noun[0] in "aeiou" else "a"
 
 
 @functools.cache

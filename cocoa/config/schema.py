@@ -75,11 +75,17 @@ class Config:
     matmul_precision: str = "highest"
     """Precision of matrix products: highest, high or default. highest is float32, as on a CPU and in PyTorch;
     default is JAX's own, TF32 on recent GPUs and bfloat16 on TPUs."""
+    logger: tuple[str, ...] = ("csv", "wandb")
+    """Where to log: csv (always written), wandb, tensorboard, or module:Class."""
     wandb: str = "auto"
     """auto, online, offline, off. auto obeys W&B's own settings ($WANDB_MODE, `wandb offline`), and without
     them is online where a key is set, else offline; the others overrule them."""
     wandb_project: str | None = None
     """Weights & Biases project; None takes $WANDB_PROJECT or cocoa."""
+    wandb_artifacts: bool = False
+    """Upload the files of the final policy as a W&B artifact."""
+    video: bool = False
+    """Film an episode of each seed's final policy, as videos/<seed>.mp4 in the run's folder."""
     name: str | None = None
     """Name of the run's folder; None takes the time."""
     study: str | None = None
@@ -147,7 +153,7 @@ def from_dict(values: Mapping[str, Any], trust: bool = False) -> Config:
 def names_modules(config: Config) -> bool:
     """Return whether a configuration names modules, which another process imports only with trust."""
     values = to_dict(config)
-    references = values["algo"]["name"], (values["cocoa"] or {}).get("variant"), config.env
+    references = values["algo"]["name"], (values["cocoa"] or {}).get("variant"), config.env, *config.logger
     modules = [reference.partition(":")[0] for reference in references if reference and ":" in reference]
     return any(extra_of(module) is None for module in modules)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from cocoa.algos import REGISTRY
 from cocoa.algos.bc import BC
-from cocoa.config.effect import idle_fields
+from cocoa.config.effect import SURROUNDINGS, idle_fields
 from cocoa.config.extensions import ANCHOR_VARIANTS
 from cocoa.config.schema import Config, to_dict
 from cocoa.config.typed import leaves, literal
@@ -25,10 +25,7 @@ from cocoa.runs.places import method_name
 from cocoa.runs.summary import read_summary
 from cocoa.runs.yaml import read_values
 
-_NOT_THE_EXPERIMENT = {
-    *("name", "study", "seeds", "dataset", "runs_dir", "cache_dir", "stream"),
-    *("log_every", "eval_every", "wandb", "wandb_project", "devices", "distributed"),
-}
+_NOT_THE_EXPERIMENT = SURROUNDINGS | {"seeds", "dataset", "log_every", "eval_every"}
 """Fields that do not change what is measured: the seeds of runs that differ only in them are pooled."""
 
 _LAST_STEP = 2**53

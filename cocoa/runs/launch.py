@@ -33,6 +33,7 @@ from cocoa.runs.folder import (
 )
 from cocoa.runs.interface import interface_is_whole
 from cocoa.runs.loading import differences, in_environment, load_again, load_dataset
+from cocoa.runs.loggers.opened import with_loggers
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.study import find, named, starting
@@ -53,6 +54,7 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     """
     require_installed(config.env or "")
     import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
+    config = with_loggers(config)
     _place(config)
     if config.study is not None:
         config = named(config, dataset.sha256 if dataset else None)
@@ -89,7 +91,8 @@ def resume(
     """
     folder = find_run(folder)
     config = read_config(folder, trust)
-    import_trusted(config.env or "", trust)
+    for reference in (config.env or "", *config.logger):
+        import_trusted(reference, trust)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     longer = updates is not None and updates != config.updates
     if longer:

@@ -11,6 +11,7 @@ import numpy as np
 
 from cocoa.errors import RunError
 from cocoa.runs.rows import RowsFile, lines_of, text_of
+from cocoa.storage.files import read_regular
 
 HEADER = "step,seed,metric,value\n"
 _NO_NUMBERS = "OSUcmM"
@@ -90,6 +91,19 @@ def read_metrics(path: Path, prefixes: tuple[str, ...] = ("",)) -> Metrics:
         except ValueError as error:
             raise RunError(f"{path} is damaged in line {number}: {line[:80]!r}.") from error
     return Metrics(series)
+
+
+def logged_behind(path: Path, position: int) -> frozenset[tuple[int, str]]:
+    """Return (step, metric) of the rows behind `position` bytes of a metrics file; empty if it is unreadable.
+
+    These are the rows that a run wrote after its last checkpoint, and writes again when it is resumed.
+    """
+    try:
+        lines = read_regular(path)[position:].decode().split("\n")[:-1]
+        rows = [line.split(",") for line in lines if line + "\n" != HEADER]
+        return frozenset((int(step), metric) for step, _, metric, _ in rows)
+    except (OSError, ValueError):
+        return frozenset()
 
 
 def by_seed(reports: list[dict[str, float]], prefix: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run writes: metrics, summary, checkpoints, plots, and the same to Weights & Biases."""
+"""What a run writes: metrics, summary, checkpoints, plots, and the same to its loggers."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import Env
 
 from cocoa.algos.base import World
+from cocoa.anchors import AnchorMap
 from cocoa.anchors.diagnostics import diagnose
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
@@ -24,10 +25,18 @@ from cocoa.runs.checkpoint import Position, identity, read_position
 from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.interface import Interface, interface_is_whole, write_interface
-from cocoa.runs.loggers.wandb import WandbLogger
-from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, read_metrics
+from cocoa.runs.loggers.base import LoggedRun
+from cocoa.runs.loggers.opened import Loggers
+from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, logged_behind, read_metrics
 from cocoa.runs.progress import Speedometer
-from cocoa.runs.summary import provenance, read_summary, summarize, verdict, write_summary
+from cocoa.runs.summary import (
+    behaviour_score,
+    provenance,
+    read_summary,
+    summarize,
+    verdict,
+    write_summary,
+)
 from cocoa.storage.serialization import arrays_by_path, digest, save_tree
 from cocoa.training.evaluation import Episodes
 from cocoa.training.job import TrainState
@@ -69,40 +78,60 @@ class Record:
             yield
         self.summarize("running")
 
-    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
-        """Write metrics of the seeds, or with None of all together."""
+    def log(self, step: int, metrics: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
+        """Write metrics of the seeds; `beside` is for the loggers alone."""
         with self.stage("logging"):
-            self._metrics.write(step, metrics, seeds)
-            self.wandb.log(step, metrics)
+            self._metrics.write(step, metrics, self.config.seeds)
+            if new := self._new(step, metrics):
+                self.loggers.log(step, {**new, **(beside or {})})
 
-    def log_episodes(self, step: int, episodes: Episodes) -> None:
-        """Write the episodes of an evaluation of all seeds."""
+    def log_chunk(self, metrics: Mapping[str, Any]) -> None:
+        """Write the metrics of the chunk that ends with the last update."""
+        self.log(self.step, metrics, {"training/updates_per_second": self.speed.updates_per_second})
+
+    def log_evaluation(self, episodes: Episodes, metrics: Mapping[str, Any]) -> None:
+        """Write an evaluation of all seeds after the last update."""
         with self.stage("logging"):
-            self._episodes.write(step, episodes, self.config.seeds)
+            self._episodes.write(self.step, episodes, self.config.seeds)
+            if self._new(self.step, metrics):
+                self.loggers.episodes(self.step, episodes)
+        score = behaviour_score(self.config, self.dataset) if "evaluation/score" in metrics else None
+        self.log(self.step, metrics, {"evaluation/behaviour_score": score})
 
-    def log_speed(self) -> None:
-        """Log how fast updates are."""
-        self.wandb.log(self.step, {"updates_per_second": self.speed.updates_per_second})
+    def _new(self, step: int, metrics: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the loggers do not have from before the run was resumed."""
+        return {name: value for name, value in metrics.items() if (step, name) not in self._logged}
 
     def log_preparation(self, report: PreparationReport, states: np.ndarray, env: str | Env | None) -> None:
         """Log how the models were fitted, their errors, and whether the anchors do what they should."""
         for stage in report.histories[0] if report.histories else ():
             epochs = epochs_by_seed([history[stage] for history in report.histories])
             for epoch, values in enumerate(epochs, 1):
-                self._metrics.write(epoch, {f"{stage}/{name}": x for name, x in values.items()}, report.seeds)
+                metrics = {f"{stage}/{name}": x for name, x in values.items()}
+                self._metrics.write(epoch, metrics, report.seeds)
+                if new := self._new(epoch, metrics):
+                    self.loggers.log_epoch(epoch, {f"fit/{name}": value for name, value in new.items()})
+        measured = by_seed(report.errors, "dynamics/") if report.errors else {}
         if report.errors:
-            self.log(0, by_seed(report.errors, "dynamics/"), report.seeds)
             self._say_errors(report.errors[0])
-        if not report.anchors:
-            return
+        if report.anchors:
+            measured |= self._diagnose(report.anchors, states, env)
+        self._metrics.write(0, measured, report.seeds)
+        if new := self._new(0, measured):
+            self.loggers.measurements(new)
+
+    def _diagnose(
+        self, anchors: list[AnchorMap], states: np.ndarray, env: str | Env | None
+    ) -> dict[str, Any]:
+        """Show whether the anchors of each set of models do what they should, and return the measures."""
         std = divisor(moments(states)[1])
-        diagnostics = [diagnose(anchors, states, std, env) for anchors in report.anchors]
-        self.log(0, by_seed([measured.summary() for measured in diagnostics], ""), report.seeds)
+        diagnostics = [diagnose(own, states, std, env) for own in anchors]
         self.say(f"Distances to the data, medians, in standard deviations:\n{diagnostics[0].table()}")
         from cocoa.runs.plots import anchor_plot  # slow to import, and not needed for every start
 
         anchor_plot(diagnostics[0], self.folder / "anchors.png")
-        self.wandb.image("anchors", self.folder / "anchors.png")
+        self.loggers.image("anchors", self.folder / "anchors.png")
+        return by_seed([own.summary() for own in diagnostics], "")
 
     def save(self, saved: TrainState) -> None:
         """Write the state of all seeds, and what else is needed to go on as if nothing had happened."""
@@ -161,8 +190,8 @@ class Record:
         self.close_files()
         summary = self.summarize(status)
         for path in _plots(self.folder, summary):
-            self.wandb.image(path.stem, path)
-        self.wandb.finish(summary)
+            self.loggers.image(path.stem, path)
+        self.loggers.close(summary)
         if status == "finished":
             self.say(verdict(summary))
 
@@ -173,11 +202,14 @@ class Record:
 
     def _open(self, saved: Position) -> None:
         """Open what is written to, as it was at the checkpoint."""
-        self._metrics = MetricsFile(self.folder / "metrics.csv", saved.metrics, saved.metrics_crc32)
+        path = self.folder / "metrics.csv"
+        self._logged = logged_behind(path, saved.metrics)
+        self._metrics = MetricsFile(path, saved.metrics, saved.metrics_crc32)
         self._episodes = EpisodesFile(self.folder / "episodes.csv", saved.episodes, saved.episodes_crc32)
-        self.wandb = WandbLogger(self.config, self.folder, self.say)
         files = {"dataset_files": loaded_files(self.dataset, self.config.dataset)}
         self._provenance = files | provenance()  # of now, as the checkout may move on while the run goes on
+        known = {**self._provenance, "dataset_sha256": self.dataset.sha256}
+        self.loggers = Loggers(LoggedRun(self.config, self.folder, self.say, saved.step, known))
 
     def _say_errors(self, report: dict[str, float]) -> None:
         if "forward/relative" in report:
@@ -212,13 +244,10 @@ class Record:
 class NoRecord(Record):
     """The record in any process but the first: it knows where the run stands, and writes nothing."""
 
-    def log(self, step: int, metrics: Mapping[str, Any], seeds: tuple[int, ...] | None) -> None:
+    def log(self, step: int, metrics: Mapping[str, Any], beside: Mapping[str, Any] | None = None) -> None:
         """Do nothing."""
 
-    def log_episodes(self, step: int, episodes: Episodes) -> None:
-        """Do nothing."""
-
-    def log_speed(self) -> None:
+    def log_evaluation(self, episodes: Episodes, metrics: Mapping[str, Any]) -> None:
         """Do nothing."""
 
     def log_preparation(self, report: PreparationReport, states: np.ndarray, env: str | Env | None) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from cocoa.config.effect import SURROUNDINGS
 from cocoa.config.schema import Config, defaults_of, to_dict
 from cocoa.config.typed import leaves, literal
 from cocoa.data.sources import from_anywhere
@@ -18,11 +19,6 @@ from cocoa.errors import ConfigError
 from cocoa.runs.places import folder_name, study_folder
 from cocoa.storage.files import write_error
 
-SURROUNDINGS = {
-    *("name", "study", "runs_dir", "cache_dir", "devices", "distributed", "stream"),
-    *("wandb", "wandb_project"),
-}
-"""Fields that do not tell two runs of a study apart: they say where and how a run is made."""
 _SHOWN = ("algo.", "cocoa.", "seeds")
 """How the fields begin that a run's name shows."""
 _LONGEST = 60

@@ -76,7 +76,7 @@ def summarize(
         **_evaluations(metrics, "success"),
         **_nonfinite(metrics),
         **_held_out(metrics),
-        "behaviour_score": normalized_score(config.env or dataset.name, behaviour, dataset.reference_returns),
+        "behaviour_score": behaviour_score(config, dataset),
         "behaviour_return": behaviour,
         "reference_returns": dataset.reference_returns,
         "references": whose_references(config.env or dataset.name, dataset.reference_returns),
@@ -85,6 +85,12 @@ def summarize(
         **extra,
         "dataset_sha256": dataset.sha256,
     }
+
+
+def behaviour_score(config: Config, dataset: Dataset) -> float | None:
+    """Return the normalized score of the data's mean return; None without reference returns."""
+    task = config.env or dataset.name
+    return normalized_score(task, dataset.behaviour_return, dataset.reference_returns)
 
 
 def _evaluations(metrics: Metrics, name: str) -> dict[str, Any]:

@@ -98,15 +98,14 @@ class Trainer:
 
     def _receive(self, end: int, metrics: Any, arrival: Future[float], start: float) -> float:
         """Log the chunk up to the update `end`, which began at the time `start`; return when it was done."""
-        config, record = self.config, self.record
+        record = self.record
         with record.stage("training"):
             metrics = processes.gather(metrics)
         done, updates = arrival.result(), end - record.step
         record.speed.add(updates, done - start)
         metrics = {f"training/{name}": value for name, value in metrics.items()}
         record.step = end
-        record.log(end, metrics, config.seeds)
-        record.log_speed()
+        record.log_chunk(metrics)
         self._warn_of_divergence(metrics)
         self.bar.advance(updates, metrics)
         return done
@@ -122,11 +121,11 @@ class Trainer:
     def _log_held_out(self, state: TrainState) -> None:
         """Log the held-out losses of the state after the last update; its checkpoint then covers them."""
         if self.held_out:
-            config, record = self.config, self.record
+            record = self.record
             with record.stage("held_out"):
                 metrics = processes.gather(self.held_out.metrics(state.learner))
             metrics = {f"held_out/{name}": value for name, value in metrics.items()}
-            record.log(record.step, metrics, config.seeds)
+            record.log(record.step, metrics)
 
     def _finish(self, saved: TrainState) -> None:
         """Save and evaluate the state after the last update."""
@@ -140,8 +139,7 @@ class Trainer:
                 evaluation = self.evaluations.run(saved.learner, record.step)
             for warning in evaluation.warnings:
                 record.say(warning)
-            record.log_episodes(record.step, evaluation.episodes)
-            record.log(record.step, evaluation.metrics, config.seeds)
+            record.log_evaluation(evaluation.episodes, evaluation.metrics)
             self.bar.advance(0, evaluation.metrics)
         with record.stage("logging"):
             record.summarize("running")

@@ -21,10 +21,11 @@ from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.runs.folder import write_config
-from cocoa.runs.loggers.wandb import WandbLogger
+from cocoa.runs.loggers.base import LoggedRun
+from cocoa.runs.loggers.opened import Loggers
 from cocoa.runs.loggers.wandb_environment import choose_mode, has_key, settings
 
-CONFIG = Config(algo=IQL(), cocoa=Seek(), seeds=(3, 7), wandb="auto", name="logged")
+CONFIG = Config(algo=IQL(), cocoa=Seek(), seeds=(3, 7), logger=("wandb",), name="logged")
 
 
 @pytest.fixture(autouse=True)
@@ -36,11 +37,11 @@ def no_account(monkeypatch, tmp_path):
 
 
 def log(folder, say, **fields):
-    """A logger of a run in `folder`, which has a configuration as every run has."""
+    """The loggers of a run in `folder`, which has a configuration as every run has."""
     config = dataclasses.replace(CONFIG, **fields)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(folder, config)
-    return WandbLogger(config, folder, say)
+    return Loggers(LoggedRun(config, folder, say))
 
 
 def records(folder):
@@ -61,13 +62,13 @@ def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
     logger = log(folder, said.append)
     logger.log(10, {"training/loss": np.array([1.25, 2.5]), "shared": 7.0, "unknown": None})
     scores = {"per_seed": [31.5, 42.5]}
-    logger.finish({"status": "finished", "score": scores, "behaviour_score": 11.0, "return": None})
+    logger.close({"status": "finished", "score": scores, "behaviour_score": 11.0, "return": None})
     assert "wandb sync" in said[0]
     found = records(folder)
     assert set(found) == {3, 7}
     runs = [run for run, _ in found.values()]
     assert {run["project"] for run in runs} == {"cocoa"}
-    assert {run["run_group"] for run in runs} == {"hopper-demo/iql+cocoa/logged"}
+    assert {run["run_group"] for run in runs} == {"hopper-demo/iql+cocoa"}
     assert runs[0]["run_id"] != runs[1]["run_id"]
     config = runs[0]["config"]["update"]
     assert config["algo"]["name"] == "iql"
@@ -82,7 +83,7 @@ def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
 
 def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(tmp_path):
     def identities(**fields):
-        log(tmp_path, print, **fields).finish({"status": "finished"})
+        log(tmp_path, print, **fields).close({"status": "finished"})
         return {path.stem for path in tmp_path.glob("wandb/offline-run-*/*.wandb")}
 
     first = identities()
@@ -95,10 +96,10 @@ def test_off_does_not_import_wandb(tmp_path):
     script = (
         "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
-        "from cocoa.runs.loggers.wandb import WandbLogger\n"
-        "logger = WandbLogger(Config(IQL(), wandb='off'), Path(sys.argv[1]), print)\n"
+        "from cocoa.runs.loggers.base import LoggedRun\nfrom cocoa.runs.loggers.opened import Loggers\n"
+        "logger = Loggers(LoggedRun(Config(IQL(), wandb='off'), Path(sys.argv[1]), print))\n"
         "logger.log(1, {'a': 1.0})\nlogger.image('curve', Path('curve.png'))\n"
-        "logger.finish({'status': 'finished'})\n"
+        "logger.close({'status': 'finished'})\n"
         "assert 'wandb' not in sys.modules"
     )
     root = ROOT
@@ -130,8 +131,8 @@ def test_a_failure_is_told_once_and_never_raised(tmp_path):
     logger.log(1, {"wrong": np.ones((5, 5))})
     logger.log(2, {"a": 1.0})
     logger.image("nothing", tmp_path / "missing.png")
-    logger.finish({"status": "failed"})
-    assert len([text for text in said if "W&B failed" in text]) == 1
+    logger.close({"status": "failed"})
+    assert len([text for text in said if "The logger wandb failed" in text]) == 1
 
 
 @pytest.mark.parametrize("host", ["api.wandb.ai", "own"])
@@ -149,7 +150,7 @@ def test_a_broken_installation_is_told_once(tmp_path, monkeypatch):
     logger = log(tmp_path, said.append)
     logger.log(1, {"a": 1.0})
     logger.image("curve", tmp_path / "curve.png")
-    logger.finish({"status": "finished"})
+    logger.close({"status": "finished"})
     assert len(said) == 1
 
 
@@ -197,7 +198,7 @@ def test_online_falls_back_to_offline_runs(tmp_path, monkeypatch, server, reason
         logger = log(tmp_path, said.append, wandb="online")
         assert time.monotonic() - start < 12
         logger.log(10, {"training/loss": np.array([1.25, 2.5])})
-        logger.finish({"status": "finished"})
+        logger.close({"status": "finished"})
     assert set(records(tmp_path)) == {3, 7}
     assert reason in said[0]
     assert "wandb sync" in said[1]
@@ -222,10 +223,10 @@ def test_nothing_is_sent_unless_the_mode_is_online(tmp_path, environment, config
         "import sys\nfrom pathlib import Path\nfrom cocoa.algos.iql import IQL\n"
         "from cocoa.config.schema import Config\n"
         "from cocoa.runs.folder import write_config\n"
-        "from cocoa.runs.loggers.wandb import WandbLogger\n"
+        "from cocoa.runs.loggers.base import LoggedRun\nfrom cocoa.runs.loggers.opened import Loggers\n"
         "folder = Path(sys.argv[1])\nconfig = Config(IQL(), wandb=sys.argv[2])\n"
-        "write_config(folder, config)\nlogger = WandbLogger(config, folder, print)\n"
-        "logger.log(1, {'a': 1.0})\nlogger.finish({'status': 'finished'})\n"
+        "write_config(folder, config)\nlogger = Loggers(LoggedRun(config, folder, print))\n"
+        "logger.log(1, {'a': 1.0})\nlogger.close({'status': 'finished'})\n"
     )
     folder = tmp_path / "run"
     folder.mkdir()
@@ -259,7 +260,7 @@ def test_the_settings_file_of_wandb_is_obeyed(tmp_path, monkeypatch, mode, expec
 def test_an_unknown_mode_is_told_and_nothing_is_sent(tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "ofline\x1b[2J")
     said = []
-    log(tmp_path, said.append).finish({"status": "finished"})
+    log(tmp_path, said.append).close({"status": "finished"})
     assert len(said) == 1
     assert "WANDB_MODE=ofline\\x1b[2J is not possible" in said[0]
     assert not (tmp_path / "wandb").exists()
@@ -268,24 +269,24 @@ def test_an_unknown_mode_is_told_and_nothing_is_sent(tmp_path, monkeypatch):
 def test_the_environment_places_a_run_and_an_explicit_project_wins(tmp_path, monkeypatch):
     environment = {
         **{"PROJECT": "theirs", "ENTITY": "team", "RUN_GROUP": "group", "TAGS": "first,second"},
-        **{"NAME": "title", "NOTES": "a note", "JOB_TYPE": "train", "DIR": str(tmp_path / "elsewhere")},
+        **{"NAME": "title", "NOTES": "a note", "JOB_TYPE": "own", "DIR": str(tmp_path / "elsewhere")},
     }
     for name, value in environment.items():
         monkeypatch.setenv(f"WANDB_{name}", value)
     folder, said = tmp_path / "run", []
-    log(folder, said.append).finish({"status": "finished"})
+    log(folder, said.append).close({"status": "finished"})
     assert not (folder / "wandb").exists()
     for seed, (run, _) in records(tmp_path / "elsewhere").items():
         assert (run["project"], run["entity"], run["run_group"]) == ("theirs", "team", "group")
-        assert {"first", "second", "iql", "seek", "hopper-demo"} == set(run["tags"])
+        assert {"first", "second", "iql", "+cocoa", "seek", "hopper-demo"} == set(run["tags"])
         assert (run["display_name"], run["notes"], run["job_type"]) == (
             f"title seed {seed}",
             "a note",
-            "train",
+            "own",
         )
     assert f"wandb sync {tmp_path}/elsewhere/wandb/offline-run-" in said[0]
     monkeypatch.delenv("WANDB_DIR")
-    log(folder, said.append, wandb_project="mine").finish({"status": "finished"})
+    log(folder, said.append, wandb_project="mine").close({"status": "finished"})
     assert {run["project"] for run, _ in records(folder).values()} == {"mine"}
     assert "wandb_project=mine is used, not the project theirs" in said[1]
 
@@ -304,7 +305,7 @@ def test_the_run_of_a_sweep_has_the_mean_over_seeds(tmp_path, monkeypatch, seeds
             logger = log(tmp_path, said.append, seeds=seeds, wandb_project="own")
             logger.log(10, {"evaluation/score": np.arange(len(seeds)) * 4.0 + 1})
             scores = {"per_seed": [20.0, 30.0][: len(seeds)]}
-            logger.finish({"status": "finished", "score": scores})
+            logger.close({"status": "finished", "score": scores})
         assert all("wandb_project=own is used" in text for text in said)
         created = [r["variables"] for r in requests if "UpsertBucket" in r.get("query", "")]
         placed = {v["name"]: (v["project"], v["sweep"]) for v in created if v["displayName"]}

@@ -1,65 +1,41 @@
-"""Weights & Biases: one run per seed, grouped; optional, and never the reason why a run stops."""
+"""Weights & Biases: one run per seed, in a group of its dataset and method."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import shlex
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from cocoa.config.schema import Config, to_dict
 from cocoa.data.sources import label
 from cocoa.errors import shown
 from cocoa.runs import places
+from cocoa.runs.loggers.base import LoggedRun, Logger, register_logger
+from cocoa.runs.loggers.settings import settings_of
+from cocoa.runs.loggers.tables import evaluations, measurements
 from cocoa.runs.loggers.wandb_environment import (
-    NamedRun,
     choose_mode,
     named_run,
     process_settings,
     project,
     settings,
 )
-from cocoa.runs.yaml import read_values
+from cocoa.runs.loggers.wandb_sources import Source, init, sources
 
 _LONGEST_TAG = 64
-_SETTINGS = {
-    "console": "off",
-    "init_timeout": 6.0,
-    "finish_timeout": 30.0,
-    "finish_timeout_raises": True,
-    "x_disable_stats": True,
-}
-"""W&B's settings, where the environment does not set them otherwise."""
+_SCORES = ("score", "score_last10", "return", "return_last10", "success", "success_last10")
+_AXES = {"update": ("evaluation", "held_out", "training", "videos"), "fit/epoch": ("fit",)}
+"""What the metrics of a group are drawn against."""
+POLICY_FILES = ("config.yaml", "checkpoints/latest.safetensors", "checkpoints/interface.safetensors")
+"""What `cocoa.load_policy` reads of a run's folder."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Which numbers a W&B run gets: those of the seed at `index`, or with None the means over all seeds."""
-
-    index: int | None
-    run_id: str
-    name: str
-    named: NamedRun | None = None
-    """Set if the environment names this run."""
-
-    def value(self, values: Any) -> float | None:
-        """Return the number to log for a number or an array (seeds,); None if there is none."""
-        if values is None:
-            return None
-        array = np.asarray(values, float)
-        return float(array.mean() if array.ndim == 0 or self.index is None else array[self.index])
-
-
-class WandbLogger:
-    """Sends metrics to W&B, or keeps them offline in the run's folder; a failure never stops the run.
+@register_logger("wandb")
+class WandB(Logger):
+    """Sends metrics to W&B, or keeps them offline in the run's folder.
 
     `choose_mode` decides between online, offline and off, which does not even import wandb. Online falls back
     to offline where the server cannot be reached or refuses.
@@ -68,147 +44,162 @@ class WandbLogger:
     does, then a single seed is logged to that run; of several seeds it gets the means.
     """
 
-    def __init__(self, config: Config, folder: Path, say: Callable[[str], None]):
-        """Open the W&B runs; `say` reports failures to the user."""
-        self._say = say
-        self._runs: list[tuple[_Source, Any]] = []
+    def __init__(self, run: LoggedRun):
+        """Open the W&B runs, or none if the mode is off."""
+        self._run = run
+        self._open: list[tuple[Source, Any]] = []
         self._process = contextlib.ExitStack()
         """Keeps wandb's settings of the process as these runs need them, until they are closed."""
-        self._guard(lambda: self._open(config, folder))
+        try:
+            mode = choose_mode(run.config.wandb, run.say)
+            if mode != "off":
+                self._start(mode)
+        except BaseException:
+            self._process.close()
+            raise
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
-        """Log numbers, or arrays (seeds,) of them, against the update `step`."""
+        """Log metrics against the update."""
+        self._log("update", step, metrics)
 
-        def send() -> None:
-            for source, run in self._runs:
-                values = {name: source.value(value) for name, value in metrics.items()}
-                run.log({"update": step, **{k: v for k, v in values.items() if v is not None}})
+    def log_epoch(self, epoch: int, metrics: Mapping[str, Any]) -> None:
+        """Log the metrics of a model's fit against the epoch."""
+        self._log("fit/epoch", epoch, metrics)
 
-        if self._runs:
-            self._guard(send)
+    def measurements(self, values: Mapping[str, Any]) -> None:
+        """Log one table, not a key for each number."""
+        for source, run in self._open:
+            own = {name: source.value(value) for name, value in values.items()}
+            run.log({"tables/diagnostics": self._table(*measurements(own))})
 
     def image(self, name: str, path: Path) -> None:
-        """Show the picture at `path` in every run."""
+        """Show the picture in every run."""
+        for _, run in self._open:
+            run.log({f"figures/{name}": self._wandb.Image(str(path))})
 
-        def send() -> None:
-            import wandb
+    def videos(self, step: int, paths: Mapping[int, Path]) -> None:
+        """Show each seed's video in its run."""
+        for source, run in self._open:
+            seeds = source.seeds(self._run.config.seeds)
+            for path in (paths[seed] for seed in seeds if seed in paths and source.index is not None):
+                run.log({"update": step, "videos/policy": self._wandb.Video(str(path), format="mp4")})
 
-            for _, run in self._runs:
-                run.log({name: wandb.Image(str(path))})
+    def close(self, summary: Mapping[str, Any]) -> None:
+        """Write each seed's scores into its run's summary and its evaluations as a table; close all."""
+        opened, self._open = self._open, []
+        with self._process, ThreadPoolExecutor(max(1, len(opened))) as pool:
+            # Together, so that a server that is gone is waited for once.
+            closing = [pool.submit(self._finish, source, run, summary) for source, run in opened]
+        for done in closing:
+            done.result()
 
-        if self._runs:  # else nothing imports wandb
-            self._guard(send)
+    def abandon(self) -> None:
+        """Leave the runs as they are: wandb closes them when the process ends."""
+        self._open = []
+        self._process.close()
 
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write each seed's scores into its run's summary, and close all."""
+    @property
+    def _wandb(self) -> Any:
+        """The package, which is imported only if a run is open."""
+        import wandb
 
-        def send(source: _Source, run: Any) -> None:
-            for name in ("score", "score_last10", "return", "return_last10"):
-                if summary.get(name):
-                    run.summary[name] = source.value(summary[name]["per_seed"])
-            run.summary["behaviour_score"] = summary.get("behaviour_score")
-            try:
-                run.finish(exit_code=0 if summary["status"] == "finished" else 1)
-            except TimeoutError:
-                path = shlex.quote(str(Path(run.dir).parent))
-                self._say(f"W&B did not take everything in time; upload the rest with: wandb sync {path}")
+        return wandb
 
-        opened, self._runs = self._runs, []
-        with ThreadPoolExecutor(max(1, len(opened))) as pool:  # a server that is gone is waited for once
-            for source, run in opened:
-                pool.submit(self._guard, partial(send, source, run))
-        self._guard(self._process.close)
+    def _table(self, columns: list[str], rows: list[list[Any]]) -> Any:
+        return self._wandb.Table(columns=columns, data=rows)
 
-    def _open(self, config: Config, folder: Path) -> None:
-        mode = choose_mode(config.wandb, self._say)
-        if mode == "off":
-            return
+    def _log(self, axis: str, position: int, metrics: Mapping[str, Any]) -> None:
+        for source, run in self._open:
+            run.log({axis: position, **{name: source.value(value) for name, value in metrics.items()}})
+
+    def _finish(self, source: Source, run: Any, summary: Mapping[str, Any]) -> None:
+        columns, rows = evaluations(self._run.folder, source.seeds(self._run.config.seeds))
+        if rows:
+            run.log({"tables/evaluations": self._table(columns, rows)})
+        for name in _SCORES:
+            if summary.get(name):
+                run.summary[name] = source.value(summary[name]["per_seed"])
+        run.summary["behaviour_score"] = summary.get("behaviour_score")
+        finished = summary["status"] == "finished"
+        if finished and self._run.config.wandb_artifacts and source.index == 0:
+            run.log_artifact(self._policy(run), aliases=["final"])
+        try:
+            run.finish(exit_code=0 if finished else 1)
+        except TimeoutError:
+            path = shlex.quote(str(Path(run.dir).parent))
+            self._run.say(f"W&B did not take everything in time; upload the rest with: wandb sync {path}")
+
+    def _policy(self, run: Any) -> Any:
+        """Return the artifact of the final policies of all seeds, a folder for `cocoa.load_policy`."""
+        config = self._run.config
+        metadata = {"dataset": label(config.dataset), "method": places.method(config), "seeds": config.seeds}
+        artifact = self._wandb.Artifact(f"policy-{run.id}", type="model", metadata=metadata)
+        for name in POLICY_FILES:
+            artifact.add_file(str(self._run.folder / name), name)
+        return artifact
+
+    def _start(self, mode: str) -> None:
+        config, folder, say = self._run.config, self._run.folder, self._run.say
         env_settings = settings()
         named = named_run(folder, env_settings)
+        common = self._common(env_settings)
+        # While its process is offline, wandb sends no statistics of its own use either.
+        self._process.enter_context(process_settings(mode=mode, silent=True, base_url=env_settings.base_url))
+        title = env_settings.run_name or f"{places.method(config)} {label(config.dataset)}"
+        values = settings_of(self._run)
+        # The run that the environment names is last: from then on wandb keeps the sweep's parameters.
+        for source in sources(config, folder, title, named):
+            own = {"seed": config.seeds[source.index]} if source.index is not None else {}
+            arguments = {**common, "config": {**values, **own}}
+            try:
+                run = init(source, env_settings, mode, **arguments)
+            except Exception as error:
+                if mode == "offline":
+                    raise
+                reason = shown(str(error) or type(error).__name__, 300)
+                say(f"W&B refuses, so this run is kept offline: {reason}")
+                mode = "offline"
+                # wandb keeps the refused id to itself
+                run = init(
+                    replace(source, run_id=f"{source.run_id}-offline"), env_settings, mode, **arguments
+                )
+            _define_metrics(run)
+            self._open.append((source, run))
+        if mode == "offline" and not env_settings.silent:
+            _say_how_to_sync(folder, [Path(run.dir).parent for _, run in self._open], say)
+
+    def _common(self, env_settings: Any) -> dict[str, Any]:
+        """Return the arguments of `wandb.init` that all seeds share."""
+        config, folder = self._run.config, self._run.folder
         method, dataset = places.method(config), label(config.dataset)
-        tags = [dataset, config.algo.name, config.variant or "plain", *(env_settings.run_tags or ())]
-        common = {
-            "project": project(config, env_settings, self._say),
+        kind = ("+cocoa", config.variant) if config.variant else ("plain",)
+        tags = [
+            dataset,
+            config.algo.name,
+            *kind,
+            *filter(None, [config.study]),
+            *(env_settings.run_tags or ()),
+        ]
+        return {
+            "project": project(config, env_settings, self._run.say),
             "entity": env_settings.entity,
-            "group": env_settings.run_group or "/".join(folder.resolve().parts[-3:]),  # dataset, method, name
+            "group": env_settings.run_group or f"{dataset}/{method}",
             "job_type": env_settings.run_job_type,
             "notes": env_settings.run_notes,
             "tags": list(dict.fromkeys(tag[:_LONGEST_TAG] for tag in tags)),
             "dir": env_settings.root_dir if "root_dir" in env_settings.model_fields_set else str(folder),
         }
-        values = {**to_dict(config), "method": method}
-        # While its process is offline, wandb sends no statistics of its own use either.
-        self._process.enter_context(process_settings(mode=mode, silent=True, base_url=env_settings.base_url))
-        # The run that the environment names is last: from then on wandb keeps the sweep's parameters.
-        for source in _sources(config, folder, env_settings.run_name or f"{method} {dataset}", named):
-            seed = {} if source.index is None else {"seed": config.seeds[source.index]}
-            init = partial(_init, source, env_settings, **common, config={**values, **seed})
-            try:
-                run = init(mode)
-            except Exception as error:
-                if mode == "offline":
-                    raise
-                self._say(f"W&B refuses, so this run is kept offline: {_line(error)}")
-                mode = "offline"
-                run = init(mode, suffix="-offline")  # wandb keeps the refused id to itself
-            run.define_metric("update")
-            run.define_metric("*", step_metric="update")
-            self._runs.append((source, run))
-        if mode == "offline" and not env_settings.silent:
-            paths = [Path(run.dir).parent for _, run in self._runs]
-            own = f"{shlex.quote(str(folder / 'wandb'))}/offline-*"
-            inside = all(folder.resolve() in path.resolve().parents for path in paths)
-            folders = own if inside else shlex.join(map(str, paths))
-            self._say(f"W&B is offline; upload this run with: wandb sync {folders}")
-
-    def _guard(self, action: Callable[[], None]) -> None:
-        """Do something with wandb; if it fails, say so and be silent from then on."""
-        try:
-            action()
-        except Exception as error:  # whatever goes wrong there, training goes on
-            self._runs = []
-            self._say(f"W&B failed and is left out from here on: {_line(error)}")
 
 
-def _sources(config: Config, folder: Path, title: str, named: NamedRun | None) -> Iterator[_Source]:
-    """Yield the W&B runs of a training, the one that the environment names last."""
-    if named and len(config.seeds) == 1:
-        yield _Source(0, named.run_id, title, named)
-        return
-    for index, seed in enumerate(config.seeds):
-        yield _Source(index, _identity(folder, seed), f"{title} seed {seed}")
-    if named:
-        yield _Source(None, named.run_id, f"{title} mean of {len(config.seeds)} seeds", named)
+def _define_metrics(run: Any) -> None:
+    """Say what metrics are drawn against. The summary of each is its last value, not its best."""
+    for axis, groups in _AXES.items():
+        run.define_metric(axis, hidden=True)
+        for group in groups:
+            run.define_metric(f"{group}/*", step_metric=axis)
 
 
-def _init(source: _Source, env_settings: Any, mode: str, suffix: str = "", **arguments: Any) -> Any:
-    """Open a W&B run; `suffix` is added to its id."""
-    import wandb
-
-    named, run_id = source.named, source.run_id + suffix
-    if named:
-        shared = {"project": named.project or arguments["project"], "entity": named.entity, "run_id": run_id}
-        shared |= {"sweep_id": named.sweep_id, "sweep_param_path": env_settings.sweep_param_path}
-        arguments |= {"project": None, "entity": None, "resume": env_settings.resume or "allow"}
-    else:
-        shared = {"sweep_id": None, "sweep_param_path": None, "run_id": None, "launch": False}
-    ours = {key: value for key, value in _SETTINGS.items() if key not in env_settings.model_fields_set}
-    with process_settings(**shared):
-        return wandb.init(
-            id=None if named else run_id,
-            name=source.name,
-            mode=mode,  # type: ignore[arg-type]
-            reinit="create_new",
-            settings=wandb.Settings(base_url=env_settings.base_url, silent=True, **ours),
-            **{"resume": "allow", **arguments},
-        )
-
-
-def _identity(folder: Path, seed: int) -> str:
-    """Return W&B's id of a seed: the same when its run goes on, another for another run in the folder."""
-    config = {**read_values(folder), "updates": None, "dataset": None}  # which may change when a run goes on
-    return hashlib.sha256(f"{folder.resolve()} {seed} {json.dumps(config)}".encode()).hexdigest()[:16]
-
-
-def _line(error: Exception) -> str:
-    return shown(str(error) or type(error).__name__, 300)
+def _say_how_to_sync(folder: Path, paths: list[Path], say: Callable[[str], None]) -> None:
+    own = f"{shlex.quote(str(folder / 'wandb'))}/offline-*"
+    inside = all(folder.resolve() in path.resolve().parents for path in paths)
+    say(f"W&B is offline; upload this run with: wandb sync {own if inside else shlex.join(map(str, paths))}")
