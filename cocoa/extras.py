@@ -15,6 +15,7 @@ EXTRAS = {
     "tensorboard": ("tensorboard",),
     "video": ("imageio", "imageio_ffmpeg"),
     "dashboard": ("wandb_workspaces",),
+    "cluster": ("joblib", "submitit", "ray"),
 }
 """The modules that must be importable, by the extra of `pip install "cocoa-rl[extra]"`."""
 
@@ -29,9 +30,9 @@ def missing(extra: str) -> bool:
     return any(importlib.util.find_spec(module) is None for module in EXTRAS[extra])
 
 
-def require(extra: str, purpose: str) -> None:
-    """Raise DataError with the `hint` if an extra is missing."""
-    if missing(extra):
+def require(extra: str, purpose: str, module: str | None = None) -> None:
+    """Raise DataError with the `hint` if an extra is missing, or the one `module` of it that is needed."""
+    if missing(extra) if module is None else importlib.util.find_spec(module) is None:
         raise DataError(hint(extra, purpose))
 
 

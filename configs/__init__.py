@@ -1,1 +1,1 @@
-"""Presets by dataset, and the settings of Hydra's launchers, as YAML files."""
+"""Presets by dataset and studies, as YAML files."""

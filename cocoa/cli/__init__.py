@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     gc.set_threshold(100_000)
     from cocoa.cli import verbs
     from cocoa.runs.terminal import protect_streams
-    from cocoa.studies.jobs import INTERRUPTED
+    from cocoa.studies.worker import INTERRUPTED
 
     protect_streams()
     try:

@@ -1,4 +1,4 @@
-"""Several runs: every combination of the values in a sweep, here or where one of Hydra's launchers says."""
+"""Several runs: every combination of the values in a sweep, one by one or by a launcher."""
 
 from __future__ import annotations
 
@@ -7,41 +7,41 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from hydra.core.override_parser.types import Override
-
 from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose, parse
 from cocoa.errors import ConfigError
-from cocoa.studies.jobs import INTERRUPTED, Job, call
+from cocoa.studies.launchers import LAUNCHERS, Launcher, launcher_of
+from cocoa.studies.plan import Job
+from cocoa.studies.worker import INTERRUPTED, listening
 
-_LAUNCHER = ("hydra/launcher", "hydra.launcher.")
+_LAUNCHER = "launcher"
 
 
 def run(words: Sequence[str]) -> int:
     """Run every combination of the values given with commas, each in a process of its own.
 
-    All are composed before the first starts. A failed one does not stop the others. With one of Hydra's
-    launchers (`hydra/launcher=joblib`) it decides where and when they run.
+    All are composed before the first starts. A failed one does not stop the others. With `launcher=` several
+    run at once.
     """
-    settings = [override for override in parse(words) if override.is_hydra_override()]
-    _check_settings(settings)
+    launcher = _launcher(words)
     jobs = jobs_of(words)
     _check_folders(jobs)
-    lines = [override.input_line or "" for override in settings]
     if jobs[0][1].study is not None:
         from cocoa.studies import launch
 
-        return launch.run(jobs, lines)
-    if settings:
-        from cocoa.studies.launcher import launch
-
-        launch(jobs, lines)
-        return 0
+        return launch.run(jobs, launcher)
+    if launcher:
+        raise ConfigError("launcher= needs study=<name>: a folder for the states and outputs of its runs.")
     return _one_by_one([job for job, _ in jobs])
 
 
 def jobs_of(words: Sequence[str]) -> list[Job]:
-    """Return the runs that `words` stand for; of runs that are equal, the first."""
+    """Return the runs that `words` stand for, without those of a launcher; of runs that are equal, the first.
+
+    Raises ConfigError for a setting of Hydra itself.
+    """
+    words = [word for word in words if not _is_launcher(word)]
+    _check_hydra(words)
     jobs: dict[str, Job] = {}
     for job in expand(words):
         config, _ = compose(job)
@@ -51,35 +51,48 @@ def jobs_of(words: Sequence[str]) -> list[Job]:
     return list(jobs.values())
 
 
+def _is_launcher(word: str) -> bool:
+    return word.partition("=")[0].partition(".")[0] == _LAUNCHER
+
+
+def _launcher(words: Sequence[str]) -> Launcher | None:
+    """Return the launcher that the arguments choose, if any. Raises a UserError."""
+    overrides = parse([word for word in words if _is_launcher(word)])
+    values: dict[str, Any] = {override.key_or_group: override.value() for override in overrides}
+    if swept := [override.input_line for override in overrides if override.is_sweep_override()]:
+        raise ConfigError(f"{swept[0]} holds several values, but all runs have one launcher.")
+    if not values:
+        return None
+    if _LAUNCHER not in values:
+        raise ConfigError(f"{next(iter(values))}= needs a launcher: launcher={', '.join(LAUNCHERS)}.")
+    name = str(values.pop(_LAUNCHER))
+    return launcher_of(name, {field.partition(".")[2]: value for field, value in values.items()})
+
+
 def _one_by_one(jobs: Sequence[Sequence[str]]) -> int:
+    from cocoa.studies.launch import task
+
     failed = []
-    for number, job in enumerate(jobs, start=1):
-        print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
-        status = call([sys.executable, sys.argv[0], *job])
-        if status == INTERRUPTED:
-            for later in jobs[number:]:
-                print(f"Not started: {shlex.join(later)}", file=sys.stderr)
-            return INTERRUPTED
-        if status:
-            failed.append(shlex.join(job))
+    with listening() as stop:
+        for number, job in enumerate(jobs, start=1):
+            if stop.is_set():
+                print(f"Not started: {shlex.join(job)}", file=sys.stderr)
+                continue
+            print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
+            if task(job)(stop) not in (0, INTERRUPTED):
+                failed.append(shlex.join(job))
     for job in failed:
         print(f"Failed: {job}", file=sys.stderr)
-    return 1 if failed else 0
+    return INTERRUPTED if stop.is_set() else int(bool(failed))
 
 
-def _check_settings(settings: Sequence[Override]) -> None:
-    """Raise ConfigError for settings of Hydra that have no effect on several runs."""
-    launched = any(override.key_or_group.startswith(_LAUNCHER) for override in settings)
-    for override in settings:
-        if override.key_or_group.startswith("hydra/sweeper"):
+def _check_hydra(words: Sequence[str]) -> None:
+    """Raise ConfigError for settings of Hydra itself, of which only the grammar is used."""
+    for override in parse(words):
+        if override.is_hydra_override():
             raise ConfigError(
-                f"{override.input_line} is not possible: values come from the command line. To search, "
-                "call cocoa.fit from the program that proposes them."
-            )
-        if not launched or override.key_or_group.startswith(("hydra.run.", "hydra.output_subdir")):
-            raise ConfigError(
-                f"{override.input_line} has no effect on runs of -m, whose folders are below runs_dir=. "
-                "Hydra's own settings are for its launchers, such as hydra/launcher=joblib."
+                f"{override.input_line} has no effect: values come from the command line, folders are below "
+                f"runs_dir=, and runs are launched by launcher={', '.join(LAUNCHERS)}."
             )
 
 

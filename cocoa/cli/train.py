@@ -61,13 +61,15 @@ def resume(arguments: Sequence[str], program: str) -> int:
 
 
 def _without_hydra(words: Sequence[str]) -> Sequence[str]:
-    """Return the overrides of a single run. Raises ConfigError for one of Hydra's own settings."""
+    """Return the overrides of a single run. Raises ConfigError for a launcher's or one of Hydra's own."""
     for override in parse(words):
         if override.is_hydra_override():
             raise ConfigError(
-                f"{override.input_line} has no effect on a single run. Its folder is below runs_dir= and is "
-                "named by name=; Hydra's own settings are for -m with one of its launchers."
+                f"{override.input_line} has no effect. A run's folder is below runs_dir= and is named by "
+                "name=; several runs are launched with -m."
             )
+        if override.key_or_group.split(".")[0] == "launcher":
+            raise ConfigError(f"{override.input_line} is for several runs: add -m, and study=<name>.")
     return words
 
 

@@ -1,74 +1,115 @@
-"""Does what is left of a study."""
+"""Does what is left of a study, one run after the other or by a launcher."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cocoa.studies.jobs import INTERRUPTED, Job, call
-from cocoa.studies.plan import PlannedRun, plan
+from cocoa.studies.launchers import Launcher
+from cocoa.studies.plan import Job, PlannedRun, plan
 from cocoa.studies.states import data_changed
 from cocoa.studies.table import table
+from cocoa.studies.worker import INTERRUPTED, Task, listening
 
 _TAIL = 10_000
 """Bytes at the end of a log in which its last line is."""
 
 
-def run(jobs: Sequence[Job], settings: Sequence[str] = ()) -> int:
+def run(jobs: Sequence[Job], launcher: Launcher | None = None) -> int:
     """Do what is left of a study's jobs and return the exit status: 0 if all are finished.
 
-    Finished runs, and those that another process is training, are left out; cut and failed ones go on. With
-    `settings` Hydra's launcher runs them and keeps their output, else they follow each other, and the output
-    of each is added to its log in the study's folder.
+    Finished runs, and those that another process is training, are left out; cut and failed ones go on. They
+    follow each other, or the launcher decides when and where each runs. The output of each is added to its
+    log in the study's folder.
     """
     study, runs = plan(jobs)
     left = []
     for planned, job in zip(runs, jobs, strict=True):
-        state = planned.state(study)
-        if state.word == "running" or (state.word == "finished" and not data_changed(state.summary)):
-            _say(f"{state.word}: {planned.command}")
+        if word := _nothing_to_do(planned, study):
+            _say(f"{word}: {planned.command}")
         else:
-            left.append((planned, job))
-    status = _launch(left, settings) if left and settings else _one_by_one(study, left)
-    if status == INTERRUPTED:
-        return INTERRUPTED
+            left.append((planned, task(job[0], planned.log(study))))
+    failed = False
+    with listening() as stop:
+        for status in _launch(left, launcher, study, stop):
+            failed |= status not in (0, INTERRUPTED)
+        if stop.is_set():
+            _say("Stopped; what was trained is saved. The same command goes on.")
+    if launcher and not launcher.waits:
+        _say(f"Submitted {len(left)} runs: their output goes to {shlex.quote(str(study / 'logs'))}.")
+        return 0
     print(table(study, runs))
-    return status or int(any(planned.state(study).word != "finished" for planned in runs))
+    if stop.is_set():
+        return INTERRUPTED
+    return int(failed or any(planned.state(study).word != "finished" for planned in runs))
 
 
-def _launch(left: Sequence[tuple[PlannedRun, Job]], settings: Sequence[str]) -> int:
-    """Let Hydra's launcher run jobs and return its exit status."""
-    from cocoa.studies.launcher import launch
-
-    try:
-        launch([job for _, job in left], settings)
-    except SystemExit as exit:  # how Hydra ends after an error, which it has printed
-        return exit.code if isinstance(exit.code, int) else 1
-    return 0
+def task(words: Sequence[str], log: Path | None = None) -> Task:
+    """Return the task that runs this program, here, with other arguments."""
+    command = (sys.executable, os.path.abspath(sys.argv[0]), *words)
+    return Task(command, os.getcwd(), str(log.absolute()) if log else None)
 
 
-def _one_by_one(study: Path, left: Sequence[tuple[PlannedRun, Job]]) -> int:
-    """Run jobs until one is interrupted; return its exit status, or 1 if one failed, else 0."""
-    failed = 0
-    for number, (planned, (words, _)) in enumerate(left, start=1):
-        _say(f"[{number}/{len(left)}] {planned.command}\n    log: {planned.log(study)}")
+def _nothing_to_do(planned: PlannedRun, study: Path) -> str | None:
+    """Return the state of a run that need not be started, else None."""
+    state = planned.state(study)
+    done = state.word == "finished" and not data_changed(state.summary)
+    return state.word if done or state.word == "running" else None
+
+
+def _launch(
+    left: Sequence[tuple[PlannedRun, Task]], launcher: Launcher | None, study: Path, stop: threading.Event
+) -> Iterator[int]:
+    """Run the tasks; yield the exit status of each that has ended, after a line that says how."""
+    if launcher is None:
+        yield from _one_by_one(left, study, stop)
+    elif left:
+        name = type(launcher).__name__.lower()
+        _say(f"{len(left)} runs by launcher={name}; logs: {shlex.quote(str(study / 'logs'))}")
+        ends = launcher.run([task for _, task in left], study, stop)
+        for ended, (number, status) in enumerate(ends, start=1):
+            planned = left[number][0]
+            if not stop.is_set():
+                _say(f"[{ended}/{len(left)}] {_outcome(planned, study, status)}: {planned.command}")
+                _explain(planned, study, status)
+            yield status
+
+
+def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: threading.Event) -> Iterator[int]:
+    for number, (planned, task) in enumerate(left, start=1):
+        if stop.is_set():
+            return
+        title = f"[{number}/{len(left)}] {planned.command}"
+        if word := _nothing_to_do(planned, study):  # since the study was launched a second time meanwhile
+            _say(f"{title}\n    {word}")
+            continue
+        _say(f"{title}\n    log: {shlex.quote(str(planned.log(study)))}")
         start = time.monotonic()
-        with planned.log(study).open("ab") as log:
-            status = call([sys.executable, sys.argv[0], *words], log)
-        word = "failed" if status not in (0, INTERRUPTED) else planned.state(study).word
-        _say(f"    {word} after {time.monotonic() - start:.0f} s")
-        if status == INTERRUPTED:
-            return INTERRUPTED
-        if status:
-            failed = 1
-            _say(f"    {last_line(planned.log(study))}")
-    return failed
+        status = task(stop)
+        _say(f"    {_outcome(planned, study, status)} after {time.monotonic() - start:.0f} s")
+        _explain(planned, study, status)
+        yield status
+
+
+def _outcome(planned: PlannedRun, study: Path, status: int) -> str:
+    return "failed" if status not in (0, INTERRUPTED) else planned.state(study).word
+
+
+def _explain(planned: PlannedRun, study: Path, status: int) -> None:
+    """Print the last line of a failed run's output, which says why."""
+    if status not in (0, INTERRUPTED):
+        _say(f"    {last_line(planned.log(study))}")
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a job's output, which says why it failed."""
+    """Return the last line of a run's output, which says why it failed; empty if there is none."""
+    if not log.exists():
+        return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL))
         lines = file.read().decode(errors="replace").split("\n")

@@ -17,9 +17,10 @@ from cocoa.runs.places import method, study_folder
 from cocoa.runs.study import find_named, named
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import atomic_write, read_regular, reason, write_error
-from cocoa.studies.jobs import Job
 from cocoa.studies.states import State, state_of
 
+Job = tuple[list[str], Config]
+"""The arguments and the configuration of one run."""
 _PLAN = "study.json"
 _LIMIT = 2**27
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -11,8 +10,8 @@ from filelock import FileLock, Timeout
 from cocoa.errors import RunError
 from cocoa.runs.study import find
 from cocoa.runs.summary import read_summary, write_summary
-from cocoa.studies.jobs import INTERRUPTED, call
-from cocoa.studies.launch import last_line
+from cocoa.studies.launch import last_line, task
+from cocoa.studies.worker import INTERRUPTED
 from cocoa.tuning.objective import evaluations, unit_of, value_of
 from cocoa.tuning.search import Claim, Search
 
@@ -31,8 +30,7 @@ def work(search: Search, claim: Claim) -> str:
     status = 0
     finished = claim.run.state(search.plan.study).word == "finished"
     for _ in range(0 if finished or watch() else _ATTEMPTS):
-        with claim.run.log(search.plan.study).open("ab") as log:
-            status = call([sys.executable, sys.argv[0], *claim.words], log, watch)
+        status = task(claim.words, claim.run.log(search.plan.study))(watch=watch)
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         if status >= 0:

@@ -67,7 +67,7 @@ def test_runs_that_are_equal_are_one(capsys: pytest.CaptureFixture[str]):
     assert captured.err == "Left out: cocoa=seek algo=iql is the same as cocoa=default algo=iql\n"
 
 
-def test_a_launcher_runs_what_is_run_without_one(tmp_path: Path):
+def test_a_run_gets_its_arguments(tmp_path: Path):
     """Fields of anchors are left out of runs without, and no character is lost on the way."""
     arguments = [
         "-m",
@@ -79,7 +79,7 @@ def test_a_launcher_runs_what_is_run_without_one(tmp_path: Path):
     ]
     arguments += ["updates=2", "log_every=2", "eval_every=2", "eval_episodes=0", "wandb=off"]
     arguments += ['name="it\'s a, ü=1"', "runs_dir='my runs'"]
-    command = [sys.executable, str(TRAIN), *arguments, "hydra/launcher=basic"]
+    command = [sys.executable, str(TRAIN), *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     names = {str(path.parent.relative_to(tmp_path)) for path in tmp_path.glob("**/summary.json")}
@@ -88,9 +88,8 @@ def test_a_launcher_runs_what_is_run_without_one(tmp_path: Path):
     assert {path.name for path in tmp_path.iterdir()} == {"my runs"}
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=basic"]])
-def test_a_failed_job_does_not_stop_the_others(launcher: list[str], tmp_path: Path):
-    command = [sys.executable, str(TRAIN), "-m", "dataset=hoper-demo,hoppr-demo", "wandb=off", *launcher]
+def test_a_failed_job_does_not_stop_the_others(tmp_path: Path):
+    command = [sys.executable, str(TRAIN), "-m", "dataset=hoper-demo,hoppr-demo", "wandb=off"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1
     for name in ("hoper-demo", "hoppr-demo"):
@@ -102,20 +101,13 @@ Kill = Callable[[int, int], None]
 
 
 @pytest.mark.parametrize(
-    ("launcher", "kill", "number"),
-    [
-        ([], os.killpg, signal.SIGTERM),
-        ([], os.killpg, signal.SIGINT),
-        ([], os.kill, signal.SIGINT),
-        (["hydra/launcher=basic"], os.kill, signal.SIGTERM),
-    ],
+    ("kill", "number"),
+    [(os.killpg, signal.SIGTERM), (os.killpg, signal.SIGINT), (os.kill, signal.SIGINT)],
 )
-def test_a_stopped_multirun_stops_its_job_and_starts_no_other(
-    launcher: list[str], kill: Kill, number: int, tmp_path: Path
-):
+def test_a_stopped_multirun_stops_its_job_and_starts_no_other(kill: Kill, number: int, tmp_path: Path):
     """Whether both get the signal, or the first alone, the job saves and can be resumed."""
     short = ["dataset=hopper-demo", "updates=1000000", "log_every=20", "wandb=off", "eval_episodes=0"]
-    command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short, *launcher]
+    command = [sys.executable, str(TRAIN), "-m", "algo=bc", "algo.hidden=[8],[16]", *short]
     pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     pipe |= {"text": True, "start_new_session": True}
     with subprocess.Popen(command, cwd=tmp_path, **pipe) as run:
@@ -124,7 +116,7 @@ def test_a_stopped_multirun_stops_its_job_and_starts_no_other(
         kill(run.pid, number)
         rest = run.stdout.read()
     assert "Stopped; everything is saved" in rest
-    assert ("Not started: algo=bc 'algo.hidden=[16]'" in rest) == (not launcher)
+    assert "Not started: algo=bc 'algo.hidden=[16]'" in rest
     assert "1 seed" in said
     assert run.returncode == 130
     assert [json.loads(path.read_text())["status"] for path in tmp_path.glob("**/summary.json")] == [

@@ -62,7 +62,7 @@ def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
     assert "Runs: 1 failed, 1 cut" in run(tmp_path, "status", "runs/first").stdout
 
     (tmp_path / "late.hdf5").write_bytes(recording.read_bytes())
-    second = run(tmp_path, *launch, "algo.hidden=[64]", "hydra/launcher=basic")
+    second = run(tmp_path, *launch, "algo.hidden=[64]")
     assert second.returncode == 0, second.stderr
     finished = {"late hidden=_64_": "finished", "pendulum hidden=_64_": "finished"}
     assert states(tmp_path) == finished

@@ -1,0 +1,49 @@
+"""`launcher=joblib`: several runs at once on this machine."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from cocoa.studies.launchers.machine import check_gpus, places
+from cocoa.studies.worker import Task
+from cocoa.training.devices import cores
+
+
+@dataclass(frozen=True)
+class Joblib:
+    """Several runs at once on this machine, which share its cores and GPUs evenly."""
+
+    waits: ClassVar[bool] = True
+
+    jobs: int | None = None
+    """Runs at once; None takes as many as there are cores or, with GPUs, as these allow."""
+    gpus: float | None = None
+    """GPUs of each run; with 0.25, four runs share one. None takes one if there are any."""
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs={self.jobs} is not possible: it must be at least 1")
+        check_gpus(self.gpus or 0)
+
+    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+        """Run the tasks by threads, each of which waits for the process of a run."""
+        import joblib
+
+        free: queue.SimpleQueue = queue.SimpleQueue()
+        for place in (shared := places(len(tasks), cores(), self.jobs, self.gpus)):
+            free.put(place)
+
+        def work(number: int, task: Task) -> tuple[int, int]:
+            place = free.get()
+            try:
+                return number, place.take(task)(stop)
+            finally:
+                free.put(place)
+
+        parallel = joblib.Parallel(len(shared), backend="threading", return_as="generator_unordered")
+        yield from parallel(joblib.delayed(work)(*numbered) for numbered in enumerate(tasks))  # type: ignore[union-attr]

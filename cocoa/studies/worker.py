@@ -1,0 +1,149 @@
+"""One of several runs, in a process of its own: it may be started on another machine.
+
+Only the standard library is imported here. Launchers send this module itself to their workers, which need not
+find the project's packages before the run starts.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+STOPPED = 143
+"""Exit status of a run that was stopped by who watched it."""
+_POLL = 0.3
+"""Seconds between two looks at whether to stop."""
+_START = """
+import ctypes, os, sys
+parent, cores, *command = sys.argv[1:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+    if os.getppid() != int(parent):
+        sys.exit(137)
+    if cores:
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+os.execvp(command[0], command)
+"""
+"""Becomes the run. On Linux the run is killed when its parent dies, so that its lock is free for the next."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to start: calling it returns the run's exit status."""
+
+    command: tuple[str, ...]
+    folder: str
+    """Where it is started."""
+    log: str | None = None
+    """The file to which its output is added; None leaves it on the terminal."""
+    cores: int | None = None
+    """How many cores of its machine it gets; None: all that its parent has."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables besides those of its parent."""
+
+    def __call__(self, stop: threading.Event | None = None, watch: Callable[[], bool] | None = None) -> int:
+        """Run it to its end and return its exit status, INTERRUPTED, or STOPPED.
+
+        It is interrupted, and saves its state, when `stop` is set or, without one, on SIGINT or SIGTERM.
+        `watch` is called several times a second while it runs, and stops it likewise by returning true.
+        """
+        with ExitStack() as stack:
+            stop = stop or stack.enter_context(listening())
+            if stop.is_set():
+                return INTERRUPTED
+            output = stack.enter_context(open(self.log, "ab")) if self.log else None
+            cores = stack.enter_context(_claimed(self.cores))
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, str(os.getpid()), cores, *self.command],
+                cwd=self.folder,
+                env={**os.environ, **self.environment},
+                stdout=output,
+                stderr=output,
+            )
+            try:
+                return _wait(child, stop, watch or _never)
+            finally:
+                if child.poll() is None:
+                    child.terminate()
+                    child.wait()
+
+    def checkpoint(self) -> Any:
+        """Return what submitit submits again, after a preemption or at the time limit: the run goes on."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _wait(child: subprocess.Popen[bytes], stop: threading.Event, watch: Callable[[], bool]) -> int:
+    stopped = False
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            status = child.wait(_POLL)
+            return INTERRUPTED if stop.is_set() else STOPPED if stopped else status
+        if not stopped and (stop.is_set() or watch()):
+            stopped = True
+            child.terminate()  # it may have had the same signal from the terminal, and then ignores this
+
+
+def _never() -> bool:
+    return False
+
+
+@contextmanager
+def listening() -> Iterator[threading.Event]:
+    """Yield an event that SIGINT and SIGTERM set meanwhile, in place of what they do else."""
+    stop = threading.Event()
+    # Outside of the main thread Python handles no signals.
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _claimed(count: int | None) -> Iterator[str]:
+    """Yield `count` cores, with commas between, that no other run which was launched has on this machine.
+
+    Empty if any core may be used, or the system does not tell. If too few are free, others fill up.
+    """
+    allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    if count is None or count >= len(allowed):
+        yield ""
+        return
+    with ExitStack() as stack:
+        free = _free(allowed, count, stack)
+        others = [core for core in allowed if core not in free]
+        yield ",".join(map(str, [*free, *random.sample(others, count - len(free))]))
+
+
+def _free(cores: list[int], count: int, stack: ExitStack) -> list[int]:
+    """Return at most `count` of the cores, and lock them until the stack is closed."""
+    import fcntl  # where cores are known
+
+    folder = Path(tempfile.gettempdir()) / f"cocoa-cores-{os.getuid()}"
+    free: list[int] = []
+    with suppress(OSError):
+        folder.mkdir(exist_ok=True)
+        for core in cores:
+            if len(free) == count:
+                break
+            file = stack.enter_context((folder / str(core)).open("ab"))
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                free.append(core)
+    return free
