@@ -5,8 +5,8 @@ concatenate it through `jax.tree.map` and hand it to networks, and never look in
 
 The file of an algorithm has its parts in this order: the state, the class with its fields, `__post_init__`,
 `source`, `objection`, `init`; `next_action`, `next_value`, `target` and `critic_loss`; `value_loss`,
-`actor_loss` and further losses; `update`, `held_out`, `act`. A loss is differentiated with respect to its
-first argument. `critic_loss` stops the gradient of `target`.
+`actor_loss` and further losses; `update`, `held_out`, `act`, `action_value`. A loss is differentiated with
+respect to its first argument. `critic_loss` stops the gradient of `target`.
 """
 
 from __future__ import annotations
@@ -230,6 +230,13 @@ class Algorithm(Settings, ABC):
     @abstractmethod
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return actions (..., action_dim) in [-1, 1]; without `key` the deterministic policy's."""
+
+    def action_value(self, state: State, observation: Observation, action: Array) -> Array | None:
+        """Return what the critics in `state` say of actions (..., action_dim), (...); None without critics.
+
+        Trained policies are compared by it; neither training nor acting uses it.
+        """
+        return None
 
 
 REGISTRY: dict[str, type[Algorithm]] = {}

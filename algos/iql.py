@@ -134,6 +134,10 @@ class InSample(Algorithm):
         """Return the policy's mean, or with `key` a sample of it."""
         return state.actor(observation).act(key)
 
+    def action_value(self, state: State, observation: Observation, action: Array) -> Array:
+        """Return min_i Q_i(s, a), (...)."""
+        return state.critics(observation, action).min(axis=0)
+
 
 @register("iql")
 @dataclass(frozen=True)

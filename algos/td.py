@@ -9,7 +9,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from cocoa.algos.base import Algorithm, Array, Batch, Metrics, State, check_at_least, check_positive
+from cocoa.algos.base import (
+    Algorithm,
+    Array,
+    Batch,
+    Metrics,
+    Observation,
+    State,
+    check_at_least,
+    check_positive,
+)
 
 
 @dataclass(frozen=True)
@@ -45,3 +54,7 @@ class TDLearning(Algorithm):
         q = state.critics(batch.observation, batch.action, params=params)
         loss = jnp.mean((target - q) ** 2, axis=-1).sum()
         return loss, {"critic_loss": loss, "q": q.mean()}
+
+    def action_value(self, state: State, observation: Observation, action: Array) -> Array:
+        """Return min_i Q_i(s, a), (...)."""
+        return state.critics(observation, action).min(axis=0)
