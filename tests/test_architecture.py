@@ -22,6 +22,7 @@ ROOMS = (
     "cocoa.preparation",
     "cocoa.runs",
     "cocoa.collection",
+    "cocoa.selection",
     "cocoa.studies",
     "cocoa.tuning",
     "cocoa.report",

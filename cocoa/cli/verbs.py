@@ -33,6 +33,9 @@ VERBS = {
     "evaluate": Verb(
         "cocoa.cli.evaluate:run", "<runs> [episodes=...]", "play many episodes of last policies"
     ),
+    "select": Verb(
+        "cocoa.cli.select:run", "<runs> [field=value ...]", "rank policies without an environment"
+    ),
     "tune": Verb("cocoa.cli.tune:run", "study=<name> <ranges>", "search for hyperparameters"),
     "report": Verb(
         "cocoa.report.__main__:main",

@@ -230,7 +230,12 @@ def _held_out_losses(summary: Mapping[str, Any]) -> str:
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
     """Write summary.json; numbers that are not finite become null."""
-    atomic_write(folder / "summary.json", (json.dumps(_finite(summary), indent=2) + "\n").encode())
+    atomic_write(folder / "summary.json", json_bytes(summary))
+
+
+def json_bytes(values: Mapping[str, Any]) -> bytes:
+    """Return the content of a JSON file; numbers that are not finite become null."""
+    return (json.dumps(_finite(values), indent=2) + "\n").encode()
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

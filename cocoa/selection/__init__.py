@@ -1,0 +1,1 @@
+"""Finished policies compared without an environment, by what held-out episodes say of them."""
