@@ -39,7 +39,7 @@ VERBS = {
     "tune": Verb("cocoa.cli.tune:run", "study=<name> <ranges>", "search for hyperparameters"),
     "report": Verb(
         "cocoa.report.__main__:main",
-        "<folders> [--out <folder>] [--watch]",
+        "<folders> [--out <folder>]",
         "compare finished runs: a page, tables and figures",
     ),
     "data": Verb(
