@@ -91,15 +91,17 @@ def _tables(comparisons: Sequence[Comparison], names: tuple[str, str]) -> list[T
 
 
 def _aggregates(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
-    """Return a table with a row for each comparison and aggregate over datasets."""
+    """Return a table with a row for each comparison and aggregate, where there are datasets to pool."""
     rows = []
     for one in comparisons:
-        rows += [[Cell(one.method), Cell(name), *_measure(measure)] for name, measure in one.measures.items()]
+        if len(one.scored) > 1:
+            measures = one.measures.items()
+            rows += [[Cell(one.method), Cell(name), *_measure(measure)] for name, measure in measures]
         if one.improvement is not None:
             probability = (number(None), _estimate(one.improvement, ".2f"), number(None))
             rows.append([Cell(one.method), Cell("probability of improvement"), *probability])
     columns = ("method", "aggregate", *names, "difference")
-    return Table("Over all datasets with scores", columns, rows, folded=len(rows) > MOST_OPEN)
+    return Table("Over datasets with scores", columns, rows, folded=len(rows) > MOST_OPEN)
 
 
 def _by_dataset(comparisons: Sequence[Comparison], names: tuple[str, str]) -> Table:
@@ -174,4 +176,6 @@ def _profiles(one: Comparison) -> Iterator[Chart]:
     axes.set_ylabel("share of seeds above")
     axes.set_ylim(-0.02, 1.02)
     count = len(one.scored)
-    yield Chart(f"{one.method} and {one.baseline}", f"{count} dataset{'s' if count > 1 else ''}.", figure)
+    yield Chart(
+        f"{one.method} and {one.baseline}", f"Over {count} dataset{'s' if count > 1 else ''}.", figure
+    )
