@@ -85,4 +85,6 @@ class NearestMap:
             return self.data[jnp.argmin(to_candidates + to_deltas)]
 
         rows = states.reshape(-1, states.shape[-1])
-        return jax.lax.map(anchor, rows, batch_size=_ROWS_AT_ONCE).reshape(states.shape)
+        # The symbolic number of rows of an exported policy cannot be divided into blocks and a rest.
+        at_once = _ROWS_AT_ONCE if isinstance(rows.shape[0], int) else None
+        return jax.lax.map(anchor, rows, batch_size=at_once).reshape(states.shape)

@@ -42,7 +42,7 @@ class SettleMap:
 
     def __call__(self, states: jax.Array) -> jax.Array:
         """Walk from `states`, and return the best of each way."""
-        best, least = states, jnp.full(states.shape[:-1], jnp.inf)
+        best, least = states, jnp.full_like(states[..., 0], jnp.inf)
         for _ in range(self.horizon + 1):
             means = self.forward.means(states, self.seeker(states))[..., :-1]
             doubt = jnp.linalg.norm(means.std(axis=0) / self.scale, axis=-1)
