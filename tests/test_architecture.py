@@ -20,6 +20,7 @@ ROOMS = (
     "cocoa.config",
     "cocoa.training",
     "cocoa.preparation",
+    "cocoa.export",
     "cocoa.runs",
     "cocoa.collection",
     "cocoa.selection",

@@ -42,6 +42,9 @@ VERBS = {
         "<folders> [--out <folder>]",
         "compare finished runs: a page, tables and figures",
     ),
+    "export": Verb(
+        "cocoa.cli.export:run", "<run> <file> [seed=...]", "write a policy as StableHLO or ONNX, in one file"
+    ),
     "data": Verb(
         "cocoa.cli.data:run", "list | inspect <dataset>", "the known datasets; what is in a dataset"
     ),

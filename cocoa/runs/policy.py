@@ -15,15 +15,24 @@ from cocoa.algos.base import Batch, NextActionBatch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config, names_modules
+from cocoa.data.sources.names import label
 from cocoa.dynamics.xla.numerics import standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
+from cocoa.export.files import write
+from cocoa.export.function import PolicyFunction
 from cocoa.runs.checkpoint import load_state, read_identified
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
 from cocoa.runs.interface import Interface, read_interface
+from cocoa.runs.places import method
+from cocoa.runs.summary import provenance
+from cocoa.storage.files import expanded
 from cocoa.training.devices import start_backend
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.seeds import PerSeed, of_seed
+
+_VERSIONS = ("cocoa-rl", "jax")
+"""The packages whose versions are stored in an exported file."""
 
 
 class Policy:
@@ -32,11 +41,36 @@ class Policy:
     It pickles as the run's folder and its seed: to unpickle it is to load what the folder then holds.
     """
 
-    def __init__(self, config: Config, state: Any, interface: Interface, folder: Path, seed: int):
-        """`state` is the algorithm's, of one seed; `folder` is the run it comes from."""
+    def __init__(
+        self,
+        config: Config,
+        state: Any,
+        interface: Interface,
+        folder: Path,
+        seed: int,
+        updates: int = 0,
+        dataset_sha256: str = "",
+    ):
+        """`state` is the algorithm's, of one seed; `folder` is the run it comes from.
+
+        `updates` are those that were done, and `dataset_sha256` is of the data that it was trained on.
+        """
         self.folder = folder
         self.seed = seed
         algorithm = config.algo
+        self._scaling = interface.scaling
+        observation_dim, action_dim = interface.dims
+        self._metadata = {
+            "observation_dim": str(observation_dim),
+            "action_dim": str(action_dim),
+            "algorithm": method(config),
+            "run": folder.absolute().name,
+            "seed": str(seed),
+            "updates": str(updates),
+            "dataset": label(config.dataset),
+            "dataset_sha256": dataset_sha256,
+            "environment": config.env or "",
+        }
         self._classes = type(algorithm), type(config.cocoa)
         self._shape = interface.scaling.observation_mean.shape
         self._noise_key = jax.random.key(seed)
@@ -47,11 +81,13 @@ class Policy:
 
         def act(parts: tuple[Any, Interface], observation: jax.Array) -> jax.Array:
             state, interface = parts
-            return to_environment(interface, algorithm.act(state, interface.observe(observation)))
+            with jax.default_matmul_precision(config.matmul_precision):  # as in evaluation
+                return to_environment(interface, algorithm.act(state, interface.observe(observation)))
 
         def sample(parts: tuple[Any, Interface], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
             (state, interface), (observation, key) = parts, drawn
-            return to_environment(interface, algorithm.act(state, interface.observe(observation), key))
+            with jax.default_matmul_precision(config.matmul_precision):
+                return to_environment(interface, algorithm.act(state, interface.observe(observation), key))
 
         self._act = PrunedFunction(act, (state, interface), example)
         self._leaves = self._act.leaves((state, interface))
@@ -79,6 +115,29 @@ class Policy:
         The policy has no memory: `state` is returned as it is, and `episode_start` is not used.
         """
         return (self if deterministic else self.sample)(observation), state
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Write the deterministic policy to one file that needs neither this project nor the run.
+
+        The file maps `observation` (batch, O) to `action` (batch, A), float32, in the environment's units,
+        for any number of rows. Normalisation, anchors, bounds of actions and the precision of matrix products
+        are inside. The name's ending is the format:
+
+        - `.stablehlo`: `jax.export.deserialize(file.read()).call(observation)`, on CPU, CUDA and TPU;
+        - `.onnx`: for onnxruntime and others. It needs the extra "onnx"; the actions are compared with the
+          policy's, to 1e-5, before anything is written.
+
+        What the policy is goes to <path>.json, and into an ONNX file too: the sizes of observations and
+        actions, algorithm, run, seed, updates, dataset and its SHA-256, environment, versions.
+
+        Raises ConfigError for another ending or a missing folder, DataError if the extra is missing, and
+        RunError if the policy cannot be exported to this format or the file cannot be written.
+        """
+        versions = provenance()["versions"]
+        metadata = {**self._metadata, **{f"version_{name}": versions[name] or "" for name in _VERSIONS}}
+        scaling = self._scaling
+        examples = scaling.observation_mean, scaling.observation_std
+        write(PolicyFunction(self._act, self._leaves, *examples, metadata), expanded(path, "path"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the call that loads this policy; the algorithm's class lets its module be imported."""
@@ -113,7 +172,8 @@ def load_policy(folder: str | os.PathLike[str], seed: int | None = None, trust: 
     position = position_of(seed, config, run)
     learners = load_learners(run, config)
     interface = of_seed(learners.interface, position)
-    return Policy(config, of_seed(learners.learner, position), interface, run, seed)
+    learner = of_seed(learners.learner, position)
+    return Policy(config, learner, interface, run, seed, learners.step, learners.dataset_sha256)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""StableHLO: JAX's own format, which `jax.export.deserialize` loads."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import export
+
+from cocoa.errors import RunError, shown
+from cocoa.export.function import PolicyFunction
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+"""The platforms that one file is for."""
+
+
+def stablehlo(policy: PolicyFunction) -> bytes:
+    """Return the policy as a serialised `jax.export.Exported` from (batch, O) to (batch, A), both float32.
+
+    `batch` is symbolic: the file takes any number of rows, except zero. Raises RunError if the policy cannot
+    be traced with such a number.
+    """
+    (batch,) = export.symbolic_shape("batch")
+    observations = jax.ShapeDtypeStruct((batch, policy.observation_dim), jnp.float32)
+    try:
+        exported = export.export(jax.jit(lambda rows: policy(rows)), platforms=PLATFORMS)(observations)
+    except Exception as error:  # the code of an algorithm raises whatever a symbolic number leads to
+        raise RunError(
+            f"The policy cannot be exported for any number of rows ({type(error).__name__}: {shown(error)}): "
+            "its algorithm or its anchors use the number of rows as a number, as in range(len(observation))."
+        ) from error
+    return bytes(exported.serialize())
