@@ -13,10 +13,11 @@ from cocoa.report.held_out import HeldOut, held_out
 from cocoa.report.notes import notes
 from cocoa.report.runs import find_finished
 from cocoa.report.scores import Scores, scores_of
-from cocoa.report.selection import Policies, selections
+from cocoa.report.selection import selections
 from cocoa.report.unfinished import Unfinished, unfinished
 from cocoa.report.verdict import verdict
 from cocoa.runs.places import folder_name
+from cocoa.selection import comparison as selection
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Contents:
     """That of `options.compare`."""
     prices: Sequence[Price]
     """The price of tuning, by dataset; empty where it is not shown."""
-    selections: Sequence[Policies]
+    selections: Sequence[selection.Comparison]
     """Policies with estimates from recorded data alone, by dataset."""
     notes: Sequence[str]
     """Sentences on what keeps numbers from being compared."""

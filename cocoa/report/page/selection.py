@@ -1,70 +1,59 @@
-"""Selection without an environment: estimates from recorded data beside true scores."""
+"""Selection without an environment: estimates from recorded data beside true returns."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-
-import numpy as np
 
 from cocoa.report.page.rendering import Chart
 from cocoa.report.page.styles import MOST_CHARTS, Lines, panel
 from cocoa.report.page.tables import Cell, Section, Table, number
-from cocoa.report.selection import ESTIMATES, Policies
-from cocoa.statistics.ranking import kendall, regret_at, spearman, top_share_at
-
-_TOP = 3
+from cocoa.selection.comparison import KS, LABELS, Comparison
 
 
-def selection(found: Sequence[Policies]) -> Section | None:
+def selection(found: Sequence[Comparison]) -> Section | None:
     """Return the section, or None if no policy has estimates."""
     if not found:
         return None
-    lines = Lines([label for policies in found for label in policies.labels])
+    lines = Lines([policy.method for one in found for policy in one.candidates])
     text = [
         "How estimates that need no environment rank the policies on a dataset: all methods, settings and "
-        "seeds. A correlation of 1 is the true order. Regret is by how much the best of the first policies "
-        "is below the best of all.",
+        "seeds. A correlation of 1 is the true order. Regret is by how much the best return of the first "
+        "policies is below the best of all.",
     ]
     if len(found) > MOST_CHARTS:
-        text.append(f"The first {MOST_CHARTS} of {len(found)} datasets are drawn.")
+        text.append(f"The first {MOST_CHARTS} of {len(found)} sets of policies are drawn.")
     charts = list(_charts(found[:MOST_CHARTS], lines))
     title = "Selection without an environment"
     return Section("selection", title, text, key=lines.keys(), charts=charts, tables=[_table(found)])
 
 
-def _table(found: Sequence[Policies]) -> Table:
-    rows = []
-    for policies in found:
-        for name, (title, _) in ESTIMATES.items():
-            estimates, scores = policies.known(name)
-            if len(estimates) > 1:
-                correlations = (spearman(estimates, scores), kendall(estimates, scores))
-                regrets = (regret_at(1, estimates, scores), regret_at(_TOP, estimates, scores))
-                rows.append(
-                    [
-                        *(Cell(policies.dataset), Cell(title), number(len(estimates), "d")),
-                        *(number(None if math.isnan(x) else x, ".2f") for x in correlations),
-                        *(number(regret) for regret in regrets),
-                        number(100 * top_share_at(_TOP, estimates, scores), ".0f"),
-                    ]
-                )
-    columns = (
-        *("dataset", "estimate", "policies", "Spearman", "Kendall"),
-        *("regret at 1", f"regret at {_TOP}", f"best {_TOP} found (%)"),
-    )
+def _table(found: Sequence[Comparison]) -> Table:
+    rows = [
+        [
+            Cell(one.dataset),
+            Cell(LABELS[agreement.estimate]),
+            number(agreement.policies, "d"),
+            number(agreement.spearman, ".2f"),
+            *(number(regret) for regret in agreement.regret),
+            *(number(100 * share, ".0f") for share in agreement.best),
+        ]
+        for one in found
+        for agreement in one.agreements()
+    ]
+    measures = (*(f"regret at {k}" for k in KS), *(f"best {k} found (%)" for k in KS))
+    columns = ("dataset", "estimate", "policies", "Spearman", *measures)
     return Table("Ranks of policies by estimates", columns, rows)
 
 
-def _charts(found: Sequence[Policies], lines: Lines) -> Iterator[Chart]:
-    for policies in found:
+def _charts(found: Sequence[Comparison], lines: Lines) -> Iterator[Chart]:
+    for one in found:
         figure, axes = panel()
-        scores, estimates = np.array(policies.scores), np.array(policies.estimates["fqe"])
-        for label in dict.fromkeys(policies.labels):
-            own = np.array([other == label for other in policies.labels])
-            filled = lines.color(label) if "+cocoa" in label else "none"
-            style = {"color": lines.color(label), "markerfacecolor": filled, "markersize": 5}
-            axes.plot(scores[own], estimates[own], "o", **style)
-        axes.set_xlabel("true score (%)" if policies.unit == "score" else "true return")
+        for method in dict.fromkeys(policy.method for policy in one.candidates):
+            own = [policy for policy in one.candidates if policy.method == method]
+            filled = lines.color(method) if "+cocoa" in method else "none"
+            style = {"color": lines.color(method), "markerfacecolor": filled, "markersize": 5}
+            axes.plot([p.value for p in own], [p.estimates["fqe"] for p in own], "o", **style)
+        axes.set_xlabel("true return")
         axes.set_ylabel("fitted Q evaluation")
-        yield Chart(policies.dataset, "Hollow: plain. Filled: +COCOA.", figure)
+        settings = ", ".join(f"{name} {value}" for name, value in one.settings.items())
+        yield Chart(one.dataset, f"Hollow: plain. Filled: +COCOA. Fitted with {settings}.", figure)
