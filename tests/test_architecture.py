@@ -27,6 +27,7 @@ ROOMS = (
     "cocoa.studies",
     "cocoa.tuning",
     "cocoa.report",
+    "cocoa.dashboard",
     "cocoa.api",
     "cocoa.cli",
     "cocoa",

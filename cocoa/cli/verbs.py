@@ -45,6 +45,7 @@ VERBS = {
     "export": Verb(
         "cocoa.cli.export:run", "<run> <file> [seed=...]", "write a policy as StableHLO or ONNX, in one file"
     ),
+    "dashboard": Verb("cocoa.cli.dashboard:run", "<project>", "a W&B workspace and report of a project"),
     "data": Verb(
         "cocoa.cli.data:run", "list | inspect <dataset>", "the known datasets; what is in a dataset"
     ),

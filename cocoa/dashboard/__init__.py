@@ -1,0 +1,1 @@
+"""A W&B workspace and a report as code: plain algorithms against +COCOA."""
