@@ -46,14 +46,18 @@ def _silence_mujoco() -> None:
         mujoco.set_mju_user_warning(lambda message: None)  # type: ignore[attr-defined]
 
 
-def make_environment(env: str) -> gymnasium.Env:
-    """Return a new environment. Raises DataError where Gymnasium cannot make it, whatever it raises."""
+def make_environment(env: str, render: bool = False) -> gymnasium.Env:
+    """Return a new environment; with `render`, one that returns its pictures.
+
+    Raises DataError where Gymnasium cannot make it, whatever it raises.
+    """
     _silence_mujoco()
     require_installed(env)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # D4RL's scores belong to v4, which Gymnasium calls outdated
-            made = gymnasium.make(env, disable_env_checker=True)
+            options: dict[str, Any] = {"render_mode": "rgb_array"} if render else {}
+            made = gymnasium.make(env, disable_env_checker=True, **options)
             return Seeded(made) if env.startswith(OGBENCH) else made
     except UserError:
         raise

@@ -32,6 +32,7 @@ from cocoa.runs.interface import Interface
 from cocoa.runs.progress import Progress, Stopper
 from cocoa.runs.record import Record
 from cocoa.runs.trainer import Trainer
+from cocoa.runs.video import film
 from cocoa.training import processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Actor, Evaluator
@@ -67,6 +68,9 @@ class Experiment:
             inputs = self._inputs(batch, scaling, stream, evaluator)
             self.stopper.check()
             self._train(inputs, stream, evaluator)
+        if config.video and processes.leads():
+            with record.stage("video"):
+                record.loggers.videos(record.step, film(record.folder, config, record.say))
         record.close("finished")
 
     def _transitions(self) -> tuple[Batch, Scaling]:

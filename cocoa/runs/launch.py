@@ -19,6 +19,7 @@ from cocoa.data.sources import DatasetName, dataset_name, from_anywhere
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.environments.spaces import require_installed
 from cocoa.errors import ConfigError, RunError, UserError
+from cocoa.extras import require
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
@@ -55,6 +56,8 @@ def run(config: Config, dataset: Dataset | None = None, notes: Sequence[str] = (
     require_installed(config.env or "")
     import_trusted(config.env or "", trust=True)  # which may register a source of datasets, too
     config = with_loggers(config)
+    if config.video:
+        require("video", "video=true")
     _place(config)
     if config.study is not None:
         config = named(config, dataset.sha256 if dataset else None)
