@@ -22,13 +22,19 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         flags, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
         raise ConfigError(f"{error}. {program()} --help shows the flags.") from error
+    words = [without_dashes(word) for word in words]
     for word in words:
         if word.startswith("-"):
             raise ConfigError(
                 f"Unknown flag {word}. The flags are --help, -m, --cfg job and --trust; fields are given "
-                f"without dashes: {word.lstrip('-').partition('=')[0]}=..."
+                f"with their values: {word.lstrip('-')}=..."
             )
     return flags, words
+
+
+def without_dashes(word: str) -> str:
+    """Return an argument as fields are written, also if it is in the form of a W&B sweep: --field=value."""
+    return word.removeprefix("--") if "=" in word else word
 
 
 def import_from_here(words: Sequence[str], trust: bool) -> None:
