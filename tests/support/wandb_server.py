@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
-def _answer(query, variables, base):
+def answer(query, variables, base):
     """Answer one of the GraphQL requests that wandb makes for a run."""
     if "UpsertBucket" in query:
         project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "team"}}
@@ -20,8 +20,11 @@ def _answer(query, variables, base):
 
 
 @contextlib.contextmanager
-def accepting_server():
-    """Yield the server's URL, and the list of its requests: path, authorization, and what JSON they held."""
+def accepting_server(answer=answer):
+    """Yield the server's URL, and the list of its requests: path, authorization, and what JSON they held.
+
+    `answer(query, variables, url)` answers those in GraphQL.
+    """
     requests = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,8 +37,8 @@ def accepting_server():
             sent = json.loads(body) if body.startswith(b"{") else {}
             requests.append({"path": self.path, "key": "Authorization" in self.headers, **sent})
             base = f"http://127.0.0.1:{server.server_port}"
-            answer = {"data": _answer(sent.get("query", ""), sent.get("variables"), base)}
-            body = json.dumps(answer).encode() if self.path == "/graphql" else b"{}"
+            data = answer(sent.get("query", ""), sent.get("variables"), base)
+            body = json.dumps({"data": data}).encode() if self.path == "/graphql" else b"{}"
             self.send_response(404 if "otel" in self.path else 200)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
