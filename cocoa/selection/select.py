@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from cocoa.algos.base import Batch
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, reward_map, split, unnormalized_batch
 from cocoa.dynamics.xla.numerics import numerics
@@ -98,20 +99,18 @@ def _estimates(config: Config, learners: Learners, dataset: Dataset, settings: S
     _, held_out = split(dataset, replace(config.data, top_episodes=1.0))
     judged = held_out or dataset
     part = judged if settings.episodes == "held_out" else dataset
-    batches = {id(data): unnormalized_batch(data, config.data, training)[0] for data in (part, judged)}
-    acts = {
-        key: behaviour(config.algo, learners.learner, learners.interface.observe, batch)
-        for key, batch in batches.items()
-    }
+
+    def acts(data: Dataset) -> tuple[Batch, dict[str, np.ndarray]]:
+        batch, _ = unnormalized_batch(data, config.data, training)
+        return batch, behaviour(config.algo, learners.learner, learners.interface.observe, batch)
+
+    batch, own = acts(judged)
+    fitted, actions = (batch, own) if part is judged else acts(part)
     with contextlib.closing(TrainingBar(settings.updates, 0)) as bar:
         values = fitted_values(
-            part,
-            batches[id(part)],
-            acts[id(part)]["next_action"],
-            settings,
-            lambda updates: bar.advance(updates, {}),
+            part, fitted, actions["next_action"], settings, lambda updates: bar.advance(updates, {})
         )
-    rows, own = first_rows(judged), acts[id(judged)]
+    rows = first_rows(judged)
     fqe = values(judged.observations[rows], own["action"][:, rows]).mean(axis=1)
     scale, _ = reward_map(training, config.data)
     has_critics = "value" in own
