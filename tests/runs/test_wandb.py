@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,13 +18,17 @@ import pytest
 from support.paths import ROOT
 from support.wandb_server import accepting_server
 
+import cocoa
 from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
+from cocoa.runs import launch
 from cocoa.runs.folder import write_config
 from cocoa.runs.loggers.base import LoggedRun
 from cocoa.runs.loggers.opened import Loggers
+from cocoa.runs.loggers.wandb import POLICY_FILES
 from cocoa.runs.loggers.wandb_environment import choose_mode, has_key, settings
+from cocoa.runs.metrics import read_metrics
 
 CONFIG = Config(algo=IQL(), cocoa=Seek(), seeds=(3, 7), logger=("wandb",), name="logged")
 
@@ -326,3 +331,70 @@ def test_the_run_of_a_sweep_has_the_mean_over_seeds(tmp_path, monkeypatch, seeds
     for name in sweep:  # as when the run is resumed by hand
         monkeypatch.delenv(f"WANDB_{name}")
     assert opened() == (placed, logged)
+
+
+@pytest.fixture(scope="module")
+def whole(config, tmp_path_factory):
+    """The folder of a run that logged offline and uploads its policy, and its W&B records of seed 3."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("WANDB_CONFIG_DIR", str(tmp_path_factory.mktemp("settings")))
+        fields = {"logger": ("wandb",), "wandb": "offline", "wandb_artifacts": True, "name": "in-wandb"}
+        folder = launch.run(dataclasses.replace(config, **fields))
+    return folder, [json.loads(line) for line in records(folder)[3][1].splitlines()]
+
+
+def test_every_number_of_a_run_is_in_its_offline_file_under_its_key(whole):
+    folder, rows = whole
+    logged = {}
+    for item in (row["history"]["item"] for row in rows if row["type"] == "history"):
+        for key, value in item.items():
+            axis = "fit/epoch" if key.startswith("fit/") else "update"
+            if key.partition("/")[0] in ("evaluation", "training", "held_out", "fit") and key != axis:
+                logged.setdefault(key, []).append((item[axis], value))
+    beside = {"training/updates_per_second", "evaluation/behaviour_score"}
+    written = {
+        name: values
+        for (name, seed), values in read_metrics(folder / "metrics.csv").series.items()
+        if seed in (3, None) and not name.startswith(("dynamics/", "anchors/"))
+    }
+    assert {key.removeprefix("fit/") for key in logged} - beside == written.keys()
+    for key in logged.keys() - beside:
+        np.testing.assert_allclose(logged[key], written[key.removeprefix("fit/")], rtol=1e-6)
+    metrics = [row["metric"] for row in rows if row["type"] == "metric"]
+    axes = {metric.get("glob_name"): metric.get("step_metric") for metric in metrics}
+    assert (axes["evaluation/*"], axes["training/*"], axes["fit/*"]) == ("update", "update", "fit/epoch")
+
+
+def test_tables_figures_summary_and_the_policy_are_in_the_offline_file(whole, tmp_path):
+    folder, rows = whole
+    keys = {key for row in rows if row["type"] == "history" for key in row["history"]["item"]}
+    assert not [key for key in keys if key.startswith(("dynamics/", "anchors/"))]
+    assert {"figures/anchors.path", "figures/learning_curve.path"} <= keys
+    tables = {}
+    for path in folder.glob("wandb/offline-run-*/files/media/table/tables/*.json"):
+        table = json.loads(path.read_text())
+        tables.setdefault(path.name.partition("_")[0], []).append(table)
+    assert len(tables["diagnostics"]) == len(tables["evaluations"]) == 2
+    measures = {"/".join(row[:2]) for row in tables["diagnostics"][0]["data"]}
+    series = read_metrics(folder / "metrics.csv").series
+    assert measures == {name for name, _ in series if name.startswith(("dynamics/", "anchors/"))}
+    columns = tables["evaluations"][0]["columns"]
+    assert columns == ["update", "score", "return", "std", "length", "success", "episodes"]
+    assert [row[0] for row in tables["evaluations"][0]["data"]] == [20, 40, 60]
+    summary = {}
+    for row in rows:
+        if row["type"] == "summary":
+            summary |= row["summary"]["update"]
+    assert summary["return"] == pytest.approx(series["evaluation/return", 3][-1][1])
+    assert summary["evaluation/return"] == summary["return"]  # the last, not the best
+    artifacts = [row["artifact"] for row in rows if row["type"] == "artifact"]
+    (artifact,) = (artifact for artifact in artifacts if artifact["type"] == "model")
+    assert {item["path"] for item in artifact["manifest"]["contents"]} == set(POLICY_FILES)
+    for name in POLICY_FILES:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(folder / name, tmp_path / name)
+    np.testing.assert_array_equal(
+        cocoa.load_policy(tmp_path, 7)(np.zeros(4)), cocoa.load_policy(folder, 7)(np.zeros(4))
+    )
