@@ -11,6 +11,7 @@ from support.columns import columns, write
 from cocoa.cli import main
 from cocoa.data import Dataset
 from cocoa.data.inspection import inspect
+from cocoa.extras import EXTRAS
 from cocoa.report import dataset_figures
 from cocoa.report.dataset_page import page
 
@@ -49,6 +50,17 @@ def test_json_holds_the_problems_and_writes_a_page_only_where_told(here, capsys)
     assert not list(here.glob("*.html"))
     assert main(["data", "inspect", "--json", "my data.hdf5", "out=new/page.html"]) == 0
     assert (here / "new" / "page.html").is_file()
+
+
+def test_without_the_extra_the_text_names_it_and_there_is_no_page(here, capsys, monkeypatch):
+    monkeypatch.setattr("cocoa.extras.EXTRAS", EXTRAS | {"report": ("no_such_module",)})
+    assert main(["data", "inspect", "my data.hdf5", "env=Pendulum-v1"]) == 0
+    out = capsys.readouterr().out
+    assert 'A page of figures needs the extra "report"' in out
+    assert re.search(r"environment +Pendulum-v1", out)
+    assert main(["data", "inspect", "my data.hdf5", "out=page.html"]) == 2
+    assert 'needs the extra "report"' in capsys.readouterr().err
+    assert not list(here.glob("*.html"))
 
 
 def test_warnings_of_the_source_are_among_the_problems(here, capsys):
