@@ -11,7 +11,7 @@ from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose, parse
 from cocoa.errors import ConfigError
 from cocoa.studies.launchers import LAUNCHERS, Launcher, launcher_of
-from cocoa.studies.plan import Job
+from cocoa.studies.plan import Job, shell
 from cocoa.studies.worker import INTERRUPTED, listening
 
 _LAUNCHER = "launcher"
@@ -47,7 +47,7 @@ def jobs_of(words: Sequence[str]) -> list[Job]:
         config, _ = compose(job)
         first, _ = jobs.setdefault(repr(config), (job, config))
         if first is not job:
-            print(f"Left out: {shlex.join(job)} is the same as {shlex.join(first)}", file=sys.stderr)
+            print(f"Left out: {shell(job)} is the same as {shell(first)}", file=sys.stderr)
     return list(jobs.values())
 
 
@@ -76,11 +76,11 @@ def _one_by_one(jobs: Sequence[Sequence[str]]) -> int:
     with listening() as stop:
         for number, job in enumerate(jobs, start=1):
             if stop.is_set():
-                print(f"Not started: {shlex.join(job)}", file=sys.stderr)
+                print(f"Not started: {shell(job)}", file=sys.stderr)
                 continue
-            print(f"[{number}/{len(jobs)}] {shlex.join(job)}", file=sys.stderr, flush=True)
+            print(f"[{number}/{len(jobs)}] {shell(job)}", file=sys.stderr, flush=True)
             if task(job)(stop) not in (0, INTERRUPTED):
-                failed.append(shlex.join(job))
+                failed.append(shell(job))
     for job in failed:
         print(f"Failed: {job}", file=sys.stderr)
     return INTERRUPTED if stop.is_set() else int(bool(failed))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,5 +62,5 @@ def _words(path: Path) -> Iterator[str]:
 def _in_grammar(value: Any) -> str:
     """Return a value as Hydra's grammar takes it."""
     text = "null" if value is None else literal(value)
-    plain = not isinstance(value, str) or text.replace("_", "").replace("-", "").replace(".", "").isalnum()
+    plain = not isinstance(value, str) or re.fullmatch(r"[\w./-]+", text)
     return text if plain else QuotedString(text, Quote.single).with_quotes()

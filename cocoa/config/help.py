@@ -31,7 +31,7 @@ Examples:
 
 Flags:
   -h, --help   this text, with the fields and presets of what algo=, +cocoa=, dynamics= and dataset= choose
-  -m           sweep over values with commas, range(...) or glob(*); launcher=joblib, slurm or ray: several at once
+  -m           sweep over values with commas, range(...) or glob(*); launcher=joblib, slurm, ray: many at once
   --cfg job    print the whole configuration and stop
   --trust      with resume: import the modules that the run's configuration names, which runs their code"""
 _COLUMN = 38

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import filelock
 
-from cocoa.config.effect import SURROUNDINGS
-from cocoa.config.schema import Config, defaults_of, to_dict
+from cocoa.config.effect import effective
+from cocoa.config.schema import Config, defaults_of
 from cocoa.config.typed import leaves, literal
 from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError
 from cocoa.runs.places import folder_name, study_folder
 from cocoa.storage.files import write_error
 
-_SHOWN = ("algo.", "cocoa.", "seeds")
-"""How the fields begin that a run's name shows."""
+_SHOWN = ("algo.", "cocoa.", "seeds", "dynamics.")
+"""How the fields begin that a run's name shows. Those of the algorithm stand there without `algo.`."""
 _LONGEST = 60
 """Characters of a run's name before its digest."""
 _DIGITS = 10
@@ -29,9 +29,9 @@ _DIGITS = 10
 def named(config: Config, sha256: str | None = None) -> Config:
     """Return the configuration of a run of a study, with the name that its settings give it.
 
-    The name begins with what is not at its default, for the reader; the digest of all settings ends it, and
-    of the data's `sha256` if they are not known by a name or path. Raises ConfigError if the run has a name
-    already.
+    The name begins with what is not at its default, for the reader. A digest ends it: of all settings that
+    have an effect on the result, and of the data's `sha256` if they are not known by a name or path. Raises
+    ConfigError if the run has a name already.
     """
     if config.name is not None:
         raise ConfigError(
@@ -40,8 +40,8 @@ def named(config: Config, sha256: str | None = None) -> Config:
         )
     settings = _settings(replace(config, dataset=from_anywhere(config.dataset)))
     defaults = _settings(defaults_of(config))
-    changed = [name for name in settings if name.startswith(_SHOWN) and settings[name] != defaults[name]]
-    shown = ",".join(f"{name.rpartition('.')[2]}={settings[name]}" for name in changed)
+    changed = [name for name in settings if name.startswith(_SHOWN) and settings[name] != defaults.get(name)]
+    shown = ",".join(f"{name.removeprefix('algo.')}={settings[name]}" for name in changed)
     text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items())) + (sha256 or "")
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
     return replace(config, name=f"{folder_name(shown or 'defaults')[:_LONGEST]}-{digest}")
@@ -49,8 +49,7 @@ def named(config: Config, sha256: str | None = None) -> Config:
 
 def _settings(config: Config) -> dict[str, str]:
     """Return the fields that tell runs apart, by their dotted names, as text."""
-    values = {name: value for name, value in to_dict(config).items() if name not in SURROUNDINGS}
-    return {name: literal(value) for name, value in leaves(values)}
+    return {name: literal(value) for name, value in leaves(effective(config))}
 
 
 @contextmanager

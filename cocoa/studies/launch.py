@@ -11,13 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cocoa.studies.launchers import Launcher
-from cocoa.studies.plan import Job, PlannedRun, plan
+from cocoa.studies.plan import Job, PlannedRun, last_line, plan
 from cocoa.studies.states import data_changed
 from cocoa.studies.table import table
 from cocoa.studies.worker import INTERRUPTED, Task, listening
-
-_TAIL = 10_000
-"""Bytes at the end of a log in which its last line is."""
 
 
 def run(jobs: Sequence[Job], launcher: Launcher | None = None) -> int:
@@ -29,7 +26,7 @@ def run(jobs: Sequence[Job], launcher: Launcher | None = None) -> int:
     """
     study, runs = plan(jobs)
     left = []
-    for planned, job in zip(runs, jobs, strict=True):
+    for planned, job in {run.name: (run, job) for run, job in zip(runs, jobs, strict=True)}.values():
         if word := _nothing_to_do(planned, study):
             _say(f"{word}: {planned.command}")
         else:
@@ -104,16 +101,6 @@ def _explain(planned: PlannedRun, study: Path, status: int) -> None:
     """Print the last line of a failed run's output, which says why."""
     if status not in (0, INTERRUPTED):
         _say(f"    {last_line(planned.log(study))}")
-
-
-def last_line(log: Path) -> str:
-    """Return the last line of a run's output, which says why it failed; empty if there is none."""
-    if not log.exists():
-        return ""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL))
-        lines = file.read().decode(errors="replace").split("\n")
-    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def _say(text: str) -> None:

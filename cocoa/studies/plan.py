@@ -23,6 +23,8 @@ Job = tuple[list[str], Config]
 """The arguments and the configuration of one run."""
 _PLAN = "study.json"
 _LIMIT = 2**27
+_TAIL = 10_000
+"""Bytes at the end of a log in which its last line is."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,13 @@ def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
 
 def _planned(words: Sequence[str], config: Config) -> PlannedRun:
     name = named(config).name or ""
-    return PlannedRun(name, config.dataset, method(config), config.updates, shlex.join(words))
+    return PlannedRun(name, config.dataset, method(config), config.updates, shell(words))
+
+
+def shell(words: Sequence[str]) -> str:
+    """Return words as a shell takes them; those with quotes of Hydra's, in double quotes to be readable."""
+    plain = [word for word in words if "'" in word and not set(word) & set('"$`\\!')]
+    return " ".join(f'"{word}"' if word in plain else shlex.quote(word) for word in words)
 
 
 def read_plan(study: Path) -> list[PlannedRun]:
@@ -99,3 +107,13 @@ def unplanned(study: Path) -> Iterator[PlannedRun]:
             with suppress(RunError):
                 updates = read_summary(folder).get("updates", 0)
                 yield PlannedRun(folder.name, folder.parts[-3], folder.parts[-2], updates, "")
+
+
+def last_line(log: Path) -> str:
+    """Return the last line of a run's output, which says why it failed; empty if there is none."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL))
+        lines = file.read().decode(errors="replace").split("\n")
+    return next((line for line in reversed(lines) if line.strip()), "")

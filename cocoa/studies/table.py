@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cocoa.studies.plan import PlannedRun
+from cocoa.studies.plan import PlannedRun, last_line
 from cocoa.studies.states import State
 
 
 def table(study: Path, runs: Sequence[PlannedRun]) -> str:
-    """Return a line for each run, and how many are in each state."""
+    """Return a line for each run, why those failed that did, and how many are in each state."""
+    runs = list({planned.name: planned for planned in runs}.values())
     states = [planned.state(study) for planned in runs]
     rows = [
         ("dataset", "method", "run", "state", "updates", "score"),
@@ -29,7 +30,9 @@ def table(study: Path, runs: Sequence[PlannedRun]) -> str:
     ]
     counts = Counter(state.word for state in states)
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
-    return "\n".join([*aligned(rows), "", f"Runs: {total}"])
+    failed = [planned for planned, state in zip(runs, states, strict=True) if state.word == "failed"]
+    why = [f"{planned.name} failed: {last_line(planned.log(study))}" for planned in failed]
+    return "\n".join([*aligned(rows), "", *why, f"Runs: {total}"])
 
 
 def _score(state: State) -> str:

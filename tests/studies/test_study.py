@@ -85,6 +85,9 @@ def test_the_name_of_a_run_is_that_of_its_settings():
     names = [name(), name("algo.expectile=0.9"), name("+cocoa"), name("seeds=2"), name("updates=7")]
     assert len(set(names)) == 5
     assert str(names[1]).startswith("expectile=0.9-")
+    assert str(name("+cocoa", "cocoa.seeker.max_epochs=5")).startswith("cocoa.seeker.max_epochs=5,")
+    assert name() == name("dynamics.max_epochs=5")  # IQL has no models
+    assert "dynamics.max_epochs=5," in str(name("+cocoa", "dynamics.max_epochs=5"))
     with pytest.raises(ConfigError, match="name=mine"):
         name("name=mine")
 
