@@ -11,6 +11,7 @@ EXTRAS = {
     "minari": ("minari", "huggingface_hub"),
     "ogbench": ("ogbench",),
     "tuning": ("optuna", "sklearn"),
+    "stablehlo": ("flatbuffers",),
     "onnx": ("jax2onnx", "onnx", "onnxruntime"),
     "report": ("jinja2",),
     "tensorboard": ("tensorboard",),

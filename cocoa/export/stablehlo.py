@@ -8,6 +8,7 @@ from jax import export
 
 from cocoa.errors import RunError, shown
 from cocoa.export.function import PolicyFunction
+from cocoa.extras import require
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """The platforms that one file is for."""
@@ -16,9 +17,11 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def stablehlo(policy: PolicyFunction) -> bytes:
     """Return the policy as a serialised `jax.export.Exported` from (batch, O) to (batch, A), both float32.
 
-    `batch` is symbolic: the file takes any number of rows, except zero. Raises RunError if the policy cannot
-    be traced with such a number.
+    `batch` is symbolic: the file takes any number of rows, except zero. Raises DataError if the extra
+    "stablehlo" is missing (JAX serialises by flatbuffers), and RunError if the policy cannot be traced with
+    such a number.
     """
+    require("stablehlo", "Exporting a policy to StableHLO")
     (batch,) = export.symbolic_shape("batch")
     observations = jax.ShapeDtypeStruct((batch, policy.observation_dim), jnp.float32)
     try:

@@ -123,7 +123,8 @@ class Policy:
         for any number of rows. Normalisation, anchors, bounds of actions and the precision of matrix products
         are inside. The name's ending is the format:
 
-        - `.stablehlo`: `jax.export.deserialize(file.read()).call(observation)`, on CPU, CUDA and TPU;
+        - `.stablehlo`: `jax.export.deserialize(file.read()).call(observation)`, on CPU, CUDA and TPU.
+          It needs the extra "stablehlo", which is the package flatbuffers;
         - `.onnx`: for onnxruntime and others. It needs the extra "onnx"; the actions are compared with the
           policy's, to 1e-5, before anything is written.
 

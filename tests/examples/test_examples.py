@@ -8,6 +8,8 @@ import sys
 import pytest
 from support.paths import ROOT
 
+import cocoa
+
 EXAMPLES = ROOT / "examples"
 RUNS = {
     "fit_and_load": (["--updates", "4"], r"An episode in another process returned \d+, a score of [\d.]+"),
@@ -23,6 +25,19 @@ RUNS = {
     "own_loop": (["500"], r"update 500: .*\nactions: \[\[.*\]"),
 }
 """By example: arguments that make it short, and what it prints."""
+EXPORTED = {
+    "run_stablehlo": (
+        "stablehlo",
+        {"json", "sys", "pathlib", "jax", "numpy"},
+        r"bc on hopper-demo, seed 0, 4 updates\nthree actions: \[\[.*\]\]\nthe first of them: \[",
+    ),
+    "run_onnx": (
+        "onnx",
+        {"sys", "gymnasium", "numpy", "onnxruntime"},
+        r"bc on hopper-demo: \d+ steps in Hopper-v4, return \d+",
+    ),
+}
+"""By example that runs without the project: the file it takes, what it may import, and what it prints."""
 
 
 def run(example, *arguments, folder, environment):
@@ -41,7 +56,7 @@ def environment(subprocess_env, tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("example", sorted(path.stem for path in EXAMPLES.glob("*.py")))
+@pytest.mark.parametrize("example", sorted(RUNS))
 def test_an_example_runs_and_prints_what_it_does(example, tmp_path, environment):
     arguments, expected = RUNS[example]
     output = run(example, *arguments, folder=tmp_path, environment=environment)
@@ -49,10 +64,39 @@ def test_an_example_runs_and_prints_what_it_does(example, tmp_path, environment)
     assert {path.name for path in tmp_path.iterdir()} <= {"runs"}
 
 
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("run"))
+    return cocoa.fit(
+        cocoa.BC(hidden=(8,)),
+        "hopper-demo",
+        updates=4,
+        log_every=4,
+        eval_every=4,
+        eval_episodes=0,
+        runs_dir=folder,
+    )
+
+
+@pytest.mark.parametrize("example", EXPORTED)
+def test_an_exported_policy_runs_without_the_project(example, policy, tmp_path, environment):
+    ending, allowed, expected = EXPORTED[example]
+    pytest.importorskip({"onnx": "jax2onnx", "stablehlo": "flatbuffers"}[ending])
+    tree = ast.parse((EXAMPLES / f"{example}.py").read_text())
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    imported |= {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert imported == allowed
+    policy.export(tmp_path / f"policy.{ending}")
+    output = run(example, f"policy.{ending}", folder=tmp_path, environment=environment)
+    assert re.search(expected, output), output
+
+
 def test_the_page_lists_every_example():
     page = (EXAMPLES / "README.md").read_text()
     assert (
-        set(re.findall(r"\((\w+)\.py\)", page)) == {path.stem for path in EXAMPLES.glob("*.py")} == set(RUNS)
+        set(re.findall(r"\((\w+)\.py\)", page))
+        == {path.stem for path in EXAMPLES.glob("*.py")}
+        == {*RUNS, *EXPORTED}
     )
 
 

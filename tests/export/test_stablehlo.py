@@ -16,6 +16,8 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.export import files
 from cocoa.runs import launch
 
+pytest.importorskip("flatbuffers")
+
 
 def load(path):
     return export.deserialize(bytearray(path.read_bytes()))
