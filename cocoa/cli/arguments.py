@@ -39,7 +39,7 @@ def without_dashes(word: str) -> str:
 
 def import_from_here(words: Sequence[str], trust: bool) -> None:
     """Let modules of the working directory be imported, if a module may be named."""
-    named = any(":" in word and word.startswith(("algo=", "+cocoa=", "env=")) for word in words)
+    named = any(":" in word and word.startswith(("algo=", "+cocoa=", "env=", "logger=")) for word in words)
     if (named or trust) and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())  # last: no file there may take the place of a library
 

@@ -142,3 +142,21 @@ def test_a_mistake_is_one_sentence(argument, tmp_path, monkeypatch, capsys):
     assert MISTAKES[argument] in printed.err
     for name in ("lab", "lab.methods", "broken"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+def test_a_logger_of_ones_own_is_found_from_the_working_directory(tmp_path, subprocess_env):
+    lines = (
+        "import cocoa\n\n\nclass Lines(cocoa.Logger):\n"
+        "    def __init__(self, run):\n        self.path = run.folder / 'lines.txt'\n\n"
+        "    def log(self, step, metrics):\n"
+        "        self.path.open('a').write(f'{step} {sorted(metrics)[0]}\\n')\n"
+    )
+    (tmp_path / "lines.py").write_text(lines)
+    words = ["algo=bc", *SHORT, "name=own", "logger=[csv,lines:Lines]"]
+    command = [sys.executable, "-c", "from cocoa.cli import main; import sys; sys.exit(main(sys.argv[1:]))"]
+    done = subprocess.run(
+        [*command, *words], cwd=tmp_path, env=subprocess_env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    (path,) = tmp_path.glob("runs/hopper-demo/bc/own/lines.txt")
+    assert path.read_text() == "2 training/actor_loss\n4 training/actor_loss\n"
