@@ -18,10 +18,10 @@ from optuna.distributions import (
 from optuna.trial import BaseTrial
 
 from cocoa.config.compose import compose, parse
+from cocoa.config.effect import SURROUNDINGS
 from cocoa.config.schema import Config, to_dict
 from cocoa.config.typed import leaves, literal
 from cocoa.errors import ConfigError
-from cocoa.runs.study import SURROUNDINGS
 
 _NOT_TUNED = {*SURROUNDINGS, "dataset", "env", "seeds", "eval_every", "eval_episodes", "log_every"}
 """Fields whose values would not be compared by their scores."""
