@@ -1,4 +1,4 @@
-"""What a search maximizes: the interquartile mean over seeds of a run's evaluations."""
+"""What a search maximizes: the interquartile mean over seeds of a run's evaluations or estimates."""
 
 from __future__ import annotations
 
@@ -42,9 +42,23 @@ def value_of(folder: Path, updates: int) -> float:
     if value is None:
         raise ConfigError(
             f"{folder} was not evaluated after its last update, and so has no score to search by: no "
-            "environment is known. Name one with env=."
+            "environment is known. Name one with env=, or search with objective=fqe."
         )
     summary = read_summary(folder)
     if not math.isfinite(value) or summary.get("nonfinite_episodes"):
         raise RunError(verdict(summary))
     return value
+
+
+def estimate_of(folder: Path) -> float:
+    """Return what fitted Q evaluation estimates of the last policies of the finished run in a folder.
+
+    It is the discounted return from the first states of the held-out episodes (`cocoa.selection`). Raises
+    RunError if it is not finite, and the errors of `select_run`.
+    """
+    from cocoa.selection.select import select_run  # slow to import
+
+    estimate = _iqm(np.array(select_run(folder, trust=True)["fqe"]["per_seed"], float))
+    if not math.isfinite(estimate):
+        raise RunError("The estimate of fitted Q evaluation is not finite: the training diverged.")
+    return estimate

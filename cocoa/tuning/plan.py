@@ -22,7 +22,7 @@ from cocoa.tuning.space import Space, read_space
 
 PRUNERS = ("median", "none")
 STORAGES = ("journal", "sqlite")
-OBJECTIVES = ("iqm",)
+OBJECTIVES = ("iqm", "fqe")
 _FILE = "search.json"
 _LIMIT = 2**20
 
@@ -34,7 +34,8 @@ class Options:
     trials: int = 20
     """Trials in all, those of other processes and earlier launches included."""
     objective: str = "iqm"
-    """iqm: the interquartile mean over seeds of the last evaluation's scores."""
+    """iqm: the interquartile mean over seeds of the last evaluation's scores; fqe: that of the estimates by
+    fitted Q evaluation, without an environment and without pruning."""
     pruner: str = "median"
     """median stops a trial whose evaluations are below the median of the others; none lets all end."""
     sampler_seed: int = 0
@@ -95,8 +96,8 @@ def make_plan(arguments: Sequence[str]) -> Plan:
     first, _ = compose(space.words(space.first))
     if first.study is None:
         raise ConfigError("Name the study, whose folder holds the search: study=<name>.")
-    if first.eval_episodes == 0:
-        raise ConfigError("eval_episodes=0 leaves no score to search by: give at least 1.")
+    if first.eval_episodes == 0 and options.objective == "iqm":
+        raise ConfigError("eval_episodes=0 leaves no score to search by: give at least 1, or objective=fqe.")
     return Plan(words, options, space, first, named(first).name or "")
 
 

@@ -12,7 +12,7 @@ from cocoa.runs.study import find
 from cocoa.runs.summary import read_summary, write_summary
 from cocoa.studies.launch import last_line, task
 from cocoa.studies.worker import INTERRUPTED
-from cocoa.tuning.objective import evaluations, unit_of, value_of
+from cocoa.tuning.objective import estimate_of, evaluations, unit_of, value_of
 from cocoa.tuning.search import Claim, Search
 
 _ATTEMPTS = 2
@@ -42,11 +42,11 @@ def _store(search: Search, claim: Claim, watch: Watch, status: int) -> str:
     folder, word = find(claim.config), claim.run.state(search.plan.study).word
     if folder is not None and word == "finished":
         try:
-            value = value_of(folder, claim.config.updates)
+            unit, value = _measured(folder, claim, search.plan.options.objective)
         except RunError as error:
             search.fail(claim.trial, str(error))
             return f"failed: {error}"
-        search.finish(claim.trial, value, unit := unit_of(folder))
+        search.finish(claim.trial, value, unit)
         return f"{unit} {value:.1f}"
     if word == "running":
         return "another process is training this run"
@@ -59,6 +59,13 @@ def _store(search: Search, claim: Claim, watch: Watch, status: int) -> str:
     return f"failed: {why}"
 
 
+def _measured(folder: Path, claim: Claim, objective: str) -> tuple[str, float]:
+    """Return what the value of a finished run is, and the value."""
+    if objective == "fqe":
+        return "estimate", estimate_of(folder)
+    return unit_of(folder), value_of(folder, claim.config.updates)
+
+
 class Watch:
     """Reports the evaluations of a trial's run while it is trained, and says whether to stop it."""
 
@@ -67,6 +74,7 @@ class Watch:
         self.pruned = self.diverged = ""
         """Why the run was stopped."""
         self._claim = claim
+        self._scored = search.plan.options.objective == "iqm"
         self._reported = set(search.study.get_trials(deepcopy=False)[claim.trial.number].intermediate_values)
         self._folder: Path | None = None
         self._changed = 0
@@ -75,7 +83,7 @@ class Watch:
         """Return whether to stop; of a run that has no new evaluation since the last call, False."""
         config = self._claim.config
         self._folder = self._folder or find(config)
-        if self._folder is None or not self._is_new(self._folder):
+        if not self._scored or self._folder is None or not self._is_new(self._folder):
             return False
         try:
             values = evaluations(self._folder)

@@ -76,6 +76,7 @@ def test_a_range_that_is_not_possible_is_refused(argument, message):
         ([], "Name the study"),
         (["study=first", "eval_episodes=0"], "no score to search by"),
         (["study=first", "trials=0"], "at least one trial"),
+        (["study=first", "objective=fqes"], "Did you mean objective=fqe"),
         (["study=first", "trials=many"], "trials must be an integer"),
         (["study=first", "pruner=mean"], "Did you mean pruner=median"),
         (["study=first", "name=mine"], "a study names its runs"),
