@@ -39,7 +39,7 @@ from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.record import NoRecord, Record, redraw
 from cocoa.runs.study import find, named, starting
 from cocoa.runs.summary import read_summary
-from cocoa.storage.files import cache_folder
+from cocoa.storage.files import cache_folder, expanded
 from cocoa.training import processes
 from cocoa.training.devices import offer_cores, start_backend
 
@@ -88,7 +88,8 @@ def resume(
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
     `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
     path under which it is now, and from here on. With `updates` the run ends after this total
-    number of updates; step sizes that change over a training then follow the new length.
+    number of updates; step sizes that change over a training then follow the new length. If the run's
+    `cache_dir` is gone, as on another machine, the default one is used.
     `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
     no run, or its dataset has changed.
     """
@@ -97,6 +98,8 @@ def resume(
     for reference in (config.env or "", *config.logger):
         import_trusted(reference, trust)
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
+    if config.cache_dir and not expanded(config.cache_dir, "cache_dir").is_dir():
+        config = replace(config, cache_dir=None)  # as of a run that was made on another machine
     longer = updates is not None and updates != config.updates
     if longer:
         config = from_dict(to_dict(config) | {"updates": updates}, trust)
