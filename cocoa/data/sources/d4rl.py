@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -147,17 +148,35 @@ class D4RLSource(DatasetSource):
         Without the extra of its environment it has no environment.
         """
         file = d4rl_file(name)
-        dataset = read_file(file, name, env, None if env else _environment(name), D4RL[name].time_limit)
-        if name in PUBLISHED and dataset.sha256 != PUBLISHED[name].sha256:
-            warn(
-                f"{file} is not the file that D4RL publishes as {name}: its SHA-256 is {dataset.sha256}, and "
-                f"not {PUBLISHED[name].sha256}. Move it away to have it downloaded."
-            )
+        default_env = None if env else _environment(name)
+        try:
+            dataset = read_file(file, name, env, default_env, D4RL[name].time_limit)
+        except DataError as error:
+            with file.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            if difference := _difference(file, name, sha256):
+                raise DataError(f"{difference}, and cannot be read as such. {_REMEDY}") from error
+            raise
+        if difference := _difference(file, name, dataset.sha256):
+            warn(f"{difference}. {_REMEDY}")
         return dataset
 
     def reference_returns(self, name: str) -> tuple[float, float]:
         """Return D4RL's returns of the dataset's task."""
         return REFERENCE_RETURNS[D4RL[name].family]
+
+
+_REMEDY = "Move it away to have it downloaded."
+
+
+def _difference(file: Path, name: str, sha256: str) -> str:
+    """Return that a file with this checksum is not the published one of a name; empty if it may be."""
+    if name not in PUBLISHED or sha256 == PUBLISHED[name].sha256:
+        return ""
+    return (
+        f"{file} is not the file that D4RL publishes as {name}: its SHA-256 is {sha256}, and "
+        f"not {PUBLISHED[name].sha256}"
+    )
 
 
 def d4rl_file(name: str) -> Path:

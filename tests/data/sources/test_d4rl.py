@@ -91,6 +91,17 @@ def test_a_cached_file_that_is_not_the_published_one_is_used_with_a_warning(cont
     assert D4RLSource().info(NAME).origins == (None,)
 
 
+def test_a_file_that_does_not_fit_its_name_is_named_as_the_wrong_one(cache):
+    with h5py.File(cache / FILE, "w") as file:
+        file["observations"], file["actions"] = np.zeros((5, 17)), np.zeros((5, 6))
+        file["rewards"], file["terminals"] = np.zeros(5), np.zeros(5)
+    with pytest.raises(DataError) as error:
+        load(NAME)
+    assert f"not the file that D4RL publishes as {NAME}" in str(error.value)
+    assert str(error.value).endswith("Move it away to have it downloaded.")
+    assert "env=" not in str(error.value)
+
+
 def test_checksums_are_of_known_names_and_differ():
     assert set(PUBLISHED) <= set(D4RL)
     assert len({published.sha256 for published in PUBLISHED.values()}) == len(PUBLISHED) == 102
