@@ -10,6 +10,7 @@ from typing import Any
 from cocoa.data.dataset import Dataset
 from cocoa.data.sources.base import SOURCES, DatasetInfo
 from cocoa.data.sources.lookup import FILES, import_installed, registered_source
+from cocoa.data.sources.names import is_list, members
 from cocoa.environments.d4rl import ENVIRONMENTS
 from cocoa.environments.recorded import RECORDED
 from cocoa.extras import missing
@@ -58,18 +59,22 @@ def loaded_files(dataset: Dataset, name: str) -> list[dict[str, Any]]:
     The checksum or the URL is None where it is not known. There is no file of a dataset that was passed as an
     object.
     """
-    info = (registered_source(name) or FILES).info(name)
-    if not info.cached:
+    names = members(name) if is_list(name) else [name]
+    infos = [(registered_source(member) or FILES).info(member) for member in names]
+    if not all(info.cached for info in infos):
         return []
-    origins = info.origins or (None,) * len(info.files)
+    digests = dataset.member_sha256 or (dataset.sha256,)
+    return [
+        entry for info, sha256 in zip(infos, digests, strict=True) for entry in _loaded_files(info, sha256)
+    ]
+
+
+def _loaded_files(info: DatasetInfo, dataset_sha256: str) -> Iterator[dict[str, Any]]:
     one = len(info.files) == 1
-    files = []
-    for file, origin in zip(info.files, origins, strict=True):
-        sha256 = dataset.sha256 if one else origin and origin.sha256
+    for file, origin in zip(info.files, info.origins or (None,) * len(info.files), strict=True):
+        sha256 = dataset_sha256 if one else origin and origin.sha256
         url = origin.url if origin and origin.sha256 == sha256 else None
-        path = str(file.resolve())
-        files.append({"path": path, "bytes": file.stat().st_size, "sha256": sha256, "url": url})
-    return files
+        yield {"path": str(file.resolve()), "bytes": file.stat().st_size, "sha256": sha256, "url": url}
 
 
 def _known() -> Iterator[DatasetInfo]:

@@ -35,7 +35,7 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
         first += len(part["complete"])
     held_out = [part["validation"] for part in parts if part["validation"]]
     references = {part["reference_returns"] for part in parts}
-    digests = "\n".join(part["sha256"] for part in parts)
+    digests = tuple(part["sha256"] for part in parts)
     uncut = any(part["uncut"] for part in parts)
     arrays = [key for key, value in parts[0].items() if isinstance(value, np.ndarray)]
     columns = {key: np.concatenate([part.pop(key) for part in parts]) for key in arrays}
@@ -47,7 +47,8 @@ def concatenated(datasets: list[Dataset], name: str) -> Dataset:
         uncut=uncut,
         validation=concatenated(held_out, name) if held_out else None,
         reference_returns=references.pop() if len(references) == 1 else None,
-        source_sha256=hashlib.sha256(digests.encode()).hexdigest(),
+        member_sha256=digests,
+        source_sha256=hashlib.sha256("\n".join(digests).encode()).hexdigest(),
         **columns,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import InitVar, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -74,6 +75,8 @@ class Dataset:
     """The dataset's own held-out transitions, on which losses are logged and nothing is trained."""
     reference_returns: tuple[float, float] | None = None
     """The returns that score 0 % and 100 %, where the file has some of its own."""
+    member_sha256: tuple[str, ...] = ()
+    """`sha256` of each dataset of a list, in the list's order, where the dataset is one."""
     source_sha256: InitVar[str | None] = None
     """`sha256`, where the arrays are those of a file or a part of them."""
     sha256: str = field(init=False)
@@ -94,7 +97,7 @@ class Dataset:
         """Return the size, the mean return and the environment."""
         return (
             f"<Dataset {self.name}: {len(self.rewards):,} transitions, {len(self.complete):,} episodes, mean "
-            f"return {self.behaviour_return:.1f}, environment {self.env}>"
+            f"return {self.behaviour_return:.1f}{self.counted}, environment {self.env}>"
         )
 
     def __len__(self) -> int:
@@ -184,7 +187,7 @@ class Dataset:
                 "environment with env=."
             )
         fields = transitions_of(columns, origin, time_limit, next_observed)
-        arrays = {name: _frozen(array) for name, array in fields.items()}
+        arrays: dict[str, Any] = {name: _frozen(array) for name, array in fields.items()}
         return cls(
             name=name,
             env=env,
@@ -225,6 +228,12 @@ class Dataset:
     def behaviour_return(self) -> float:
         """Mean return of the complete episodes, or of all if none is complete; raw, not normalized."""
         return float(self.counted_returns.mean())
+
+    @property
+    def counted(self) -> str:
+        """Which episodes `behaviour_return` is of, as words to put behind it; empty if it is of all."""
+        count = int(self.complete.sum())
+        return "" if count in (0, len(self.complete)) else f" of the {count:,} complete"
 
     @property
     def counted_returns(self) -> np.ndarray:

@@ -77,6 +77,8 @@ class Inspection:
     ends: Ends
     returns: Spread
     """Of all episodes."""
+    behaviour_return: float
+    """Mean of the complete episodes, or of all if none is complete, as in the log and summary of a run."""
     references: tuple[float, float] | None
     """The returns that score 0 % and 100 %, where they are known."""
     scores: Spread | None
@@ -120,6 +122,7 @@ def inspect(dataset: Dataset) -> Inspection:
         episodes=len(dataset.complete),
         ends=Ends(*(int((kind_of_end(dataset) == kind).sum()) for kind in range(3))),
         returns=Spread.of(dataset.episode_returns),
+        behaviour_return=dataset.behaviour_return,
         references=references,
         scores=Spread.of(_scores(dataset.episode_returns, references)) if references else None,
         lengths=Spread.of(lengths[lengths > 0]),

@@ -35,6 +35,11 @@ def facts(inspection: Inspection) -> dict[str, str]:
         "coverage": f"{inspection.components} of {sizes[0]} principal components hold 95 % of the variance",
         "SHA-256": inspection.sha256,
     }
+    if inspection.behaviour_return != inspection.returns.mean:
+        values["mean return"] = (
+            f"{inspection.behaviour_return:.6g} of the complete episodes, as runs report it; the table "
+            "counts all"
+        )
     if inspection.references:
         low, high = inspection.references
         values["scores"] = f"a return of {low:.6g} scores 0 %, one of {high:.6g} 100 %"

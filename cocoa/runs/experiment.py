@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import jax
+import numpy as np
 
 from cocoa.algos.base import Batch
 from cocoa.anchors.decomposition import Observe
@@ -97,10 +98,11 @@ class Experiment:
         scored = "" if score is None else f" (score {score:.1f} on {whose_references(task, references)})"
         best, count = len(self.episodes.complete), len(data.complete)
         used = f" (trained on: {best:,})" if best < count else ""
-        held_out = f", held out: {len(self.held_out):,} transitions" if self.held_out else ""
+        held_out = f", held out: {_size(self.held_out)}" if self.held_out else ""
         return (
             f"Dataset {data.name}: {len(data.rewards):,} transitions, {count:,} episodes{used}, mean "
-            f"return {data.behaviour_return:.1f}{scored}, environment {self.config.env}{held_out}"
+            f"return {data.behaviour_return:.1f}{data.counted}{scored}, "
+            f"environment {self.config.env}{held_out}"
         )
 
     def _describe_unknown(self) -> Iterator[str]:
@@ -182,3 +184,9 @@ class Experiment:
         state = training.restore(saved, record.step)
         record.say(f"Going on after update {record.step:,} of {config.updates:,}")
         return state
+
+
+def _size(part: Dataset) -> str:
+    """Return how many transitions and episodes a part of the data has, in words."""
+    count = len(np.unique(part.episodes))
+    return f"{len(part):,} transitions of {count:,} episode{'s' if count > 1 else ''}"

@@ -101,5 +101,8 @@ def test_of_a_loaded_dataset_the_files_and_their_origins_are_known(tmp_path, mon
     assert loaded_files(dataset, "hopper-medium-v2") == [known]
     assert loaded_files(dataset, str(path)) == [known | {"url": None}]
     both = f"[hopper-medium-v2,{shipped_file('hopper-demo')}]"
-    assert [file["url"] for file in loaded_files(dataset, both)] == ["http://lab/x.hdf5", None]
+    with pytest.warns(UserWarning, match="is the same data"):
+        files = loaded_files(load(both), both)
+    assert [file["url"] for file in files] == ["http://lab/x.hdf5", None]
+    assert [file["sha256"] for file in files] == [sha256, sha256]
     assert loaded_files(dataset, "arrays") == []

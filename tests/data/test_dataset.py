@@ -10,7 +10,9 @@ from support.columns import TIME_LIMIT, assert_says, messages_of, recording, wri
 from support.paths import ROOT
 
 from cocoa.data import Dataset, load
+from cocoa.data.inspection import inspect
 from cocoa.errors import DataError
+from cocoa.report.dataset_text import summary
 
 SHARED = ROOT.parent / "shared" / "data"
 
@@ -176,6 +178,17 @@ def test_a_dataset_tells_its_size_not_its_numbers():
     assert repr(load("hopper-demo")) == (
         "<Dataset hopper-demo: 98,766 transitions, 800 episodes, mean return 349.6, environment Hopper-v4>"
     )
+
+
+def test_a_mean_return_of_a_part_of_the_episodes_says_so():
+    part = load("hopper-demo").of_episodes(np.arange(3))
+    complete = np.array([True, False, True])
+    mean = part.episode_returns[complete].mean()
+    cut = dataclasses.replace(part, complete=complete)
+    assert f"3 episodes, mean return {mean:.1f} of the 2 complete, environment" in repr(cut)
+    text = summary(inspect(cut), [], 80)
+    assert f"{mean:.6g} of the complete episodes" in text
+    assert "of the complete episodes" not in summary(inspect(part), [], 80)
 
 
 def test_the_shipped_dataset_gives_no_warning():

@@ -46,7 +46,8 @@ def test_held_out_losses_stand_beside_those_of_the_training(whole, divided):
     assert (whole / "held_out.png").stat().st_size > 10_000
     log = (whole / "log.txt").read_text()
     held_out = split(load(divided.dataset, ENV), SHARE)[1]
-    assert f"held out: {len(held_out):,} transitions" in log
+    count = len(np.unique(held_out.episodes))
+    assert f"held out: {len(held_out):,} transitions of {count} episode" in log
     assert "Finished; no policy was evaluated. Held out: " in log
     assert "critic_loss" in log.splitlines()[-1]
 
