@@ -91,6 +91,11 @@ def collection(values: Mapping[str, Any]) -> Collection:
     built = build(Collection, chosen)
     if not built.env:
         raise ConfigError("Name the environment to collect in: cocoa collect env=HalfCheetah-v5.")
+    if built.steps <= built.warmup:
+        raise ConfigError(
+            f"steps={built.steps} must be more than warmup={built.warmup}, the first steps, with random "
+            "actions: no policy would be trained. Set more steps or a smaller warmup."
+        )
     for name, options in (("sets", SETS), ("format", FORMATS)):
         for value in getattr(built, name):
             check_choice(name, value, options)

@@ -296,6 +296,7 @@ def test_the_defaults_are_those_of_online_sac():
         ({}, "Name the environment"),
         ({"env": "Hopper-v4", "step": 5}, "Unknown field step. Did you mean steps"),
         ({"env": "Hopper-v4", "steps": 1010}, "steps=1010 must be a multiple of every=50"),
+        ({"env": "Hopper-v4", "steps": 1000}, "steps=1000 must be more than warmup=1000"),
         ({"env": "Hopper-v4", "envs": 3}, "every=50 must be a multiple of envs=3"),
         ({"env": "Hopper-v4", "sets": "medum"}, "Did you mean sets=medium"),
         ({"env": "Hopper-v4", "seeds": (1, 1)}, "must be different numbers"),
