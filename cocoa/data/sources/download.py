@@ -59,13 +59,13 @@ def download(
     process waits for the first. `origin(path)` is stored beside it. Raises DataError, which names every host
     with its reason and says where to put the file by hand; `advice` ends its message.
     """
-    lock = path.with_name(f"{path.name}.lock")
+    lock = path.parent / ".locks" / f"{path.name}.lock"
     by_hand = f"or fetch the file by other means and put it at {path}.{advice}"
     failures: dict[str, str] = {}
     try:
         if _present(path):
             return path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
         _present(lock)
         with _locked(lock):
             if _present(path) or _from_any(urls, path, check, published, timeouts, failures):
@@ -79,7 +79,10 @@ def download(
 
 @contextlib.contextmanager
 def _locked(lock: Path) -> Iterator[None]:
-    """Hold a lock, and tell the user if another process has it."""
+    """Hold a lock, and tell the user if another process has it.
+
+    Its file stays, since one that is removed could be locked by two processes that wait for it.
+    """
     held = FileLock(lock)
     try:
         held.acquire(blocking=False)

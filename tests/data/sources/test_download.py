@@ -74,7 +74,7 @@ def leave_part(cache, server, content):
 
 def assert_whole(cache, content):
     assert (cache / FILE).read_bytes() == content
-    assert {path.name for path in cache.iterdir()} <= {FILE, f"{FILE}.lock", f"{FILE}.origin.json"}
+    assert {path.name for path in cache.iterdir()} <= {FILE, ".locks", f"{FILE}.origin.json"}
 
 
 def assert_fails(cache, *servers, contains, **options):
@@ -300,11 +300,12 @@ def test_a_cache_that_cannot_be_written_is_told(server, cache):
 
 
 def test_a_pipe_in_the_cache_is_refused(tmp_path, server, content):
-    for name in (FILE, f"{FILE}.lock"):
-        (tmp_path / name).mkdir()
-        os.mkfifo(tmp_path / name / name)
+    for number, name in enumerate((FILE, f".locks/{FILE}.lock")):
+        folder = tmp_path / str(number)
+        (folder / name).parent.mkdir(parents=True)
+        os.mkfifo(folder / name)
         with pytest.raises(DataError, match="it is a FIFO"):
-            download([DOWN + FILE], tmp_path / name / FILE, check_hdf5)
+            download([DOWN + FILE], folder / FILE, check_hdf5)
     part = leave_part(tmp_path / "cache", server, content[:1000])
     part.unlink()
     os.mkfifo(part)
