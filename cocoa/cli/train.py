@@ -11,6 +11,7 @@ from cocoa.cli.arguments import check_surroundings, import_from_here, split
 from cocoa.cli.study_file import spelled_out, study_files
 from cocoa.cli.verbs import rows
 from cocoa.config.compose import compose, parse, replaced
+from cocoa.config.effect import idle_settings
 from cocoa.config.presets import preset_notes
 from cocoa.config.schema import to_dict
 from cocoa.errors import ConfigError
@@ -115,5 +116,6 @@ def _split_resume(words: Sequence[str]) -> tuple[str, list[str]]:
 def _description(words: Sequence[str]) -> str:
     """Return the whole configuration as a YAML document."""
     config, presets = compose(words)
-    notes = [f"# {line}" for line in (*replaced(words), *preset_notes(config, presets))]
-    return "\n".join(["---", *notes, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))).rstrip("\n")])
+    notes = [*replaced(words), *preset_notes(config, presets), *idle_settings(config)]
+    comments = [f"# {line}" for line in notes]
+    return "\n".join(["---", *comments, OmegaConf.to_yaml(OmegaConf.create(to_dict(config))).rstrip("\n")])

@@ -29,6 +29,9 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
     values = OmegaConf.to_container(OmegaConf.create(printed))
     assert from_dict(values) == configure("algo=iql", "+cocoa=zero", "seeds=2")  # type: ignore[arg-type]
     assert "# Preset hopper-demo: updates=40000" in printed
+    assert "Without effect" not in printed
+    assert main(["algo=iql", "--cfg", "job", "+cocoa", "algo.hidden=[8]"]) == 0
+    assert capsys.readouterr().out.count("# Without effect: algo.hidden=[8]") == 1
 
 
 @pytest.mark.parametrize(
