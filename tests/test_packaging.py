@@ -78,7 +78,7 @@ def test_the_wheel_holds_all_parts_and_no_package_but_cocoa(wheel):
     sources = {
         str(path.relative_to(ROOT))
         for folder in ("cocoa", "cocoa/algos", "cocoa/dynamics", "cocoa/configs")
-        for pattern in ("*.py", "*.yaml", "*.hdf5")
+        for pattern in ("*.py", "*.yaml", "*.hdf5", "templates/*")
         for path in (ROOT / folder).rglob(pattern)
     }
     assert {"cocoa/algos/iql.py", "cocoa/configs/presets/iql.yaml", "cocoa/data/hopper-demo.hdf5"} <= sources

@@ -38,7 +38,8 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
     ("arguments", "part"),
     [
         (["algo=iqll"], "Did you mean algo=iql?"),
-        (["--algo=iql"], "without dashes: algo=..."),
+        (["--algo=iqll"], "Did you mean algo=iql?"),
+        (["--halp"], "halp"),
         (["--cfg", "jobs"], "jobs"),
         (["resume=runs/x", "wandb=off"], "leave out wandb=off"),
         (["resume=runs/x", "devices=2", "wandb=off"], "leave out wandb=off"),
