@@ -71,6 +71,8 @@ def _launch(
         ends = launcher.run([task for _, task in left], study, stop)
         for ended, (number, status) in enumerate(ends, start=1):
             planned = left[number][0]
+            if status == INTERRUPTED:
+                planned.forget_unstarted(study)
             if not stop.is_set():
                 _say(f"[{ended}/{len(left)}] {_outcome(planned, study, status)}: {planned.command}")
                 _explain(planned, study, status)
@@ -88,6 +90,8 @@ def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: thre
         _say(f"{title}\n    log: {shlex.quote(str(planned.log(study)))}")
         start = time.monotonic()
         status = task(stop)
+        if status == INTERRUPTED:
+            planned.forget_unstarted(study)
         _say(f"    {_outcome(planned, study, status)} after {time.monotonic() - start:.0f} s")
         _explain(planned, study, status)
         yield status

@@ -49,6 +49,11 @@ class PlannedRun:
         """Return where its output goes."""
         return study / "logs" / f"{self.name}.log"
 
+    def forget_unstarted(self, study: Path) -> None:
+        """Remove its output if it was stopped before it had a folder, so that it is planned, not failed."""
+        if find_named(study, self.name) is None:
+            self.log(study).unlink(missing_ok=True)
+
 
 def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
     """Add jobs to their study's plan; return the study's folder, and the runs for these jobs.

@@ -77,6 +77,19 @@ def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
     assert all(path.stat().st_mtime_ns == written for path, written in summaries.items())
 
 
+def test_a_run_that_was_stopped_before_it_had_a_folder_is_planned(tmp_path: Path):
+    logs = tmp_path / "runs" / "first" / "logs"
+    arguments = command("-m", "algo=bc", "study=first", "updates=50", "wandb=off")
+    pipe: dict[str, Any] = {"stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(arguments, cwd=tmp_path, **pipe) as process:
+        while not any(logs.glob("*.log")):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # the run still imports
+        assert process.stdout is not None
+        assert "Runs: 1 planned" in process.stdout.read()
+    assert process.returncode == 130
+
+
 def test_the_name_of_a_run_is_that_of_its_settings():
     def name(*words: str) -> str | None:
         return named(compose(["algo=iql", "study=first", *words])[0]).name
