@@ -120,5 +120,5 @@ def last_line(log: Path) -> str:
         return ""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - _TAIL))
-        lines = file.read().decode(errors="replace").split("\n")
+        lines = file.read().decode(errors="replace").replace("\r", "\n").split("\n")  # of progress bars, too
     return next((line for line in reversed(lines) if line.strip()), "")

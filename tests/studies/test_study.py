@@ -23,6 +23,7 @@ from cocoa.config.compose import compose
 from cocoa.errors import ConfigError, RunError
 from cocoa.runs.study import named
 from cocoa.runs.summary import read_summary
+from cocoa.studies.plan import last_line
 from cocoa.studies.states import data_changed
 
 
@@ -88,6 +89,12 @@ def test_a_run_that_was_stopped_before_it_had_a_folder_is_planned(tmp_path: Path
         assert process.stdout is not None
         assert "Runs: 1 planned" in process.stdout.read()
     assert process.returncode == 130
+
+
+def test_the_last_line_of_a_log_is_not_all_of_its_progress_bar(tmp_path: Path):
+    log = tmp_path / "log"
+    log.write_bytes(b"Run folder: x\n\r  1%|a|\r  2%|b|\n")
+    assert last_line(log) == "  2%|b|"
 
 
 def test_the_name_of_a_run_is_that_of_its_settings():
