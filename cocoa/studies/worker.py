@@ -26,8 +26,10 @@ STOPPED = 143
 _POLL = 0.3
 """Seconds between two looks at whether to stop."""
 _START = """
-import ctypes, os, sys
+import ctypes, os, signal, sys
 parent, cores, *command = sys.argv[1:]
+if hasattr(signal, "SIGUSR2"):
+    signal.signal(signal.SIGUSR2, signal.SIG_IGN)
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, 9)
     if os.getppid() != int(parent):
@@ -36,7 +38,11 @@ if sys.platform == "linux":
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
 os.execvp(command[0], command)
 """
-"""Becomes the run. On Linux the run is killed when its parent dies, so that its lock is free for the next."""
+"""Becomes the run. On Linux the run is killed when its parent dies, so that its lock is free for the next.
+
+It ignores SIGUSR2, which Slurm sends to every process of a job before the time limit, and which would kill it
+before its state is saved: the parent is submitit's, which answers the signal, and stops the run.
+"""
 
 
 @dataclass(frozen=True)

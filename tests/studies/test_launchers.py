@@ -89,6 +89,11 @@ def test_a_run_ends_with_the_process_that_started_it(tmp_path: Path):
         time.sleep(0.05)
 
 
+def test_a_run_is_not_killed_by_the_signal_before_the_time_limit(tmp_path: Path):
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"
+    assert Task((sys.executable, "-c", code), str(tmp_path))() == 0
+
+
 def _runs(number: str) -> bool:
     """Whether a process is there, and no zombie, which has no command line."""
     path = Path("/proc") / number / "cmdline"
