@@ -32,6 +32,7 @@ def work(search: Search, claim: Claim) -> str:
     for _ in range(0 if finished or watch() else _ATTEMPTS):
         status = task(claim.words, claim.run.log(search.plan.study))(watch=watch)
         if status == INTERRUPTED:
+            claim.run.forget_unstarted(search.plan.study)
             raise KeyboardInterrupt
         if status >= 0:
             break

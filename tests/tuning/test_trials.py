@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import time
 from dataclasses import replace
@@ -57,6 +59,18 @@ def test_a_killed_search_is_finished_by_two_processes(recording, tmp_path, subpr
     assert sorted(s["return"]["mean"] for s in summaries) == sorted(trial.values[0] for trial in trials)
     assert any("Trials: 3 finished" in text and "Best: trial" in text for text in texts)
     assert (tmp_path / "runs/s/tuning/search.png").stat().st_size > 10_000
+
+
+def test_a_run_that_was_stopped_before_it_had_a_folder_has_not_failed(recording, tmp_path, subprocess_env):
+    command = [*TRAIN, "tune", "trials=1", "study=s", *SMALL, RANGE, f"dataset={recording}", "updates=400"]
+    with subprocess.Popen(command, cwd=tmp_path, env=subprocess_env, start_new_session=True) as process:
+        while not any(tmp_path.glob("runs/s/logs/*.log")):
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)  # the run still imports
+    assert process.returncode == 130
+    assert not list(tmp_path.glob("runs/s/logs/*.log"))
+    (trial,) = read_trials(tmp_path / "runs" / "s")
+    assert trial.state == TrialState.RUNNING
 
 
 @pytest.fixture(scope="module")
