@@ -56,12 +56,6 @@ def test_the_report_compares_methods_on_each_dataset(specs):
     assert "tables/diagnostics" in text
 
 
-def test_every_key_of_a_panel_is_one_that_the_logger_writes(specs):
-    names = {name for key in ("metrics",) for held in values_of(specs, key) for name in held}
-    groups = {name.partition("/")[0] for name in names if isinstance(name, str)}
-    assert groups == {"score", "evaluation", "training", "fit"}
-
-
 def test_the_command_writes_the_specification_without_a_server(tmp_path, specs, capsys):
     path = tmp_path / "spec.json"
     datasets = ["hopper-medium-v2", "walker2d-medium-v2"]

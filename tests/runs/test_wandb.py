@@ -398,3 +398,16 @@ def test_tables_figures_summary_and_the_policy_are_in_the_offline_file(whole, tm
     np.testing.assert_array_equal(
         cocoa.load_policy(tmp_path, 7)(np.zeros(4)), cocoa.load_policy(folder, 7)(np.zeros(4))
     )
+
+
+def test_every_number_that_a_panel_of_the_dashboard_shows_is_logged(whole):
+    pytest.importorskip("wandb_workspaces")
+    from cocoa.dashboard import panels
+
+    _, rows = whole
+    keys = {key for row in rows if row["type"] == "history" for key in row["history"]["item"]}
+    shown = [*panels.scores(), *panels.losses(), *panels.anchors()]
+    metrics = {name for panel in shown for name in getattr(panel, "y", None) or ()}
+    unscored = {"evaluation/score", "evaluation/behaviour_score"}  # of an environment without references
+    assert len(metrics) == 10
+    assert metrics - unscored <= keys
