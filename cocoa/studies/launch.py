@@ -33,8 +33,8 @@ def run(jobs: Sequence[Job], launcher: Launcher | None = None) -> int:
             left.append((planned, task(job[0], planned.log(study))))
     failed = False
     with listening() as stop:
-        for status in _launch(left, launcher, study, stop):
-            failed |= status not in (0, INTERRUPTED)
+        for outcome in _launch(left, launcher, study, stop):
+            failed |= outcome == "failed"
         if stop.is_set():
             _say("Stopped; what was trained is saved. The same command goes on.")
     if launcher and not launcher.waits:
@@ -61,8 +61,8 @@ def _nothing_to_do(planned: PlannedRun, study: Path) -> str | None:
 
 def _launch(
     left: Sequence[tuple[PlannedRun, Task]], launcher: Launcher | None, study: Path, stop: threading.Event
-) -> Iterator[int]:
-    """Run the tasks; yield the exit status of each that has ended, after a line that says how."""
+) -> Iterator[str]:
+    """Run the tasks; yield what became of each that has ended, after a line that says it."""
     if launcher is None:
         yield from _one_by_one(left, study, stop)
     elif left:
@@ -71,15 +71,14 @@ def _launch(
         ends = launcher.run([task for _, task in left], study, stop)
         for ended, (number, status) in enumerate(ends, start=1):
             planned = left[number][0]
-            if status == INTERRUPTED:
-                planned.forget_unstarted(study)
+            outcome = _outcome(planned, study, status)
             if not stop.is_set():
-                _say(f"[{ended}/{len(left)}] {_outcome(planned, study, status)}: {planned.command}")
-                _explain(planned, study, status)
-            yield status
+                _say(f"[{ended}/{len(left)}] {outcome}: {planned.command}")
+                _explain(planned, study, outcome)
+            yield outcome
 
 
-def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: threading.Event) -> Iterator[int]:
+def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: threading.Event) -> Iterator[str]:
     for number, (planned, task) in enumerate(left, start=1):
         if stop.is_set():
             return
@@ -89,21 +88,23 @@ def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: thre
             continue
         _say(f"{title}\n    log: {shlex.quote(str(planned.log(study)))}")
         start = time.monotonic()
-        status = task(stop)
-        if status == INTERRUPTED:
-            planned.forget_unstarted(study)
-        _say(f"    {_outcome(planned, study, status)} after {time.monotonic() - start:.0f} s")
-        _explain(planned, study, status)
-        yield status
+        outcome = _outcome(planned, study, task(stop))
+        _say(f"    {outcome} after {time.monotonic() - start:.0f} s")
+        _explain(planned, study, outcome)
+        yield outcome
 
 
 def _outcome(planned: PlannedRun, study: Path, status: int) -> str:
-    return "failed" if status not in (0, INTERRUPTED) else planned.state(study).word
+    """Return `failed`, or the state of a run that has ended: `running` if another launch was faster."""
+    if status == INTERRUPTED:
+        planned.forget_unstarted(study)
+    word = planned.state(study).word
+    return word if status in (0, INTERRUPTED) or word == "running" else "failed"
 
 
-def _explain(planned: PlannedRun, study: Path, status: int) -> None:
+def _explain(planned: PlannedRun, study: Path, outcome: str) -> None:
     """Print the last line of a failed run's output, which says why."""
-    if status not in (0, INTERRUPTED):
+    if outcome == "failed":
         _say(f"    {last_line(planned.log(study))}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from filelock import FileLock
 from support.paths import ROOT
 
 import cocoa
@@ -23,7 +24,8 @@ from cocoa.config.compose import compose
 from cocoa.errors import ConfigError, RunError
 from cocoa.runs.study import named
 from cocoa.runs.summary import read_summary
-from cocoa.studies.plan import last_line
+from cocoa.studies.launch import _outcome
+from cocoa.studies.plan import PlannedRun, last_line
 from cocoa.studies.states import data_changed
 
 
@@ -89,6 +91,17 @@ def test_a_run_that_was_stopped_before_it_had_a_folder_is_planned(tmp_path: Path
         assert process.stdout is not None
         assert "Runs: 1 planned" in process.stdout.read()
     assert process.returncode == 130
+
+
+def test_a_run_that_another_launch_was_faster_to_start_has_not_failed(tmp_path: Path):
+    planned = PlannedRun("one", "hopper-demo", "bc", 5, "algo=bc")
+    folder = tmp_path / "hopper-demo" / "bc" / "one"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").touch()
+    with FileLock(folder / ".lock"):
+        assert _outcome(planned, tmp_path, 2) == "running"
+    assert _outcome(planned, tmp_path, 2) == "failed"
+    assert _outcome(planned, tmp_path, 0) == "cut"
 
 
 def test_the_last_line_of_a_log_is_not_all_of_its_progress_bar(tmp_path: Path):
