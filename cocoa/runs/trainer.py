@@ -77,7 +77,7 @@ class Trainer:
                     waiting = place(state.saved, self.host, copy=True)
                 else:
                     self._finish(state.saved)
-            if processes.anywhere(self.stopper.requested):
+            if record.step < config.updates and processes.anywhere(self.stopper.requested):
                 if waiting:
                     self._finish(waiting)
                 self._save(state.saved)

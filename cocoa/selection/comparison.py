@@ -85,7 +85,8 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
     for folder in folders:
         summary, selection = read_summary(folder), read_selection(folder)
         try:
-            key = selection["dataset_sha256"], json.dumps(selection["settings"])
+            used = {"episodes": selection["fitted_to"]["episodes"]}  # a run may have held out none
+            key = selection["dataset_sha256"], json.dumps(selection["settings"] | used)
             names.setdefault(key[0], shown(PurePath(summary["dataset"]).stem))
             groups[key] += _candidates(folder, summary, selection)
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -17,6 +17,7 @@ from cocoa.runs.loggers.base import LoggedRun
 from cocoa.runs.loggers.opened import with_loggers
 from cocoa.runs.loggers.settings import settings_of
 from cocoa.runs.metrics import logged_behind, read_metrics
+from cocoa.runs.summary import read_summary
 
 OWN = ("support.loggers:Keeping", "support.loggers:Failing")
 ALL = ("csv", "tensorboard", *OWN)
@@ -57,6 +58,12 @@ def test_it_gets_episodes_and_pictures(cut):
     assert played.keys() == episodes.keys()
     np.testing.assert_array_equal(played[60][1], episodes[60][7][:, 0])
     assert {call[2] for call in Keeping.calls if call[0] == "image"} >= {"anchors", "learning_curve"}
+
+
+def test_a_run_that_is_stopped_after_its_last_update_is_finished(config):
+    stopped = dataclasses.replace(config, name="stopped-late", logger=("csv", "support.loggers:Stopping"))
+    folder = launch.run(stopped)
+    assert read_summary(folder)["status"] == "finished"
 
 
 def test_a_failing_logger_is_left_out_and_stops_nothing(cut):

@@ -1,5 +1,7 @@
 """Loggers of a user's own."""
 
+import os
+import signal
 from typing import ClassVar
 
 from cocoa.runs.loggers.base import Logger
@@ -47,3 +49,15 @@ class Failing(Logger):
 
     def abandon(self):
         type(self).abandoned += 1
+
+
+class Stopping(Logger):
+    """Asks for a stop, as Ctrl-C does, when the last update has been logged."""
+
+    def __init__(self, run):
+        self.updates = run.config.updates
+
+    def log(self, step, metrics):
+        if step == self.updates:
+            os.kill(os.getpid(), signal.SIGINT)
+            self.updates = None
