@@ -150,12 +150,15 @@ def _policies(group: Group) -> list[np.ndarray]:
 
 
 def _last_episodes(run: Run) -> dict[int, np.ndarray]:
-    """Return the episodes (episodes, 3) of each seed's last policy: return, length, success."""
+    """Return the episodes (episodes, 3) of each seed's last policy: return, length, success.
+
+    A final evaluation from before the run was trained further is not of its last policy.
+    """
+    files = [read_episodes(path) for name in reversed(_FILES) if (path := run.folder / name).exists()]
+    last = max((step for evaluations in files for step in evaluations), default=0)
     found: dict[int, np.ndarray] = {}
-    for path in (run.folder / name for name in reversed(_FILES)):
-        if path.exists():
-            evaluations = read_episodes(path)
-            found |= evaluations[max(evaluations)] if evaluations else {}
+    for evaluations in files:
+        found |= evaluations.get(last, {})
     return found
 
 

@@ -94,6 +94,15 @@ def test_a_final_evaluation_counts_more_than_that_of_the_training(tmp_path):
     assert price.curves["iql"].score[-1] == pytest.approx(normalized_score(ENV, 2_000.0))
 
 
+def test_a_final_evaluation_of_an_older_policy_does_not_count(tmp_path):
+    one, _ = run(tmp_path / "a", seeds=(0, 1))
+    (before,) = price_of_tuning(grouped([one]), 5)
+    stale = HEADER + rows(1, 0, [1_000.0] * 40) + rows(1, 1, [2_000.0] * 40)
+    (tmp_path / "a" / "final_evaluation.csv").write_text(stale)
+    (after,) = price_of_tuning(grouped([one]), 5)
+    np.testing.assert_array_equal(after.curves["iql"].score, before.curves["iql"].score)
+
+
 def test_a_score_without_a_reference_is_the_rate_of_success(tmp_path):
     one, _ = run(tmp_path / "a")
     (tmp_path / "a" / "episodes.csv").write_text(
