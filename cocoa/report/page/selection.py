@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from cocoa.report.page.rendering import Chart
@@ -33,7 +34,8 @@ def _table(found: Sequence[Comparison]) -> Table:
             Cell(one.dataset),
             Cell(LABELS[agreement.estimate]),
             number(agreement.policies, "d"),
-            number(agreement.spearman, ".2f"),
+            # Without a number where all estimates or all returns are equal.
+            number(None if math.isnan(agreement.spearman) else agreement.spearman, ".2f"),
             *(number(regret) for regret in agreement.regret),
             *(number(100 * share, ".0f") for share in agreement.best),
         ]
