@@ -266,6 +266,7 @@ def test_estimates_without_an_environment_are_ranked_against_true_returns(study,
             "step": 5000,
             "seeds": summary["seeds"],
             "dataset_sha256": "0",
+            "fitted_to": {"episodes": "held_out"},
             "settings": {"updates": 100},
         }
         estimates = {
