@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
@@ -121,4 +122,6 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(number: float) -> str:
-    return "-" if number != number else f"{number:.4g}"
+    if math.isinf(number):
+        return "diverged"
+    return "-" if math.isnan(number) else f"{number:.4g}"

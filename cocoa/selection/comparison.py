@@ -34,9 +34,10 @@ class Candidate:
     method: str
     seed: int
     estimates: Mapping[str, float]
-    """By name, NaN where there is none."""
+    """By name: NaN where there is none, infinite and the worst where it diverged."""
     value: float
-    """The mean return of its final evaluation or else of its last one; NaN if it was not evaluated."""
+    """The mean return of its final evaluation or else of its last one; NaN if it was not evaluated, minus
+    infinity if it diverged."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Comparison:
         rows = []
         for name in ESTIMATES:
             pairs = np.array([(x.estimates[name], x.value) for x in self.candidates]).reshape(-1, 2)
-            estimates, values = pairs[np.isfinite(pairs).all(axis=1)].T
+            estimates, values = pairs[~np.isnan(pairs).any(axis=1)].T
             if len(values) < 2:
                 continue
             estimates = _BETTER[name] * estimates
@@ -80,20 +81,21 @@ def compare(folders: Sequence[Path]) -> list[Comparison]:
 
     Raises RunError if a file of one of them is missing or damaged.
     """
-    groups: dict[tuple[str, str], list[Candidate]] = defaultdict(list)
+    groups: dict[tuple[str, str, str], list[Candidate]] = defaultdict(list)
     names: dict[str, str] = {}
     for folder in folders:
         summary, selection = read_summary(folder), read_selection(folder)
         try:
-            used = {"episodes": selection["fitted_to"]["episodes"]}  # a run may have held out none
-            key = selection["dataset_sha256"], json.dumps(selection["settings"] | used)
+            fitted, first = selection["fitted_to"], selection["initial_states"]
+            settings = selection["settings"] | {"episodes": fitted["episodes"]}  # a run may hold out none
+            key = selection["dataset_sha256"], json.dumps(settings), json.dumps([fitted, first])
             names.setdefault(key[0], shown(PurePath(summary["dataset"]).stem))
             groups[key] += _candidates(folder, summary, selection)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(f"summary.json or selection.json in {folder} is damaged.") from error
     return [
         Comparison(names[sha256], json.loads(settings), sorted(candidates, key=_order))
-        for (sha256, settings), candidates in groups.items()
+        for (sha256, settings, _), candidates in groups.items()
     ]
 
 
@@ -105,10 +107,10 @@ def _candidates(
     for position, seed in enumerate(selection["seeds"]):
         blocks = {name: selection[name] for name in ESTIMATES}
         estimates = {
-            name: np.nan if block is None else _number(block["per_seed"][position])
+            name: np.nan if block is None else _number(block["per_seed"][position], -_BETTER[name] * np.inf)
             for name, block in blocks.items()
         }
-        yield Candidate(folder, method, seed, estimates, _number(values.get(seed)))
+        yield Candidate(folder, method, seed, estimates, _number(values.get(seed, np.nan), -np.inf))
 
 
 def _returns(summary: Mapping[str, Any], step: int) -> dict[int, Any]:
@@ -126,5 +128,5 @@ def _order(candidate: Candidate) -> float:
     return -estimate if np.isfinite(estimate) else np.inf
 
 
-def _number(value: Any) -> float:
-    return np.nan if value is None else float(value)
+def _number(value: Any, diverged: float) -> float:
+    return diverged if value is None else float(value)

@@ -267,6 +267,7 @@ def test_estimates_without_an_environment_are_ranked_against_true_returns(study,
             "seeds": summary["seeds"],
             "dataset_sha256": "0",
             "fitted_to": {"episodes": "held_out"},
+            "initial_states": {"episodes": "held_out"},
             "settings": {"updates": 100},
         }
         estimates = {

@@ -163,3 +163,17 @@ def test_estimates_are_compared_with_final_returns_where_there_are_any(wrapped, 
     assert (error.spearman, error.policies) == (pytest.approx(1), 2)
     write_summary(wrapped, summary | {"final_evaluation": final | {"step": 10}})  # of an older policy
     assert {x.value for x in compare([wrapped])[0].candidates} == set(last.values())
+
+
+def test_diverged_policies_and_estimates_rank_lowest(wrapped):
+    selection, summary = select_run(wrapped, SETTINGS), read_summary(wrapped)
+    for name, values in {"fqe": [None, 5.0], "td_error": [0.5, None]}.items():
+        selection[name]["per_seed"] = values
+    (wrapped / FILE).write_text(json.dumps(selection))
+    final = {"step": 20, "seeds": [3, 7], "return": {"per_seed": [None, 30.0]}}
+    write_summary(wrapped, summary | {"final_evaluation": final})
+    (comparison,) = compare([wrapped])
+    assert [(x.seed, x.value) for x in comparison.candidates] == [(7, 30), (3, -np.inf)]
+    fqe, _, error = comparison.agreements()
+    assert (fqe.policies, fqe.spearman, fqe.regret) == (2, pytest.approx(1), (0, 0))
+    assert (error.policies, error.spearman, error.regret) == (2, pytest.approx(-1), (np.inf, 0))
