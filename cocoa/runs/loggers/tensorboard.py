@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import matplotlib.image
 import numpy as np
 
 from cocoa.config.typed import leaves, literal
@@ -72,6 +71,7 @@ class TensorBoard(Logger):
 
     def image(self, name: str, path: Path) -> None:
         """Write the picture into the folders of all seeds."""
+        import matplotlib.image  # slow to import, and not needed for every start
         from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 
         height, width = matplotlib.image.imread(path).shape[:2]
