@@ -13,7 +13,7 @@ from cocoa.anchors import ANCHORS  # noqa: E402
 from cocoa.errors import RunError  # noqa: E402
 from cocoa.export import onnx  # noqa: E402
 
-DRAWN = {"random", "self-noise"}
+DRAWN = ("random", "self-noise")
 """The variants that draw by JAX's generator of random numbers, which ONNX has no operator for."""
 
 
