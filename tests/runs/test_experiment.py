@@ -77,7 +77,7 @@ def test_a_run_leaves_what_it_should(finished, recording):
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(beside, config, finished, monkeypatch):
     """Ctrl-C in the second chunk, then again after the first evaluation, whatever that runs beside."""
     monkeypatch.setattr(experiment, "evaluates_beside", lambda mesh: beside)
-    starts, folder = interrupt(monkeypatch, 2, 5), finished.parent / f"cut-{beside}"
+    starts, folder = interrupt(monkeypatch, 2, 4), finished.parent / f"cut-{beside}"
     with pytest.raises(KeyboardInterrupt):
         launch.run(dataclasses.replace(config, name=folder.name))
     assert read_summary(folder)["status"] == "interrupted"

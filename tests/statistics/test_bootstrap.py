@@ -14,6 +14,10 @@ METRICS = pytest.importorskip("rliable.metrics")
 RESAMPLES = 2_000
 
 
+SEEDED = {"random_state": np.random.RandomState(0)}
+"""Without it rliable draws other resamples each time."""
+
+
 def scores(datasets, seeds, key=0):
     return np.random.default_rng(key).normal(60, 20, (seeds, datasets))
 
@@ -30,7 +34,7 @@ def close(own, oracle, draws):
 def test_intervals_are_those_of_rliable():
     matrix = scores(3, 8)
     _, theirs = LIBRARY.get_interval_estimates(
-        {"a": matrix}, lambda x: np.array([METRICS.aggregate_iqm(x)]), reps=RESAMPLES
+        {"a": matrix}, lambda x: np.array([METRICS.aggregate_iqm(x)]), reps=RESAMPLES, **SEEDED
     )
     draws = bootstrap(iqm, by_dataset(matrix), resamples=RESAMPLES)
     close(estimate(iqm, by_dataset(matrix), resamples=RESAMPLES)[1:], theirs["a"], draws)
@@ -41,7 +45,8 @@ def test_intervals_of_two_methods_are_those_of_rliable():
     _, theirs = LIBRARY.get_interval_estimates(
         {"a": list(pair)},
         lambda x, y: np.array([METRICS.probability_of_improvement(x, y)]),
-        reps=400,
+        reps=2000,
+        **SEEDED,
     )
     ours = [by_dataset(matrix) for matrix in pair]
     draws = bootstrap(probability_of_improvement, *ours)
