@@ -71,8 +71,8 @@ def fitted_values(
     `batch` (N, ...) are the transitions of `part`; `next_actions` (seeds, N, A) are the policies' in its next
     states. All policies see the same batches and start from the same parameters, so that chance favours none.
     The function maps states (M, O) in the environment's units and actions (seeds, M, A) in [-1, 1] to values
-    (seeds, M), discounted sums of rewards in the environment's units. `advance` is told of updates as they
-    are done.
+    (seeds, M), discounted sums of rewards in the environment's units. `advance` gets the number of updates
+    that are done since its last call.
     """
     mean, std = moments(part.observations)
     std = divisor(std)
