@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from cocoa.config.typed import build, check_choice
 from cocoa.extras import require
 from cocoa.studies.launchers.joblib import Joblib
-from cocoa.studies.launchers.ray import Ray
+from cocoa.studies.launchers.ray_cluster import Ray
 from cocoa.studies.launchers.submitit import Slurm, Submitit
 from cocoa.studies.worker import Task
 

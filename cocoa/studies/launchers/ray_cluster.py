@@ -66,7 +66,7 @@ class Ray:
         """Connect to the cluster and yield the module `ray`. Raises RunError if there is none."""
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        import ray
+        import ray  # type: ignore[import-not-found]  # not among the packages for development
 
         address = self.address or os.environ.get("RAY_ADDRESS") or "local"
         own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _OBJECTS}
