@@ -180,7 +180,9 @@ class Algorithm(Settings, ABC):
     next_actions: ClassVar[bool] = False
     """Whether batches are `NextActionBatch`es."""
     deterministic: ClassVar[bool] = False
-    """Whether `act` does not use its key."""
+    """Whether `act` does not use its key: there is no stochastic policy beside the one that is evaluated."""
+    sampled: ClassVar[bool] = False
+    """Whether the policy that is evaluated draws its actions: `act` then needs a key."""
     quick: ClassVar[Mapping[str, Any]] = {}
     """Values of fields with which few updates on little data are enough, for tests; a subclass adds to
     its parents'."""
@@ -229,7 +231,10 @@ class Algorithm(Settings, ABC):
 
     @abstractmethod
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
-        """Return actions (..., action_dim) in [-1, 1]; without `key` the deterministic policy's."""
+        """Return actions (..., action_dim) in [-1, 1]: with `key` a draw, without the deterministic policy's.
+
+        With `sampled` there is no deterministic policy: `act` always gets a key, and evaluations play draws.
+        """
 
     def action_value(self, state: State, observation: Observation, action: Array) -> Array | None:
         """Return what the critics in `state` say of actions (..., action_dim), (...); None without critics.
