@@ -1,6 +1,7 @@
 """Networks, distributions over actions, and the optimizer's state."""
 
 from cocoa.algos.networks.distributions import Distribution, Gaussian, SquashedGaussian
+from cocoa.algos.networks.factory import Networks
 from cocoa.algos.networks.heads import (
     LOG_STD_BOUNDS,
     MLP,
@@ -10,7 +11,6 @@ from cocoa.algos.networks.heads import (
     DeterministicPolicy,
     Encoder,
     GaussianPolicy,
-    Networks,
     Scalar,
     SquashedGaussianPolicy,
     Value,

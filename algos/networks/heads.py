@@ -8,7 +8,6 @@ orthogonal, as in IQL's code; the other papers' codes have the defaults of their
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -209,32 +208,3 @@ class Scalar(nn.Module):
     def __call__(self) -> Array:
         """Return it, shape ()."""
         return self.param("value", nn.initializers.constant(self.start), ())
-
-
-@dataclass(frozen=True)
-class Networks:
-    """What the surroundings decide about networks: the encoder, the widths behind it, the action's size."""
-
-    action_dim: int
-    hidden: tuple[int, ...]
-    encoder: Encoder = Concatenate
-
-    def value(self, layer_norm: bool = False) -> Value:
-        """Return a state-value network."""
-        return Value(self.encoder, self.hidden, layer_norm)
-
-    def critics(self, count: int = 2, layer_norm: bool = False) -> Critics:
-        """Return `count` independent action values; see `Critics` for how to evaluate one alone."""
-        return Critics(self.encoder, self.hidden, count, layer_norm)
-
-    def deterministic_policy(self, layer_norm: bool = False) -> DeterministicPolicy:
-        """Return a policy without noise."""
-        return DeterministicPolicy(self.encoder, self.hidden, self.action_dim, layer_norm)
-
-    def squashed_gaussian_policy(self) -> SquashedGaussianPolicy:
-        """Return SAC's policy."""
-        return SquashedGaussianPolicy(self.encoder, self.hidden, self.action_dim)
-
-    def gaussian_policy(self, dropout: float = 0.0) -> GaussianPolicy:
-        """Return a policy with a state-independent standard deviation."""
-        return GaussianPolicy(self.encoder, self.hidden, self.action_dim, dropout)
