@@ -34,6 +34,9 @@ State = Any
 Act = Callable[[Observation, Array], Array]
 """A stochastic policy: from observations and a key to actions in [-1, 1]."""
 
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": jax.nn.relu, "gelu": jax.nn.gelu}
+"""Activation functions by name; GELU (Hendrycks, Gimpel 2016; arXiv 1606.08415) as approximated with tanh."""
+
 
 @struct.dataclass
 class Batch:
@@ -191,12 +194,19 @@ class Algorithm(Settings, ABC):
     """Discount per step, γ."""
     hidden: tuple[int, ...] = (256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
+    activation: str = "relu"
+    """Activation of these layers: relu or gelu."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give the class a name of its own, so that it never passes for its parent."""
         super().__init_subclass__(**kwargs)
         if "name" not in vars(cls):
             cls.name = cls.__name__
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation={self.activation} must be one of {', '.join(ACTIVATIONS)}")
 
     @property
     def source(self) -> Source:

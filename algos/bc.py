@@ -26,6 +26,7 @@ class BC(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
         check_positive(self, "learning_rate")
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> Model:

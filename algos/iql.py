@@ -68,6 +68,7 @@ class InSample(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
         check_at_least(1, self, "critics")
         check_at_least(0, self, "temperature")
         check_positive(self, "learning_rate")

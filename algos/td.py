@@ -37,6 +37,7 @@ class TDLearning(Algorithm):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
         check_at_least(1, self, "critics")
         check_positive(self, "target_rate", most=1)
 

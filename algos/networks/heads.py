@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from cocoa.algos.base import Array, Observation
+from cocoa.algos.base import ACTIVATIONS, Array, Observation
 from cocoa.algos.networks.distributions import Gaussian, SquashedGaussian
 from cocoa.algos.networks.initializers import orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
@@ -46,7 +46,7 @@ class Concatenate(nn.Module):
 
 
 class MLP(nn.Module):
-    """Dense layers with ReLU, then optionally LayerNorm and dropout, after each; orthogonal weights.
+    """Dense layers with an activation, then optionally LayerNorm and dropout, after each; orthogonal weights.
 
     Units are dropped only where the network is applied with a key for it: see `Model`.
     """
@@ -55,12 +55,14 @@ class MLP(nn.Module):
     layer_norm: bool = False
     bias_init: Any = nn.initializers.zeros
     dropout: float = 0.0
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         """Map (..., d) to (..., hidden[-1])."""
         for width in self.hidden:
-            x = nn.relu(nn.Dense(width, kernel_init=orthogonal, bias_init=self.bias_init)(x))
+            x = nn.Dense(width, kernel_init=orthogonal, bias_init=self.bias_init)(x)
+            x = ACTIVATIONS[self.activation](x)
             if self.layer_norm:
                 x = LayerNorm()(x)
             if self.dropout:
@@ -74,11 +76,13 @@ class Value(nn.Module):
     encoder: Encoder
     hidden: tuple[int, ...]
     layer_norm: bool = False
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, observation: Observation, action: Array | None = None) -> Array:
         """Return values of shape (...)."""
-        features = MLP(self.hidden, self.layer_norm)(self.encoder()(observation, action))
+        mlp = MLP(self.hidden, self.layer_norm, activation=self.activation)
+        features = mlp(self.encoder()(observation, action))
         return nn.Dense(1, kernel_init=orthogonal)(features)[..., 0]
 
 
@@ -104,12 +108,13 @@ class Critics(nn.Module):
     hidden: tuple[int, ...]
     count: int = 2
     layer_norm: bool = False
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, observation: Observation, action: Array) -> Array:
         """Return the values of all critics, (count, ...)."""
         if self.count <= WRITTEN_OUT:
-            critics = [Value(self.encoder, self.hidden, self.layer_norm) for _ in range(self.count)]
+            critics = [Value(*self._settings) for _ in range(self.count)]
             return jnp.stack([critic(observation, action) for critic in critics])
 
         def initial(key: Array) -> Any:
@@ -138,8 +143,12 @@ class Critics(nn.Module):
         return jax.tree.map(lambda *x: jnp.stack(x), *results)
 
     @property
+    def _settings(self) -> tuple[Encoder, tuple[int, ...], bool, str]:
+        return self.encoder, self.hidden, self.layer_norm, self.activation
+
+    @property
     def _value(self) -> Value:
-        return Value(self.encoder, self.hidden, self.layer_norm, parent=None)
+        return Value(*self._settings, parent=None)
 
     def _critic(self, params: Any) -> Critic:
         return partial(self._value.apply, {"params": params})  # type: ignore[return-value]
@@ -158,11 +167,13 @@ class GaussianPolicy(nn.Module):
     hidden: tuple[int, ...]
     action_dim: int
     dropout: float = 0.0
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, observation: Observation) -> Gaussian:
         """Return the distribution, its mean (..., A) in (-1, 1) and its log standard deviation (A,)."""
-        features = MLP(self.hidden, dropout=self.dropout)(self.encoder()(observation))
+        mlp = MLP(self.hidden, dropout=self.dropout, activation=self.activation)
+        features = mlp(self.encoder()(observation))
         mean = jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
         log_std = self.param("log_std", nn.initializers.zeros, (self.action_dim,))
         return Gaussian(mean, jnp.clip(log_std, *LOG_STD_BOUNDS))
@@ -175,11 +186,13 @@ class DeterministicPolicy(nn.Module):
     hidden: tuple[int, ...]
     action_dim: int
     layer_norm: bool = False
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, observation: Observation) -> Array:
         """Return actions (..., A) in (-1, 1)."""
-        features = MLP(self.hidden, self.layer_norm)(self.encoder()(observation))
+        mlp = MLP(self.hidden, self.layer_norm, activation=self.activation)
+        features = mlp(self.encoder()(observation))
         return jnp.tanh(nn.Dense(self.action_dim, kernel_init=orthogonal)(features))
 
 
@@ -189,11 +202,12 @@ class SquashedGaussianPolicy(nn.Module):
     encoder: Encoder
     hidden: tuple[int, ...]
     action_dim: int
+    activation: str = "relu"
 
     @nn.compact
     def __call__(self, observation: Observation) -> SquashedGaussian:
         """Return the distribution, whose parameters are (..., A)."""
-        features = MLP(self.hidden)(self.encoder()(observation))
+        features = MLP(self.hidden, activation=self.activation)(self.encoder()(observation))
         both = nn.Dense(2 * self.action_dim, kernel_init=orthogonal)(features)
         mean, log_std = jnp.split(both, 2, axis=-1)
         return SquashedGaussian(Gaussian(mean, jnp.clip(log_std, *LOG_STD_BOUNDS)))

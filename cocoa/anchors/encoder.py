@@ -78,5 +78,6 @@ class Transduction:
 def build_networks(algorithm: Algorithm, cocoa: AnchorVariant | None, action_dim: int) -> Networks:
     """Return the networks of `algorithm`, plain or behind a transductive encoder."""
     if cocoa is None:
-        return Networks(action_dim, algorithm.hidden)
-    return Networks(action_dim, cocoa.hidden, Transduction(cocoa.encoder_hidden, cocoa.embedding))
+        return Networks(action_dim, algorithm.hidden, activation=algorithm.activation)
+    encoder = Transduction(cocoa.encoder_hidden, cocoa.embedding)
+    return Networks(action_dim, cocoa.hidden, encoder, algorithm.activation)
