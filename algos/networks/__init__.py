@@ -2,6 +2,7 @@
 
 from cocoa.algos.networks.distributions import Distribution, Gaussian, SquashedGaussian
 from cocoa.algos.networks.factory import Networks
+from cocoa.algos.networks.flows import NoisePolicy, VelocityField, euler, flow_matching
 from cocoa.algos.networks.heads import (
     LOG_STD_BOUNDS,
     MLP,
@@ -34,11 +35,15 @@ __all__ = [
     "LayerNorm",
     "Model",
     "Networks",
+    "NoisePolicy",
     "Scalar",
     "SquashedGaussian",
     "SquashedGaussianPolicy",
     "Value",
+    "VelocityField",
     "drawn_on_host",
+    "euler",
+    "flow_matching",
     "frozen",
     "orthogonal",
     "polyak",

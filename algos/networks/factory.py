@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cocoa.algos.networks.flows import NoisePolicy, VelocityField
 from cocoa.algos.networks.heads import (
     Concatenate,
     Critics,
@@ -44,3 +45,11 @@ class Networks:
     def gaussian_policy(self, dropout: float = 0.0) -> GaussianPolicy:
         """Return a policy with a state-independent standard deviation."""
         return GaussianPolicy(self.encoder, self.hidden, self.action_dim, dropout, self.activation)
+
+    def noise_policy(self) -> NoisePolicy:
+        """Return a policy that maps noise to actions, which are not bounded."""
+        return NoisePolicy(self.encoder, self.hidden, self.action_dim, self.activation)
+
+    def velocity_field(self) -> VelocityField:
+        """Return the velocity of a flow from noise to actions; see `flow_matching` and `euler`."""
+        return VelocityField(self.encoder, self.hidden, self.action_dim, self.activation)

@@ -18,9 +18,18 @@ def layer_norm(params, x):
     return centered / np.sqrt((centered**2).mean(-1, keepdims=True) + 1e-6) * params["scale"] + params["bias"]
 
 
-def mlp(params, x):
+def relu(x):
+    return np.maximum(x, 0)
+
+
+def gelu(x):
+    """x times the normal distribution function, as approximated with tanh."""
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def mlp(params, x, activation=relu):
     for i in range(sum(name.startswith("Dense") for name in params)):
-        x = np.maximum(dense(params[f"Dense_{i}"], x), 0)
+        x = activation(dense(params[f"Dense_{i}"], x))
         if f"LayerNorm_{i}" in params:
             x = layer_norm(params[f"LayerNorm_{i}"], x)
     return x
@@ -44,22 +53,29 @@ def encode(params, observation, action):
     return (factors[0] * factors[1]).reshape(len(parts[0]), -1, width).sum(1)
 
 
-def value(params, observation, action=None):
-    return dense(params["Dense_0"], mlp(params["MLP_0"], encode(params, observation, action)))[:, 0]
+def value(params, observation, action=None, activation=relu):
+    features = mlp(params["MLP_0"], encode(params, observation, action), activation)
+    return dense(params["Dense_0"], features)[:, 0]
 
 
-def critics(params, observation, action):
+def critics(params, observation, action, activation=relu):
     """Values (count, B) of critics that are written out, or batched along the parameters' leading axis."""
     if "Values" in params:
         count = len(jax.tree.leaves(params)[0])
         each = [jax.tree.map(lambda x, i=i: x[i], params["Values"]) for i in range(count)]
     else:
         each = [params[f"Value_{i}"] for i in range(len(params))]
-    return np.stack([value(critic, observation, action) for critic in each])
+    return np.stack([value(critic, observation, action, activation) for critic in each])
 
 
 def policy_mean(params, observation):
     return np.tanh(dense(params["Dense_0"], mlp(params["MLP_0"], encode(params, observation, None))))
+
+
+def vector(params, observation, *inputs, activation=relu):
+    """The velocity of a flow, or the action of noise: inputs (B, d_i) join the encoder's features."""
+    features = np.concatenate([encode(params, observation, None), *inputs], axis=-1)
+    return dense(params["Dense_0"], mlp(params["MLP_0"], features, activation))
 
 
 def deterministic_action(params, observation):
