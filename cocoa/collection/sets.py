@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from cocoa.collection.log import StepLog
 from cocoa.collection.setup import Setup
+from cocoa.training.step_log import StepLog
 
 Columns = dict[str, np.ndarray]
 """Consecutive rows of a set by D4RL's keys, leaves (N, ...), in the environment's units."""

@@ -12,7 +12,6 @@ import numpy as np
 from cocoa.algos.base import Batch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
-from cocoa.collection.log import StepLog
 from cocoa.collection.settings import Collection
 from cocoa.data import Scaling
 from cocoa.environments.spaces import spaces
@@ -21,6 +20,7 @@ from cocoa.storage.serialization import load_tree
 from cocoa.training.behaviour import Policies, Sampler
 from cocoa.training.devices import evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.job import TrainingJob
+from cocoa.training.step_log import StepLog
 from cocoa.training.stepping import Stepper
 
 
