@@ -20,7 +20,7 @@ from cocoa.storage.serialization import load_tree
 from cocoa.training.behaviour import Policies, Sampler
 from cocoa.training.devices import evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.job import TrainingJob
-from cocoa.training.step_log import StepLog
+from cocoa.training.step_log import StepLog, begin
 from cocoa.training.stepping import Stepper
 
 
@@ -77,13 +77,7 @@ class Setup:
         """Return the environments of all seeds, where a log ends; `stream` is as in `Stepper`."""
         settings = self.settings
         stepper = Stepper(settings.env, settings.seeds, settings.envs, self.scaling, stream)
-        if not log.length:
-            stepper.start()
-        elif not stepper.restore(log.running()):
-            self.say(
-                f"Warning: {settings.env} does not repeat an episode by the seed of its reset and its "
-                "actions. The steps from here on are not those of a collection without the break."
-            )
+        begin(stepper, log, self.say)
         return stepper
 
     def _job(self, observation_dim: int, action_dim: int) -> TrainingJob:

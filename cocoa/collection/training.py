@@ -17,13 +17,14 @@ from cocoa.errors import RunError
 from cocoa.runs.metrics import MetricsFile
 from cocoa.runs.progress import TrainingBar
 from cocoa.storage.serialization import load_tree, read_metadata, save_tree
+from cocoa.training.behaviour import uniform
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.job import TrainState
 from cocoa.training.loop import Training
-from cocoa.training.online import STREAM, Online, Turns, transitions
+from cocoa.training.online import STREAM, Online
 from cocoa.training.replay import Replay
-from cocoa.training.seeds import PerSeed
 from cocoa.training.stepping import Steps
+from cocoa.training.turns import Turns
 
 
 class PolicyTraining:
@@ -80,16 +81,16 @@ class PolicyTraining:
     def _restored(self) -> tuple[Online, TrainState]:
         """Return the training and its state, where the last checkpoint left them."""
         setup, settings = self.setup, self.settings
-        replay = Replay(setup.job.example, settings.steps, len(settings.seeds), setup.observe, setup.mesh)
-        training = Training(setup.job, setup.mesh, replay=replay)
-        online = Online(training, replay, setup.sampler, setup.stepper(STREAM, self.log), self.turns)
+        job, seeds = setup.job, settings.seeds
+        replay = Replay(
+            job.example, settings.steps, len(seeds), setup.observe, setup.mesh, self.turns, settings.envs
+        )
+        training = Training(job, setup.mesh, feed=replay)
+        random = uniform(seeds, STREAM, setup.action_dim)
+        online = Online(training, replay, setup.sampler, setup.stepper(STREAM, self.log), self.turns, random)
         if not self.step:
             return online, training.init()
-        rows = settings.every // settings.envs
-        for part in self.log.parts():
-            for start in range(0, part.reward.shape[1], rows):
-                block = jax.tree.map(lambda x, start=start: x[:, start : start + rows], part)
-                replay.add(PerSeed(transitions(block)))
+        online.refill(self.log.parts())
         policies = setup.policy_template() if settings.overlap else None
         learner, delayed = load_tree(setup.checkpoint, (setup.job.template(), policies))
         online.delayed = like(delayed, policies)

@@ -6,14 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from cocoa.algos.base import Algorithm
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.training.seeds import PerSeed, is_per_seed, of_seed, place
 
 Sample = Callable[[Any, Any, Any], tuple[Any, Any]]
-"""From a learner, observations (n, ...) and a key to actions (n, A) in [-1, 1] and log-densities (n,)."""
+"""From a learner, observations (n, ...) and a key to actions (n, A) in [-1, 1] and log-densities (n,), or NaN
+where these are not known."""
 Behaviour = Callable[[int, np.ndarray, int], tuple[Any, Any]]
 """From a seed's position, states (n, O) and a step's number to actions (n, A) and log-densities (n,)."""
 Policies = list[list[Any]]
@@ -62,6 +65,11 @@ class Sampler:
             return self._program(policies[row], (states, np.array([stream, number], np.int32)))
 
         return act
+
+
+def stochastic(algorithm: Algorithm) -> Sample:
+    """Return how the stochastic policy of any algorithm acts; it does not tell densities."""
+    return lambda learner, observation, key: (algorithm.act(learner, observation, key), jnp.nan)
 
 
 def uniform(seeds: Sequence[int], stream: int, action_dim: int) -> Behaviour:

@@ -26,6 +26,8 @@ _DEVICE_SHARE = 0.5
 
 Rows = Callable[[Array, Array], Array]
 """From a seed's key and an update's number to the transitions that the update draws."""
+Draw = Callable[[Array, Any], Array]
+"""From a key and a number of transitions to which of them are drawn, of any shape."""
 
 
 @struct.dataclass
@@ -35,9 +37,9 @@ class Whole:
     batch: Batch
     """Leaves (N, ...)."""
 
-    def count(self, size: int) -> int:
-        """Return how many transitions there are to draw from: all `size` of the job."""
-        return size
+    def rows(self, draw: Draw, key: Array, size: int) -> Array:
+        """Return which transitions are drawn, of all `size` of the job."""
+        return draw(key, size)
 
     def take(self, rows: Array, step: Array) -> Batch:
         """Return the transitions `rows`."""
@@ -53,9 +55,9 @@ class Block:
     batch: Batch
     """Leaves (updates, ...)."""
 
-    def count(self, size: int) -> int:
-        """Return how many transitions there are to draw from: all `size` of the job."""
-        return size
+    def rows(self, draw: Draw, key: Array, size: int) -> Array:
+        """Return which transitions are drawn, of all `size` of the job."""
+        return draw(key, size)
 
     def take(self, rows: Array, step: Array) -> Batch:
         """Return the transitions of the update `step`."""
@@ -66,14 +68,14 @@ class Feed(Protocol):
     """Where the transitions of a training come from."""
 
     def at(self, step: int) -> Any:
-        """Return what the updates from `step` on need: something with `count` and `take`, for all seeds."""
+        """Return what the updates from `step` on need: something with `rows` and `take`, for all seeds."""
 
     def left(self, step: int) -> int:
         """Return for how many updates from `step` on this suffices."""
         ...
 
-    def starts(self, number: int) -> Any:
-        """Return what the renewal `number` of the buffer needs."""
+    def starts(self, number: int, step: int) -> Any:
+        """Return what the renewal `number` of the buffer, before the update `step`, needs."""
 
     def close(self) -> None:
         """Release what the feed holds beside its data."""
@@ -94,8 +96,8 @@ class Resident:
         """Return for how many updates from `step` on this suffices."""
         return sys.maxsize
 
-    def starts(self, number: int) -> Any:
-        """Return what the renewal `number` of the buffer needs."""
+    def starts(self, number: int, step: int) -> Any:
+        """Return what the renewal `number` of the buffer, before the update `step`, needs."""
         return self._data
 
     def close(self) -> None:
@@ -142,7 +144,7 @@ class Streamed:
         """Return how many updates from `step` on are in its block."""
         return self.updates - step % self.updates
 
-    def starts(self, number: int) -> Any:
+    def starts(self, number: int, step: int) -> Any:
         """Return the transitions of the renewal `number` of the buffer, as a block of that alone."""
         return self._block(self._starts, number)
 

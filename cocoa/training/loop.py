@@ -15,8 +15,11 @@ from cocoa.algos.base import Array, Metrics, RefreshedSource, World
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Block, Feed, Resident, Streamed, Whole
 from cocoa.training.job import TrainingJob, TrainState
-from cocoa.training.replay import Filled, Replay
+from cocoa.training.replay import Filled
 from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, spread
+
+Fed = Whole | Block | Filled
+_ALL = Whole(())  # type: ignore[arg-type]  # all transitions of the job, of which only the number counts
 
 
 class Training:
@@ -32,14 +35,14 @@ class Training:
         job: TrainingJob,
         mesh: Mesh | None = None,
         stream: bool = False,
-        replay: Replay | None = None,
+        feed: Feed | None = None,
     ):
         """Put the job's data where they are needed.
 
         The seeds are spread evenly over the devices of `mesh`, each of which gets one copy of what they
         share; None is one device. With `stream` the job's data are NumPy arrays and stay on the host, and the
-        devices get what the next updates draw. With `replay` the updates draw from what it holds by then, and
-        the job's data are shapes alone.
+        devices get what the next updates draw. With `feed` the transitions come from there, whatever the
+        job's data are.
         """
         self.job = job
         self.algorithm, self.source = job.algorithm, job.algorithm.source
@@ -48,8 +51,8 @@ class Training:
         self.keys = place(PerSeed(keys), self.mesh)
         self.world = place(job.world, self.mesh)
         self.feed: Feed
-        if replay:
-            self.feed = replay
+        if feed:
+            self.feed = feed
         elif stream:
             self.feed = Streamed(job.data, self.mesh, keys, self._rows, self._starts)
         else:
@@ -104,15 +107,18 @@ class Training:
             start, length = start + steps, length - steps
         return state, _mean(parts)
 
-    def _rows(self, key: Array, step: Array, count: Any = None) -> Array:
-        """Return which of `count` transitions, by default all of the job, a seed's update `step` draws."""
-        count = self.job.size if count is None else count
-        return self.source.rows(_update_keys(key, step)[0], self.job.batch_size, count)
+    def _rows(self, key: Array, step: Array, data: Fed = _ALL) -> Array:
+        """Return which transitions of `data` a seed's update `step` draws."""
 
-    def _starts(self, key: Array, number: Array, count: Any = None) -> Array:
-        """Return which of `count` transitions a seed's renewal `number` of the buffer starts from."""
-        count = self.job.size if count is None else count
-        return cast(RefreshedSource, self.source).starts(_renewal_keys(key, number)[0], count)
+        def draw(key: Array, count: Any) -> Array:
+            return self.source.rows(key, self.job.batch_size, count)
+
+        return data.rows(draw, _update_keys(key, step)[0], self.job.size)
+
+    def _starts(self, key: Array, number: Array, data: Fed = _ALL) -> Array:
+        """Return from which transitions of `data` a seed's renewal `number` of the buffer starts."""
+        draw = cast(RefreshedSource, self.source).starts
+        return data.rows(draw, _renewal_keys(key, number)[0], self.job.size)
 
     def _numbers(self, *numbers: int) -> tuple[Array, ...]:
         """Return numbers on all devices: what is put there is all that a chunk gets from the host."""
@@ -120,7 +126,8 @@ class Training:
 
     def _renewed(self, state: TrainState, number: int) -> TrainState:
         """Return the state with the buffer's round `number`, made by the learner that is noted for it."""
-        starts, (position,) = self.feed.starts(number), self._numbers(number)
+        starts = self.feed.starts(number, number * (self.source.every or 0))
+        (position,) = self._numbers(number)
         buffer = self._refresh(state.buffer, state.snapshots, starts, self.world, self.keys, position)
         return replace(state, buffer=buffer)
 
@@ -139,13 +146,13 @@ class Training:
         self,
         buffer: Any,
         snapshots: Any,
-        data: Whole | Block | Filled,
+        data: Fed,
         world: World,
         key: Array,
         number: Array,
     ) -> Any:
         learner = jax.tree.map(lambda x: x[number % self.source.rounds], snapshots)
-        starts = data.take(self._starts(key, number, data.count(self.job.size)), number)
+        starts = data.take(self._starts(key, number, data), number)
         act = partial(self.algorithm.act, learner)
         source, refresh_key = cast(RefreshedSource, self.source), _renewal_keys(key, number)[1]
         return source.refresh(buffer, number, act, starts, world, refresh_key)
@@ -154,7 +161,7 @@ class Training:
         self,
         learner: Any,
         buffer: Any,
-        data: Whole | Block | Filled,
+        data: Fed,
         world: World | None,
         key: Array,
         number: Array,
@@ -164,7 +171,7 @@ class Training:
         @partial(jax.jit, inline=True)  # traced once for the metrics' shapes and the loop
         def update(learner: Any, step: Array) -> tuple[Any, Metrics]:
             _, draw_key, update_key = _update_keys(key, step)
-            taken = data.take(self._rows(key, step, data.count(self.job.size)), step)
+            taken = data.take(self._rows(key, step, data), step)
             batch = self.source.draw(buffer, taken, world, draw_key, self.job.batch_size)
             return self.algorithm.update(learner, batch, update_key)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from cocoa.errors import RunError
 from cocoa.storage.serialization import load_tree, save_tree
-from cocoa.training.stepping import Running, Steps
+from cocoa.training.stepping import Running, Stepper, Steps
 
 _ANY_SIZE = Steps.empty(0, 0, 0, (0, 0, 0, 0))
 
@@ -42,7 +42,7 @@ class StepLog:
         if self.length != length:
             raise RunError(
                 f"{self._folder} holds {self.length:,} steps and should hold {length:,}: files have been "
-                "removed. Put them back, or collect again in another folder=."
+                "removed. Put them back, or start again in another folder."
             )
 
     def parts(self, end: int | None = None) -> Iterator[Steps]:
@@ -92,3 +92,17 @@ class StepLog:
             if start == (chain[-1][1] if chain else 0):
                 chain.append((path, end))
         return chain
+
+
+def begin(stepper: Stepper, log: StepLog, say: Callable[[str], None]) -> None:
+    """Begin the first episodes or, if there are steps in the log, those that ran at its end.
+
+    Tells the user if the environments do not repeat what is in the log.
+    """
+    if not log.length:
+        stepper.start()
+    elif not stepper.restore(log.running()):
+        say(
+            f"Warning: {stepper.env} does not repeat an episode by the seed of its reset and its actions. "
+            "The steps from here on are not those that would have come without the break."
+        )

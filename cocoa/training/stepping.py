@@ -100,8 +100,8 @@ class Stepper:
         if len(made.instances) < len(resets):
             made.close()
             raise DataError(
-                f"Only one instance of {env} can exist at a time, and {len(resets)} are needed: collect with "
-                "one seed and envs=1."
+                f"Only one instance of {env} can exist at a time, and {len(resets)} are needed: take one "
+                "seed, and one instance for it."
             )
         self._instances: Any = np.array(made.instances, object).reshape(len(seeds), instances)
         self._to_environment = _action_map(scaling, bounds, made.instances[0])

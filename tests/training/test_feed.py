@@ -63,8 +63,10 @@ def test_a_renewal_gets_its_starts(feeds):
     resident, streamed, keys = feeds
     for number in (0, 6):
         rows = starts(keys[1], number)
-        expected = taken(resident.starts(number), 1, rows, number)
-        jax.tree.map(np.testing.assert_array_equal, taken(streamed.starts(number), 1, rows, number), expected)
+        expected = taken(resident.starts(number, 0), 1, rows, number)
+        jax.tree.map(
+            np.testing.assert_array_equal, taken(streamed.starts(number, 0), 1, rows, number), expected
+        )
         assert expected.action.shape == (2, 3, 2)
 
 

@@ -14,12 +14,14 @@ from cocoa.training.behaviour import Sampler, uniform
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
-from cocoa.training.online import Online, Turns
+from cocoa.training.online import STREAM, Online, transitions
 from cocoa.training.replay import Replay
 from cocoa.training.seeds import PerSeed, of_seed
 from cocoa.training.stepping import Running, Stepper
+from cocoa.training.turns import Turns
 
-ENV, SEEDS, CAPACITY = "Corridor-v0", (3, 7), 24
+ENV, SEEDS, CAPACITY = "Corridor-v0", (3, 7), 40
+TURNS = Turns(4, 4, 4, overlap=True)
 
 
 class Corridor(gymnasium.Env):
@@ -131,36 +133,43 @@ def make_job():
     return TrainingJob(algorithm, build_networks(algorithm, None, 1), data, SEEDS, 100, 16)
 
 
-def make_replay():
-    return Replay(make_job().example, CAPACITY, len(SEEDS), OBSERVE, seeds_mesh(len(SEEDS), 1))
+def make_replay(**beside):
+    mesh = seeds_mesh(len(SEEDS), 1)
+    return Replay(make_job().example, CAPACITY, len(SEEDS), OBSERVE, mesh, TURNS, 2, **beside)
 
 
 @pytest.fixture(scope="module")
 def online():
     job, replay, mesh = make_job(), make_replay(), seeds_mesh(len(SEEDS), 1)
-    training = Training(job, mesh, replay=replay)
+    training = Training(job, mesh, feed=replay)
 
     def sample(learner, observation, key):
         return learner.actor(observation).sample_and_log_prob(key)
 
     sampler = Sampler(sample, job.template().learner, OBSERVE, SEEDS, mesh)
-    return Online(training, replay, sampler, stepper(), Turns(4, 4, 4, overlap=True))
+    return Online(training, replay, sampler, stepper(), TURNS, random(STREAM))
 
 
-def test_a_buffer_holds_the_last_transitions_of_each_seed():
-    replay, steps = make_replay(), stepper().advance(random(), 0, 20)
+def add(replay, steps):
     for first in range(0, 20, 2):
         block = jax.tree.map(lambda x, first=first: x[:, first : first + 2], steps)
-        flat = jax.tree.map(lambda x: x.reshape(2, 4, *x.shape[3:]), block)
-        replay.add(PerSeed(Batch(flat.state, flat.action, flat.reward, flat.terminal, flat.next_state)))
-        held = replay.at(0)
-        assert held.filled == min(2 * (first + 2), CAPACITY)
+        replay.add(PerSeed(transitions(block, 2.0, -1.0)))
+
+
+def test_a_buffer_holds_the_transitions_of_each_seed():
+    replay, steps = make_replay(), stepper().advance(random(), 0, 20)
+    add(replay, steps)
+    with pytest.raises(ValueError, match="do not fit"):
+        add(replay, steps)
+    assert [int(replay.at(update).filled) for update in (0, 3, 4, 31, 32, 99)] == [8, 8, 12, 36, 40, 40]
     for row in range(2):
-        rewards = steps.reward[row].reshape(-1)
         taken = of_seed(replay.at(0), row).take(np.array([3, 20, 3]), 0)
-        np.testing.assert_array_equal(taken.reward, rewards[[27, 20, 27]])
-        held = replay.at(0).batch.values.reward[row]
-        np.testing.assert_array_equal(held, np.append(rewards[24:40], rewards[16:24]))
+        np.testing.assert_allclose(taken.reward, 2 * steps.reward[row].reshape(-1)[[3, 20, 3]] - 1, rtol=1e-6)
+        whole = of_seed(replay.at(0), row).take(np.arange(40), 0)
+        np.testing.assert_array_equal(whole.observation, steps.state[row].reshape(40, 2))
+        np.testing.assert_array_equal(whole.next_observation, steps.next_state[row].reshape(40, 2))
+        np.testing.assert_array_equal(whole.action, steps.action[row].reshape(40, 1))
+        np.testing.assert_array_equal(whole.terminal, steps.terminal[row].reshape(40))
 
 
 def test_updates_draw_from_what_is_there_and_compile_once(online):
@@ -175,7 +184,7 @@ def test_updates_draw_from_what_is_there_and_compile_once(online):
 
 @pytest.mark.parametrize("overlap", [False, True])
 def test_the_policy_that_steps_is_the_last_or_the_one_before(online, overlap):
-    online.turns, online.delayed = Turns(4, 4, 0, overlap), None
+    online.turns, online.delayed, online.replay.added = Turns(4, 4, 0, overlap), None, 0
     state, learners = online.training.init(), []
     for step in range(0, 16, 4):
         learners.append(jax.device_get(state.learner))
