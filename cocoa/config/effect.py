@@ -19,17 +19,17 @@ SURROUNDINGS = {
 """Fields that say where and how a run is made, and not what comes out of it."""
 
 
-def idle_fields(fields: Iterable[str], algo: str, anchors: str | None) -> dict[str, str]:
+def idle_fields(fields: Iterable[str], algo: str, anchors: str | None, online: bool = True) -> dict[str, str]:
     """Return those of the `fields`, by their dotted names, that have no effect, each with the reason.
 
     `algo` and `anchors` are references to classes as in `Axis.find`; no anchors in a plain run. A class whose
-    module is not imported may use everything.
+    module is not imported may use everything. `online` tells whether the run goes on in its environment.
     """
     algorithm = ALGORITHMS.imported(algo)
     variant = ANCHOR_VARIANTS.imported(anchors) if anchors is not None else None
-    if algorithm is None or (variant is None and anchors is not None):
-        return {}
-    reasons = dict(_reasons(algorithm, variant))
+    reasons = {} if online else {"online.*": "online.steps=0 makes no steps"}
+    if algorithm is not None and (variant is not None or anchors is None):
+        reasons |= _reasons(algorithm, variant)
     return {
         field: reason
         for field in fields
@@ -53,7 +53,7 @@ def idle_settings(config: Config) -> list[str]:
     """Return a sentence for each reason why fields that are not at their defaults have no effect."""
     plain, values = (dict(leaves(to_dict(one))) for one in (defaults_of(config), config))
     changed = [name for name, value in values.items() if value != plain[name]]
-    idle = idle_fields(changed, values["algo.name"], values.get("cocoa.variant"))
+    idle = idle_fields(changed, values["algo.name"], values.get("cocoa.variant"), config.online.steps > 0)
     sentences = []
     for reason in dict.fromkeys(idle.values()):
         settings = " ".join(f"{name}={literal(values[name])}" for name in idle if idle[name] == reason)
@@ -64,7 +64,7 @@ def idle_settings(config: Config) -> list[str]:
 def effective(config: Config) -> dict[str, Any]:
     """Return the fields that have an effect on the result, nested as in `to_dict`."""
     values = dict(leaves({k: v for k, v in to_dict(config).items() if k not in SURROUNDINGS}))
-    idle = idle_fields(values, values["algo.name"], values.get("cocoa.variant"))
+    idle = idle_fields(values, values["algo.name"], values.get("cocoa.variant"), config.online.steps > 0)
     nested: dict[str, Any] = {}
     for name, value in values.items():
         if name not in idle:

@@ -9,6 +9,7 @@ from typing import Any
 from cocoa.algos.base import Algorithm
 from cocoa.anchors import AnchorVariant
 from cocoa.config.extensions import ALGORITHMS, ANCHOR_VARIANTS
+from cocoa.config.online import OnlineConfig
 from cocoa.config.typed import build, check_choice, literal
 from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.dynamics.config import EnsembleConfig
@@ -58,6 +59,8 @@ class Config:
     """Updates between evaluations; a checkpoint precedes each."""
     eval_episodes: int = 10
     """Episodes per seed and evaluation; 0 evaluates nothing."""
+    online: OnlineConfig = field(default_factory=OnlineConfig)
+    """Further training in the environment, after the updates."""
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
@@ -100,6 +103,16 @@ class Config:
     def variant(self) -> str | None:
         """The name of the anchor variant; None in a plain run."""
         return self.cocoa.name if self.cocoa else None
+
+    @property
+    def length(self) -> int:
+        """The length of the run as its metrics count it: updates, then environment steps."""
+        return self.updates + self.online.steps
+
+    @property
+    def all_updates(self) -> int:
+        """The updates per seed, with those of the online stage: what schedules go by."""
+        return self.updates + max(0, self.online.steps - self.online.warmup) * self.online.updates_per_step
 
 
 def defaults_of(config: Config) -> Config:
@@ -158,7 +171,7 @@ def names_modules(config: Config) -> bool:
     return any(extra_of(module) is None for module in modules)
 
 
-_MAY_BE_ZERO = ("eval_episodes", "distributed.process")
+_MAY_BE_ZERO = ("eval_episodes", "distributed.process", "online.steps", "online.warmup")
 _ANY_SIGN = ("data.reward_scale", "data.reward_shift")
 
 
@@ -194,11 +207,18 @@ def validate(config: Config) -> None:
         if getattr(config, name) == "":
             raise ConfigError(f"{name}= is empty: give a value, or leave it out.")
     for name, number in _numbers(config):
-        least = 1 if isinstance(number, int) and name not in _MAY_BE_ZERO else 0
+        zero = name in _MAY_BE_ZERO or (name == "updates" and config.online.steps)
+        least = 1 if isinstance(number, int) and not zero else 0
         if number < least and name not in _ANY_SIGN:
             raise ConfigError(f"{name}={number} is not possible: {name} must be at least {least}.")
     _validate_ensemble(config.dynamics, max(1, config.algo.members))
     _validate_distributed(config.distributed)
+    for name in ("log_every", "eval_every") if config.online.steps else ():
+        if getattr(config, name) % config.online.every:
+            raise ConfigError(
+                f"{name}={getattr(config, name)} is not possible with online.steps={config.online.steps}: it "
+                f"must be a multiple of online.every={config.online.every}."
+            )
 
 
 def _validate_distributed(config: DistributedConfig) -> None:

@@ -26,7 +26,7 @@ class Position:
     """Where a run stood when its checkpoint was written; by default at its start."""
 
     step: int = 0
-    """Updates that were done."""
+    """Updates that were done, then also environment steps."""
     metrics: int = 0
     """Bytes of the metrics file."""
     metrics_crc32: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,12 +25,14 @@ from cocoa.data import (
     with_next_actions,
 )
 from cocoa.data.held_out import batches
+from cocoa.data.preprocessing import reward_map
 from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import TrainingInputs, build_inputs, observed
 from cocoa.runs.checkpoint import load_state
 from cocoa.runs.evaluations import Evaluations
 from cocoa.runs.interface import Interface
+from cocoa.runs.online import OnlineStage, check_possible
 from cocoa.runs.progress import Progress, Stopper
 from cocoa.runs.record import Record
 from cocoa.runs.trainer import Trainer
@@ -64,11 +67,12 @@ class Experiment:
         record.summarize("running")
         # Before models are fitted: the environment may turn out to be unusable.
         evaluator = processes.all_or_none(lambda: self._evaluator(scaling))
-        with contextlib.closing(evaluator) if evaluator else contextlib.nullcontext():
+        with _closing(evaluator):
             stream = too_large(batch, config) if config.stream is None else config.stream
-            inputs = self._inputs(batch, scaling, stream, evaluator)
-            self.stopper.check()
-            self._train(inputs, stream, evaluator)
+            with _closing(online := self._online(scaling, stream, evaluator)):
+                inputs = self._inputs(batch, scaling, stream, evaluator)
+                self.stopper.check()
+                self._train(inputs, stream, evaluator, online)
         if config.video and processes.leads():
             with record.stage("video"):
                 record.loggers.videos(record.step, film(record.folder, config, record.say))
@@ -133,6 +137,18 @@ class Experiment:
             )
         return evaluator
 
+    def _online(self, scaling: Scaling, stream: bool, evaluator: Evaluator | None) -> OnlineStage | None:
+        config, record = self.config, self.record
+        if not config.online.steps:
+            return None
+        check_possible(config, stream, evaluator)
+        if config.algo.deterministic and record.step == 0:
+            record.say(f"Warning: the policy of {config.algo.name} has no noise: its steps explore nothing.")
+        done = max(0, record.step - config.updates)
+        with record.stage("online"):
+            rewards = reward_map(self.episodes, config.data)
+            return OnlineStage(config, scaling, rewards, record.folder, done, record.say)
+
     def _inputs(
         self, batch: Batch, scaling: Scaling, stream: bool, evaluator: Evaluator | None
     ) -> TrainingInputs:
@@ -150,22 +166,29 @@ class Experiment:
                 record.log_preparation(inputs.report, self.episodes.observations, env)
         return inputs
 
-    def _train(self, inputs: TrainingInputs, stream: bool, evaluator: Evaluator | None) -> None:
+    def _train(
+        self,
+        inputs: TrainingInputs,
+        stream: bool,
+        evaluator: Evaluator | None,
+        online: OnlineStage | None,
+    ) -> None:
         """Train this process's seeds."""
         config, record, seeds = self.config, self.record, self.config.seeds[self.share]
         mesh = seeds_mesh(len(seeds), config.devices)
         record.say(describe(mesh, len(seeds)) + (", batches streamed from the host" if stream else ""))
         data, observe, world = for_seeds((inputs.data, inputs.observe, inputs.world), self.share)
         networks = build_networks(config.algo, config.cocoa, data.action.shape[1])
-        job = TrainingJob(config.algo, networks, data, seeds, config.updates, config.batch_size, world)
-        training = Training(job, mesh, stream)
+        job = TrainingJob(config.algo, networks, data, seeds, config.all_updates, config.batch_size, world)
+        training = online.training(job, observe, mesh) if online else Training(job, mesh, stream)
         host = host_mesh() if evaluates_beside(mesh) else None
         evaluations = None
         if evaluator:
             actor = Actor(config.algo, observe, host or mesh)
             evaluations = Evaluations(evaluator, actor, config, record.folder, self.dataset.reference_returns)
         held_out = self._held_out(training, observe)
-        Trainer(training, record, self.stopper, evaluations, held_out, host).run(self._state(training))
+        state = self._state(training, online)
+        Trainer(training, record, self.stopper, evaluations, held_out, host, online).run(state)
 
     def _held_out(self, training: Training, observe: Observe | PerSeed) -> HeldOut | None:
         if self.held_out is None:
@@ -174,16 +197,27 @@ class Experiment:
         batch = jax.tree.map(lambda column: column[rows], self._batch(self.held_out)[0])
         return HeldOut(training, observed(batch, observe))
 
-    def _state(self, training: Training) -> TrainState:
+    def _state(self, training: Training, online: OnlineStage | None) -> TrainState:
         """Return the state of the checkpoint, if there is one, or that before the first update."""
         config, record = self.config, self.record
         if not record.checkpoint.exists():
             return training.init()
         template = replace(training.job, seeds=config.seeds).template()
         saved = for_seeds(load_state(record.checkpoint, template), self.share)
-        state = training.restore(saved, record.step)
-        record.say(f"Going on after update {record.step:,} of {config.updates:,}")
+        done = min(record.step, config.updates)
+        if online:
+            done = online.turns.done(record.step - config.updates) if record.step > done else done
+        state = training.restore(saved, done)
+        if online:
+            online.restore(state)
+        unit = "step" if online else "update"
+        record.say(f"Going on after {unit} {record.step:,} of {config.length:,}")
         return state
+
+
+def _closing(resource: Any) -> contextlib.AbstractContextManager[Any]:
+    """Return a context that closes a resource, if there is one."""
+    return contextlib.closing(resource) if resource else contextlib.nullcontext()
 
 
 def _size(part: Dataset) -> str:

@@ -173,7 +173,7 @@ def _policy_is_whole(folder: Path, config: Config) -> bool:
     """Return whether the files of the last update's policy are there, as they were written."""
     try:
         done = read_position(checkpoint_path(folder), config).step
-        return done == config.updates and interface_is_whole(folder, config)
+        return done == config.length and interface_is_whole(folder, config)
     except RunError:
         return False
 

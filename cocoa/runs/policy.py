@@ -228,5 +228,5 @@ def _state_template(config: Config, interface: Interface) -> TrainState:
     if config.algo.next_actions:
         data = NextActionBatch(**vars(data), next_action=action, next_action_known=number)
     networks = build_networks(config.algo, config.cocoa, action_dim)
-    job = TrainingJob(config.algo, networks, data, config.seeds, config.updates, config.batch_size)
+    job = TrainingJob(config.algo, networks, data, config.seeds, config.all_updates, config.batch_size)
     return job.template()

@@ -56,7 +56,7 @@ class Record:
         saved = read_position(self.checkpoint, config)
         self._check_dataset(saved)
         self.step = saved.step
-        """Updates that are done."""
+        """Updates that are done, then also environment steps."""
         self._inputs_sha256 = saved.inputs_sha256
         self.seconds = self._read_seconds(saved)
         self.speed = Speedometer()
@@ -87,7 +87,9 @@ class Record:
 
     def log_chunk(self, metrics: Mapping[str, Any]) -> None:
         """Write the metrics of the chunk that ends with the last update."""
-        self.log(self.step, metrics, {"training/updates_per_second": self.speed.updates_per_second})
+        offline = self.step <= self.config.updates
+        rate = {"training/updates_per_second": self.speed.updates_per_second} if offline else None
+        self.log(self.step, metrics, rate)
 
     def log_evaluation(self, episodes: Episodes, metrics: Mapping[str, Any]) -> None:
         """Write an evaluation of all seeds after the last update."""
@@ -161,7 +163,7 @@ class Record:
                 "with so far. They were probably fitted again, on another machine or by another version, as "
                 "the cache no longer had them. The results will not be those of a run without the break."
             )
-        goes_on = self.step < self.config.updates  # else the policy is that of the old ones
+        goes_on = self.step < self.config.length  # else the policy is that of the old ones
         if (changed and goes_on) or self.step == 0 or not interface_is_whole(self.folder, self.config):
             write_interface(self.folder, interface, identity(self.config, self.dataset.sha256))
 

@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from cocoa.runs.evaluations import Evaluations
+from cocoa.runs.online import OnlineStage
 from cocoa.runs.progress import Interrupted, Stopper, TrainingBar
 from cocoa.runs.record import Record
 from cocoa.training import processes
@@ -34,8 +35,10 @@ class Trainer:
         evaluations: Evaluations | None,
         held_out: HeldOut | None,
         host: Mesh | None,
+        online: OnlineStage | None = None,
     ):
         """With `evaluations` None no policy is evaluated, with `held_out` None no held-out losses are logged.
+        `online` makes what comes after the updates.
 
         `host` is where states are copied to, so that they are saved and evaluated while the devices go on
         with the training; with None the training waits.
@@ -47,7 +50,9 @@ class Trainer:
         self.evaluations = evaluations
         self.held_out = held_out
         self.host = host
-        self.bar = TrainingBar(self.config.updates, record.step, hidden=not processes.leads())
+        self.online = online
+        unit = " steps" if online else " updates"
+        self.bar = TrainingBar(self.config.length, record.step, not processes.leads(), unit)
         self._clock = ThreadPoolExecutor(1)  # notes when chunks are done
 
     def run(self, state: TrainState) -> None:
@@ -62,7 +67,7 @@ class Trainer:
     def _loop(self, state: TrainState) -> None:
         config, record = self.config, self.record
         waiting: TrainState | None = None
-        while record.step < config.updates:
+        while record.step < config.length:
             # A waiting state is evaluated when all chunks up to the next evaluation are on their way.
             start, ends = time.monotonic(), self._chunk_ends()
             state, chunks = self._send(state, ends if waiting else ends[:1])
@@ -77,7 +82,7 @@ class Trainer:
                     waiting = place(state.saved, self.host, copy=True)
                 else:
                     self._finish(state.saved)
-            if record.step < config.updates and processes.anywhere(self.stopper.requested):
+            if record.step < config.length and processes.anywhere(self.stopper.requested):
                 if waiting:
                     self._finish(waiting)
                 self._save(state.saved)
@@ -92,17 +97,25 @@ class Trainer:
         chunks = []
         with self.record.stage("training"):
             for start, end in pairwise([self.record.step, *ends]):
-                state, metrics = self.training.chunk(state, start, end - start)
+                state, metrics = self._chunk(state, start, end)
                 chunks.append((metrics, self._clock.submit(_arrival, metrics)))
         return state, chunks
 
+    def _chunk(self, state: TrainState, start: int, end: int) -> tuple[TrainState, Any]:
+        """Send what is between two ends of chunks: updates or, after all of these, environment steps."""
+        before = self.config.updates
+        if self.online and start >= before:
+            return self.online.chunk(state, start - before, end - before)
+        return self.training.chunk(state, start, end - start)
+
     def _receive(self, end: int, metrics: Any, arrival: Future[float], start: float) -> float:
-        """Log the chunk up to the update `end`, which began at the time `start`; return when it was done."""
+        """Log the chunk that ends at `end`, and began at the time `start`; return when it was done."""
         record = self.record
         with record.stage("training"):
             metrics = processes.gather(metrics)
         done, updates = arrival.result(), end - record.step
-        record.speed.add(updates, done - start)
+        if end <= self.config.updates:
+            record.speed.add(updates, done - start)
         metrics = {f"training/{name}": value for name, value in metrics.items()}
         record.step = end
         record.log_chunk(metrics)
@@ -143,7 +156,7 @@ class Trainer:
             self.bar.advance(0, evaluation.metrics)
         with record.stage("logging"):
             record.summarize("running")
-        if self.evaluations and record.step == config.updates:
+        if self.evaluations and record.step == config.length:
             self._save(saved)  # no later checkpoint covers these rows of the metrics
 
     def _evaluate_if_missing(self, state: TrainState) -> None:
@@ -154,18 +167,30 @@ class Trainer:
 
     def _save(self, saved: TrainState) -> None:
         with self.record.stage("checkpoints"):
+            if self.online:
+                self.online.save(self.record.step - self.config.updates)
             self.record.save(processes.gather(saved))
 
     def _pauses(self) -> bool:
-        """Return whether the training is saved and evaluated after the last update."""
-        return self.record.step % self.config.eval_every == 0 or self.record.step == self.config.updates
+        """Return whether the training is saved and evaluated after the last update or step."""
+        config, step = self.config, self.record.step
+        in_stage = step - config.updates if step > config.updates else step
+        return in_stage % config.eval_every == 0 or step in (config.updates, config.length)
 
     def _chunk_ends(self) -> list[int]:
-        """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that."""
+        """Return the ends of the chunks up to the next evaluation: multiples of `log_every`, and that.
+
+        Both are counted from the beginning of the stage, offline or online.
+        """
         config, step = self.config, self.record.step
-        last = min(step // config.eval_every * config.eval_every + config.eval_every, config.updates)
-        first = step // config.log_every * config.log_every + config.log_every
-        return [*range(first, last, config.log_every), last]
+        offline = step < config.updates
+        first, end = (0, config.updates) if offline else (config.updates, config.length)
+
+        def after(every: int) -> int:
+            return first + ((step - first) // every + 1) * every
+
+        last = min(after(config.eval_every), end)
+        return [*range(after(config.log_every), last, config.log_every), last]
 
 
 def _arrival(metrics: Mapping[str, Any]) -> float:

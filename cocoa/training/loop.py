@@ -105,7 +105,7 @@ class Training:
             state = replace(state, learner=PerSeed(result[0]))
             parts.append((steps, result[1]))
             start, length = start + steps, length - steps
-        return state, _mean(parts)
+        return state, mean(parts)
 
     def _rows(self, key: Array, step: Array, data: Fed = _ALL) -> Array:
         """Return which transitions of `data` a seed's update `step` draws."""
@@ -187,7 +187,7 @@ class Training:
         return learner, metrics | self.source.metrics(buffer, number)
 
 
-def _mean(parts: list[tuple[int, Metrics]]) -> Metrics:
+def mean(parts: list[tuple[int, Metrics]]) -> Metrics:
     """Return the means of metrics over parts (updates, metrics)."""
     if len(parts) == 1:
         return parts[0][1]

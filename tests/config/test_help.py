@@ -11,6 +11,7 @@ from cocoa.algos.iql import IQL
 from cocoa.anchors import ANCHORS, Seek, SeekerConfig
 from cocoa.cli.verbs import VERBS, rows
 from cocoa.config.help import help_text
+from cocoa.config.online import OnlineConfig
 from cocoa.config.schema import Config, DistributedConfig
 from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import EnsembleConfig
@@ -18,11 +19,12 @@ from cocoa.dynamics.config import EnsembleConfig
 
 def test_help_names_every_field_algorithm_variant_and_preset():
     words = help_text(["algo=iql", "+cocoa"]).replace("=", "= ").replace(",", " ").split()
-    inner = {"algo", "cocoa", "data", "distributed", "dynamics", "seeker"}
+    inner = {"algo", "cocoa", "data", "distributed", "dynamics", "online", "seeker"}
     for path, cls in [
         ("", Config),
         ("data.", DataConfig),
         ("distributed.", DistributedConfig),
+        ("online.", OnlineConfig),
         ("dynamics.", EnsembleConfig),
         ("algo.", IQL),
         ("cocoa.", Seek),
