@@ -145,6 +145,57 @@ def test_settings_of_all_datasets_are_the_published_ones():
     assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
 
 
+OGBENCH = {
+    "iql": (
+        ("temperature", "discount"),
+        {
+            "antmaze-large-navigate": (10.0, 0.99),
+            "antmaze-giant-navigate": (10.0, 0.995),
+            "humanoidmaze-medium-navigate": (10.0, 0.995),
+            "humanoidmaze-large-navigate": (10.0, 0.995),
+            "antsoccer-arena-navigate": (1.0, 0.995),
+            "cube-single-play": (1.0, 0.99),
+            "cube-double-play": (0.3, 0.99),
+            "cube-triple-play": (10.0, 0.995),
+            "scene-play": (10.0, 0.99),
+            "puzzle-3x3-play": (10.0, 0.99),
+            "puzzle-4x4-play": (3.0, 0.99),
+        },
+    ),
+    "rebrac": (
+        ("actor_penalty", "critic_penalty", "discount"),
+        {
+            "humanoidmaze-medium-navigate": (0.01, 0.01, 0.995),
+            "humanoidmaze-large-navigate": (0.01, 0.01, 0.995),
+            "antsoccer-arena-navigate": (0.01, 0.01, 0.995),
+            "cube-single-play": (1.0, 0.0, 0.99),
+            "cube-double-play": (0.1, 0.0, 0.99),
+            "cube-triple-play": (0.03, 0.0, 0.995),
+            "scene-play": (0.1, 0.01, 0.99),
+            "puzzle-3x3-play": (0.3, 0.01, 0.99),
+            "puzzle-4x4-play": (0.3, 0.01, 0.99),
+        },
+    ),
+}
+"""By algorithm: fields, then their values by OGBench's dataset (papers of FQL, Value Flows and OptiFlow)."""
+
+
+@pytest.mark.parametrize("algo", OGBENCH)
+@pytest.mark.parametrize("task", ["", "-task3"])
+def test_settings_of_ogbench_are_the_published_ones(algo, task):
+    fields, datasets = OGBENCH[algo]
+    for dataset, values in datasets.items():
+        preset = {"discount": 0.99} | settings(algo, f"ogbench:{dataset}-singletask{task}-v0", "algo.")
+        assert tuple(preset[field] for field in fields) == values, dataset
+        assert preset["hidden"] == [512] * 4
+        assert preset["activation"] == "gelu"
+
+
+def test_mazes_of_points_have_no_settings_of_algorithms():
+    for algo in OGBENCH:
+        assert settings(algo, "ogbench:pointmaze-medium-navigate-singletask-v0", "algo.") == {}
+
+
 FAMILIES = {
     ("iql", "antmaze-umaze-v2"): {
         "algo.expectile": 0.9,
@@ -182,6 +233,14 @@ FAMILIES = {
         "eval_episodes": 100,
     },
     ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
+    ("rebrac", "ogbench:antmaze-large-navigate-singletask-v0"): {
+        "algo.hidden": [512] * 4,
+        "algo.activation": "gelu",
+        "algo.actor_learning_rate": 3e-4,
+        "algo.critic_learning_rate": 3e-4,
+        "eval_every": 100_000,
+        "eval_episodes": 50,
+    },
     ("rebrac", "antmaze-umaze-v2"): {
         "algo.discount": 0.999,
         "algo.actor_learning_rate": 3e-4,
