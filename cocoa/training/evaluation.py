@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,14 +15,12 @@ from cocoa.algos.base import Algorithm
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Scaling
 from cocoa.dynamics.xla.pruning import PrunedFunction
-from cocoa.environments.spaces import Spaces, described, spaces
-from cocoa.errors import ConfigError, RunError
-from cocoa.training.environments import Environments, scalar, success_of
+from cocoa.environments.spaces import Spaces, spaces
+from cocoa.errors import ConfigError
+from cocoa.training.environments import Environments
+from cocoa.training.episodes import Episode, Group, Policy
 from cocoa.training.faults import Fault
 from cocoa.training.seeds import PerSeed, by_seed, place
-
-Policy = Callable[[np.ndarray], Any]
-"""From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
 
 FINAL = 2**64
 """The number of updates that stands for a final evaluation. No training gets there, so its episodes start
@@ -75,96 +72,6 @@ class Actor:
             state = jax.ShapeDtypeStruct((1, *pair[1].mean.shape), np.float32)
             self._programs[structure] = PrunedFunction(act, pair, state)
         return self._programs[structure]
-
-
-class _Episode:
-    """An episode that is being evaluated."""
-
-    def __init__(self, env: gymnasium.Env, seed: int, number: int, row: int):
-        """`row` is the episode's place in the arrays of its group."""
-        self.env, self.seed, self.number, self.row = env, seed, number, row
-        self.total = 0.0
-        self.length = 0
-        self.success = math.nan
-        self.fault: Fault | None = None
-
-    def find_fault(self, step: int, state: np.ndarray, action: np.ndarray | None) -> None:
-        """Record the first number that is not finite; `action` led to `state` and to the last reward."""
-        if self.fault is None:
-            finite = {
-                "action": action is None or np.isfinite(action).all(),
-                "observation": np.isfinite(state).all(),
-                "reward": math.isfinite(self.total),
-            }
-            for kind in (kind for kind, fine in finite.items() if not fine):
-                self.fault = Fault(kind, self.seed, self.number, step)
-                break
-
-
-class _Group:
-    """Episodes that are stepped together; their actions are requested as soon as their states are known."""
-
-    def __init__(
-        self,
-        name: str,
-        episodes: Sequence[_Episode],
-        resets: Sequence[int],
-        shape: tuple[int, int],
-        policy: Policy,
-        to_environment: Callable[[Any], np.ndarray],
-    ):
-        """Reset the environments of `episodes`, of the id `name`, with the seeds `resets`.
-
-        The policy is called with states of `shape` (rows, O), in which each episode has its own row: rounding
-        may depend on the number of rows, but not on the values in the others.
-        """
-        self._name, self._policy, self._to_environment = name, policy, to_environment
-        self._states = np.zeros(shape, np.float32)
-        self._running = list(episodes)
-        self._step = 0
-        for episode, number in zip(episodes, resets, strict=True):
-            try:
-                self._states[episode.row] = episode.env.reset(seed=number)[0]
-            except Exception as error:
-                raise self._failure(episode, error) from error
-            episode.find_fault(0, self._states[episode.row], None)
-        self._actions = policy(self._states)
-
-    def advance(self) -> bool:
-        """Step all running episodes, and tell whether any of them goes on."""
-        # This waits for the actions: only then may the states change, which the policy reads where they are.
-        actions = self._to_environment(self._actions)
-        self._step += 1
-        stepped, still_running, total = self._running, [], 0.0
-        for episode in stepped:
-            try:
-                state, reward, terminated, truncated, info = episode.env.step(actions[episode.row])
-                self._states[episode.row] = state
-                episode.total += scalar(reward)
-                over = bool(terminated or truncated)
-            except Exception as error:
-                raise self._failure(episode, error, actions[episode.row]) from error
-            total += episode.total
-            if over:
-                episode.length, episode.success = self._step, success_of(info)
-            else:
-                still_running.append(episode)
-        if not (math.isfinite(total) and np.isfinite(self._states).all() and np.isfinite(actions).all()):
-            for episode in stepped:
-                episode.find_fault(self._step, self._states[episode.row], actions[episode.row])
-        self._running = still_running
-        if still_running:
-            self._actions = self._policy(self._states)
-        return bool(still_running)
-
-    def _failure(self, episode: _Episode, error: Exception, action: np.ndarray | None = None) -> RunError:
-        cause = ""
-        if action is not None and not np.isfinite(action).all():
-            cause = " The policy's action was not finite: the training has diverged."
-        return RunError(
-            f"Environment {self._name!r} failed in an evaluation (seed {episode.seed}, episode "
-            f"{episode.number}, step {self._step}): {described(error)}.{cause}"
-        )
 
 
 class Evaluator:
@@ -243,21 +150,21 @@ class Evaluator:
         """Close the environments."""
         self._environments.close()
 
-    def _episodes(self, row: int, numbers: np.ndarray) -> list[_Episode]:
+    def _episodes(self, row: int, numbers: np.ndarray) -> list[Episode]:
         """Return the episodes of these numbers, of the seed in this row."""
         places = [
             (row * self.episodes + int(number) % self.episodes) % len(self.instances) for number in numbers
         ]
         return [
-            _Episode(self.instances[place], self.seeds[row], int(number), index)
+            Episode(self.instances[place], self.seeds[row], int(number), index)
             for index, (place, number) in enumerate(zip(places, numbers, strict=True))
         ]
 
-    def _start(self, policy: Policy, episodes: list[_Episode], rows: int, step: int) -> _Group:
+    def _start(self, policy: Policy, episodes: list[Episode], rows: int, step: int) -> Group:
         """Start these episodes; their policy is called with `rows` rows."""
         resets = [_reset_seed(episode.seed, step, episode.number) for episode in episodes]
         shape = rows, self._bounds.observation_dim
-        return _Group(self.env_id, episodes, resets, shape, policy, self._to_environment)
+        return Group(self.env_id, episodes, resets, shape, policy, self._to_environment)
 
     def _to_environment(self, actions: Any) -> np.ndarray:
         """Return actions in the environment's units, within its bounds."""
