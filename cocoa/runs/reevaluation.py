@@ -25,7 +25,8 @@ from cocoa.runs.summary import block, read_summary, write_summary
 from cocoa.storage.files import atomic_write
 from cocoa.training import faults
 from cocoa.training.devices import host_mesh, start_backend
-from cocoa.training.evaluation import FINAL, Actor, Episodes, Evaluator, Policy
+from cocoa.training.episodes import Policy, SampledPolicy
+from cocoa.training.evaluation import FINAL, Actor, Episodes, Evaluator
 
 FILE = "final_evaluation.csv"
 """The file in a run's folder that holds the episodes, with the columns of episodes.csv."""
@@ -115,7 +116,11 @@ def _play(
 
 
 def _of_policy(
-    evaluator: Evaluator, policy: Policy, episodes: int, odd: list[faults.Fault], bar: TrainingBar
+    evaluator: Evaluator,
+    policy: Policy | SampledPolicy,
+    episodes: int,
+    odd: list[faults.Fault],
+    bar: TrainingBar,
 ) -> Episodes:
     """Play the episodes of one policy, (1, episodes); what is not finite is added to `odd`."""
     parts = []

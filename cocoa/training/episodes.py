@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium
@@ -16,6 +18,22 @@ from cocoa.training.faults import Fault
 
 Policy = Callable[[np.ndarray], Any]
 """From states (..., O) in the environment's units to an array (..., A) of actions in [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class SampledPolicy:
+    """A policy that draws its actions: each episode has a key, and each of its steps its own draw."""
+
+    act: Callable[[tuple[np.ndarray, np.ndarray, np.uint32]], Any]
+    """From states (n, O), keys (n, 2) and the step's number to an array (n, A) of actions in [-1, 1]."""
+
+    def begin(self, keys: np.ndarray) -> Policy:
+        """Return the policy of episodes that begin, whose keys are (n, 2) uint32.
+
+        Each call draws the actions (n, A) of the next step: row, key and step decide the draw.
+        """
+        steps = itertools.count()
+        return lambda states: self.act((states, keys, np.uint32(next(steps))))
 
 
 class Episode:
@@ -49,27 +67,31 @@ class Group:
         self,
         name: str,
         episodes: Sequence[Episode],
-        resets: Sequence[int],
+        chances: Sequence[np.ndarray],
         shape: tuple[int, int],
-        policy: Policy,
+        policy: Policy | SampledPolicy,
         to_environment: Callable[[Any], np.ndarray],
     ):
-        """Reset the environments of `episodes`, of the id `name`, with the seeds `resets`.
+        """Reset the environments of `episodes`, of the id `name`.
 
+        `chances` has three uint32 of each episode: the seed of the reset, and the key of a policy that draws.
         The policy is called with states of `shape` (rows, O), in which each episode has its own row: rounding
         may depend on the number of rows, but not on the values in the others.
         """
-        self._name, self._policy, self._to_environment = name, policy, to_environment
+        self._name, self._to_environment = name, to_environment
         self._states = np.zeros(shape, np.float32)
+        keys = np.zeros((shape[0], 2), np.uint32)
         self._running = list(episodes)
         self._step = 0
-        for episode, number in zip(episodes, resets, strict=True):
+        for episode, (reset, *key) in zip(episodes, chances, strict=True):
+            keys[episode.row] = key
             try:
-                self._states[episode.row] = episode.env.reset(seed=number)[0]
+                self._states[episode.row] = episode.env.reset(seed=int(reset))[0]
             except Exception as error:
                 raise self._failure(episode, error) from error
             episode.find_fault(0, self._states[episode.row], None)
-        self._actions = policy(self._states)
+        self._policy = policy.begin(keys) if isinstance(policy, SampledPolicy) else policy
+        self._actions = self._policy(self._states)
 
     def advance(self) -> bool:
         """Step all running episodes, and tell whether any of them goes on."""

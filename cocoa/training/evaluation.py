@@ -18,7 +18,7 @@ from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.environments.spaces import Spaces, spaces
 from cocoa.errors import ConfigError
 from cocoa.training.environments import Environments
-from cocoa.training.episodes import Episode, Group, Policy
+from cocoa.training.episodes import Episode, Group, Policy, SampledPolicy
 from cocoa.training.faults import Fault
 from cocoa.training.seeds import PerSeed, by_seed, place
 
@@ -41,7 +41,7 @@ class Episodes(NamedTuple):
 
 
 class Actor:
-    """The deterministic policies of all seeds, spread over devices."""
+    """The policies of all seeds as they are evaluated, spread over devices."""
 
     def __init__(self, algorithm: Algorithm, observe: Observe | PerSeed, mesh: Mesh):
         """`observe` maps states to observations; `mesh` holds the policies."""
@@ -50,28 +50,42 @@ class Actor:
         self.algorithm = algorithm
         self._programs: dict[Any, PrunedFunction] = {}
 
-    def policies(self, learner: PerSeed) -> list[Policy]:
+    def policies(self, learner: PerSeed) -> list[Policy | SampledPolicy]:
         """Return the policy of each seed, whose actions may still be computed when a call returns.
 
+        Those of an algorithm that is `sampled` are `SampledPolicy`s.
         Each is called alone: a program of several would round in another way for each number of seeds, and on
         a CPU it would not be faster.
         """
         pairs = by_seed((place(learner, self.mesh), self.observe))
         program = self._program(pairs[0])
-        return [partial(program, program.leaves(pair)) for pair in pairs]
+        acts = (partial(program, program.leaves(pair)) for pair in pairs)
+        return [SampledPolicy(act) if self.algorithm.sampled else act for act in acts]
 
     def _program(self, pair: tuple[Any, Observe]) -> PrunedFunction:
         """Return the compiled policy of a learner and its `observe`."""
-
-        def act(pair: tuple[Any, Observe], states: Any) -> Any:
-            learner, observe = pair
-            return self.algorithm.act(learner, observe(states))
-
         structure = jax.tree.structure(pair)
         if structure not in self._programs:
-            state = jax.ShapeDtypeStruct((1, *pair[1].mean.shape), np.float32)
-            self._programs[structure] = PrunedFunction(act, pair, state)
+            states = jax.ShapeDtypeStruct((1, *pair[1].mean.shape), np.float32)
+            keys, step = (jax.ShapeDtypeStruct(shape, np.uint32) for shape in ((1, 2), ()))
+            sampled = self.algorithm.sampled
+            act, inputs = (self._draw, (states, keys, step)) if sampled else (self._act, states)
+            self._programs[structure] = PrunedFunction(act, pair, inputs)
         return self._programs[structure]
+
+    def _act(self, pair: tuple[Any, Observe], states: Any) -> Any:
+        learner, observe = pair
+        return self.algorithm.act(learner, observe(states))
+
+    def _draw(self, pair: tuple[Any, Observe], inputs: tuple[Any, Any, Any]) -> Any:
+        """Return actions (n, A) of states (n, O): a row's draw is a function of its key and the step."""
+        (learner, observe), (states, keys, step) = pair, inputs
+
+        def of_row(observation: Any, bits: Any) -> Any:
+            key = jax.random.wrap_key_data(bits, impl="threefry2x32")
+            return self.algorithm.act(learner, observation, jax.random.fold_in(key, step))
+
+        return jax.vmap(of_row)(observe(states), keys)
 
 
 class Evaluator:
@@ -93,7 +107,7 @@ class Evaluator:
         self.time_limit = self._bounds.time_limit
         """Steps per episode, if Gymnasium knows of a limit."""
         self._low, self._high = self._bounds.action_low, self._bounds.action_high
-        resets = [_reset_seed(seed, 0, episode) for seed in seeds for episode in range(episodes)]
+        resets = [int(_chance(seed, 0, episode)[0]) for seed in seeds for episode in range(episodes)]
         action = self._to_environment(np.zeros((1, len(scaling.action_center)), np.float32))[0]
         self._environments = Environments(env_id, resets, self._bounds.observation_dim, action)
         self._low, self._high = within(self._bounds, self.instances[0].action_space)
@@ -109,14 +123,15 @@ class Evaluator:
         return self._environments.instances
 
     def evaluate(
-        self, policies: Sequence[Policy], step: int, first: int = 0, last: int | None = None
+        self, policies: Sequence[Policy | SampledPolicy], step: int, first: int = 0, last: int | None = None
     ) -> Episodes:
         """Play as many episodes as the evaluator has, from number `first` on, of a policy for each seed.
 
         With `last`, the episodes after this number are left out; those before it are the same.
-        An episode starts from a state that depends on its seed, `step` and number alone, so that a resumed
-        run repeats it. It ends at a terminal or at the environment's time limit. Where only one instance of
-        the environment can exist, episodes follow each other, with the same results.
+        The state from which an episode starts, and the draws of a policy that draws its actions, depend on
+        its seed, `step` and number alone, so that a resumed run repeats it. It ends at a terminal or at the
+        environment's time limit. Where only one instance of the environment can exist, episodes follow each
+        other, with the same results.
 
         Raises RunError, which names the episode and the step, if the environment fails.
         """
@@ -160,11 +175,11 @@ class Evaluator:
             for index, (place, number) in enumerate(zip(places, numbers, strict=True))
         ]
 
-    def _start(self, policy: Policy, episodes: list[Episode], rows: int, step: int) -> Group:
+    def _start(self, policy: Policy | SampledPolicy, episodes: list[Episode], rows: int, step: int) -> Group:
         """Start these episodes; their policy is called with `rows` rows."""
-        resets = [_reset_seed(episode.seed, step, episode.number) for episode in episodes]
+        chances = [_chance(episode.seed, step, episode.number) for episode in episodes]
         shape = rows, self._bounds.observation_dim
-        return Group(self.env_id, episodes, resets, shape, policy, self._to_environment)
+        return Group(self.env_id, episodes, chances, shape, policy, self._to_environment)
 
     def _to_environment(self, actions: Any) -> np.ndarray:
         """Return actions in the environment's units, within its bounds."""
@@ -192,6 +207,6 @@ def within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _reset_seed(seed: int, step: int, episode: int) -> int:
-    """Return the seed with which an episode's environment is reset."""
-    return int(np.random.SeedSequence([seed, step, episode]).generate_state(1)[0])
+def _chance(seed: int, step: int, episode: int) -> np.ndarray:
+    """Return three uint32 of an episode: the seed of its environment's reset, and the key of its actions."""
+    return np.random.SeedSequence([seed, step, episode]).generate_state(3)

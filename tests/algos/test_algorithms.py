@@ -29,6 +29,7 @@ from cocoa.algos.bc import BC
 from cocoa.config.typed import document
 from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training import feed
+from cocoa.training.episodes import SampledPolicy
 from cocoa.training.evaluation import Actor
 from cocoa.training.feed import Resident
 from cocoa.training.job import TrainingJob
@@ -216,17 +217,25 @@ def test_what_follows_a_terminal_does_not_matter(algorithm, with_cocoa):
         np.testing.assert_allclose(metrics[name], other_metrics[name], rtol=1e-4)
 
 
+def begun(policy, rows):
+    """The policy in the first step of so many episodes, of which each has a key if actions are drawn."""
+    keys = np.random.default_rng(0).integers(2**32, size=(rows, 2), dtype=np.uint32)
+    return policy.begin(keys) if isinstance(policy, SampledPolicy) else policy
+
+
 def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state = training.init()
     policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
     for policy, rows in zip(policies, states, strict=True):
-        actions = policy(rows)
+        actions = begun(policy, 5)(rows)
         assert actions.shape == (5, ACTION_DIM)
         assert (jnp.abs(actions) <= 1).all()
-        np.testing.assert_allclose(policy(rows[0]), actions[0], atol=1e-5)
+        np.testing.assert_allclose(begun(policy, 1)(rows[:1])[0], actions[0], atol=1e-5)
     one = of_seed(state.learner, 0)
+    alone = jax.eval_shape(algorithm.act, one, make_observe(with_cocoa)(states[0, 0]), jax.random.key(0))
+    assert alone.shape == (ACTION_DIM,)
     act = jax.jit(algorithm.act)
     drawn, again = (act(one, make_observe(with_cocoa)(states[0]), jax.random.key(i)) for i in range(2))
     assert (jnp.abs(drawn) <= 1).all()
@@ -238,7 +247,7 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
     policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
-    first = np.stack([policy(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
+    first = np.stack([begun(policy, 100)(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
     best = 0.5 if hasattr(state.learner.values, "critics") else 0.0  # cloning takes the mean
     assert abs(float(first.mean()) - best) < 0.25
 
