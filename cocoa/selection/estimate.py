@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cocoa.algos.base import Algorithm, Array, Batch, NextActionBatch
+from cocoa.algos.base import Algorithm, Array, Batch, NextActionBatch, Observation
 from cocoa.algos.networks import Networks
 from cocoa.anchors.decomposition import Observe
 from cocoa.data import Dataset
@@ -37,12 +37,20 @@ def behaviour(
     `batch` (N, ...) has states in the environment's units, and the scaled rewards of the training. The result
     has `action` π(s) and `next_action` π(s'), (seeds, N, A) in [-1, 1] and, if the algorithm has critics,
     `value` Q(s, π(s)) and `td_error`, (seeds, N), the squared r + γ (1 - terminal) Q(s', π(s')) - Q(s, a).
+    Where policies draw their actions, each action is one draw, which the transition's number in `batch`
+    decides: the noise is the same for all seeds, so that chance favours none.
     """
     mesh = seeds_mesh(len(jax.tree.leaves(learner)[0]))
 
-    def of_row(learner: Any, row: Batch) -> dict[str, Array]:
-        action = jnp.clip(algorithm.act(learner, row.observation), -1, 1)  # as in evaluation
-        next_action = jnp.clip(algorithm.act(learner, row.next_observation), -1, 1)
+    def of_row(learner: Any, numbered: tuple[Array, Batch]) -> dict[str, Array]:
+        number, row = numbered
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), number))
+
+        def act(observation: Observation, key: Array) -> Array:
+            chosen = algorithm.act(learner, observation, key if algorithm.sampled else None)
+            return jnp.clip(chosen, -1, 1)  # as in evaluation
+
+        action, next_action = act(row.observation, keys[0]), act(row.next_observation, keys[1])
         actions = {"action": action, "next_action": next_action}
         critic = partial(algorithm.action_value, learner)
         value, next_value = critic(row.observation, action), critic(row.next_observation, next_action)
@@ -53,7 +61,8 @@ def behaviour(
         return actions | {"value": value, "td_error": error**2}
 
     def of_seed(learner: Any, batch: Batch) -> dict[str, Array]:
-        return jax.lax.map(partial(of_row, learner), batch, batch_size=_ROWS)
+        numbers = jnp.arange(len(batch.reward))
+        return jax.lax.map(partial(of_row, learner), (numbers, batch), batch_size=_ROWS)
 
     compute = spread(partial(over_seeds, of_seed), mesh)
     return jax.device_get(compute(*place((learner, observed(batch, observe)), mesh)).values)
