@@ -18,6 +18,7 @@ policy = jax.jit(export.deserialize(bytearray(path.read_bytes())).call)
 
 # Rows of float32, in the environment's units; a single observation is a batch of one.
 observations = np.random.default_rng(0).normal(size=(3, int(about["observation_dim"]))).astype(np.float32)
+draw = [0] if "draw" in about["inputs"] else []  # a policy with noise: count this up with each step
 print(f"{about['algorithm']} on {about['dataset']}, seed {about['seed']}, {about['updates']} updates")
-print("three actions:", np.asarray(policy(observations)).round(4).tolist())
-print("the first of them:", np.asarray(policy(observations[:1]))[0].round(4).tolist())
+print("three actions:", np.asarray(policy(observations, *draw)).round(4).tolist())
+print("the first of them:", np.asarray(policy(observations[:1], *draw))[0].round(4).tolist())

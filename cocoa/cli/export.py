@@ -18,7 +18,7 @@ def run(arguments: Sequence[str], program: str) -> int:
 
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
-    about = "Write the deterministic policy of a run to one file that needs neither the run nor this project."
+    about = "Write the policy of a run to one file that needs neither the run nor this project."
     parser = argparse.ArgumentParser(prog=program, description=about)
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("file", type=Path, help="ends in .stablehlo (loads with JAX) or .onnx (onnxruntime)")

@@ -15,12 +15,15 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class PolicyFunction:
-    """A deterministic policy as a pure function of its arrays and of observations."""
+    """A policy as a pure function of its arrays, of observations and, if actions are drawn, of a number."""
 
     act: Callable[[Any, Any], Any]
-    """`act(leaves, observations (B, O) float32)` returns actions (B, A), for any B."""
+    """`act(leaves, (observations (B, O) float32,))` returns actions (B, A), for any B; if the policy draws
+    them, an int32 follows the observations, which decides the noise."""
     leaves: list[Any]
     """The arrays that the function reads; they become constants of the file."""
+    sampled: bool
+    """Whether the policy draws its actions."""
     observation_mean: np.ndarray
     """(O,): around these, and with these deviations, lie the observations of `examples`."""
     observation_std: np.ndarray
@@ -38,9 +41,9 @@ class PolicyFunction:
         """Bytes of all arrays."""
         return sum(leaf.nbytes for leaf in jax.tree.leaves(self.leaves))
 
-    def __call__(self, observations: Any) -> Any:
-        """Return actions (B, A) for observations (B, O)."""
-        return self.act(self.leaves, observations)
+    def __call__(self, observations: Any, *draw: Any) -> Any:
+        """Return actions (B, A) for observations (B, O); if they are drawn, `draw` is the number."""
+        return self.act(self.leaves, (observations, *draw))
 
     def examples(self) -> np.ndarray:
         """Return `ROWS` observations (ROWS, O), spread as the data are; the same ones in each call."""

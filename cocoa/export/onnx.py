@@ -22,8 +22,13 @@ def onnx(policy: PolicyFunction) -> bytes:
 
     The model is run on `policy.examples()`: it is returned only if its actions are those of the policy to
     1e-5, relative to the largest action. Raises DataError if the extra "onnx" is missing, and RunError if the
-    policy cannot be converted or the model computes something else.
+    policy draws its actions, cannot be converted, or the model computes something else.
     """
+    if policy.sampled:
+        raise RunError(
+            "The policy draws its actions by JAX's generator of random numbers, which ONNX has no operator "
+            "for: export it as .stablehlo, which has the number of the draw as an input."
+        )
     require("onnx", "Exporting a policy to ONNX")
     model = _converted(policy)
     expected = np.asarray(policy(policy.examples()))

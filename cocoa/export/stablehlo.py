@@ -17,6 +17,7 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 def stablehlo(policy: PolicyFunction) -> bytes:
     """Return the policy as a serialised `jax.export.Exported` from (batch, O) to (batch, A), both float32.
 
+    If the policy draws its actions, a second argument, an int32, decides the noise.
     `batch` is symbolic: the file takes any number of rows, except zero. Raises DataError if the extra
     "stablehlo" is missing (JAX serialises by flatbuffers), and RunError if the policy cannot be traced with
     such a number.
@@ -24,8 +25,10 @@ def stablehlo(policy: PolicyFunction) -> bytes:
     require("stablehlo", "Exporting a policy to StableHLO")
     (batch,) = export.symbolic_shape("batch")
     observations = jax.ShapeDtypeStruct((batch, policy.observation_dim), jnp.float32)
+    draw = [jax.ShapeDtypeStruct((), jnp.int32)] if policy.sampled else []
     try:
-        exported = export.export(jax.jit(lambda rows: policy(rows)), platforms=PLATFORMS)(observations)
+        call = jax.jit(lambda *inputs: policy(*inputs))
+        exported = export.export(call, platforms=PLATFORMS)(observations, *draw)
     except Exception as error:  # the code of an algorithm raises whatever a symbolic number leads to
         raise RunError(
             f"The policy cannot be exported for any number of rows ({type(error).__name__}: {shown(error)}): "

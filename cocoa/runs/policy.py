@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,7 @@ _VERSIONS = ("cocoa-rl", "jax")
 class Policy:
     """`policy(observation) -> action`: the deterministic policy of one seed, in the environment's units.
 
+    The policy of an algorithm that is `sampled` has no such action: its calls draw, as `sample` does.
     It pickles as the run's folder and its seed: to unpickle it is to load what the folder then holds.
     """
 
@@ -61,6 +63,7 @@ class Policy:
         self._scaling = interface.scaling
         observation_dim, action_dim = interface.dims
         self._metadata = {
+            "inputs": "observation, draw" if algorithm.sampled else "observation",
             "observation_dim": str(observation_dim),
             "action_dim": str(action_dim),
             "algorithm": method(config),
@@ -73,63 +76,67 @@ class Policy:
         }
         self._classes = type(algorithm), type(config.cocoa)
         self._shape = interface.scaling.observation_mean.shape
-        self._noise_key = jax.random.key(seed)
+        self._draws = itertools.count()
         example = np.zeros((1, *self._shape), np.float32)
 
-        def to_environment(interface: Interface, action: jax.Array) -> jax.Array:
-            return interface.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
-
-        def act(parts: tuple[Any, Interface], observation: jax.Array) -> jax.Array:
-            state, interface = parts
+        def act(parts: tuple[Any, Interface], inputs: tuple[jax.Array, ...]) -> jax.Array:
+            (state, interface), (observation, *draw) = parts, inputs
+            key = jax.random.key(seed, impl="threefry2x32")
+            keys = [jax.random.fold_in(key, number) for number in draw]
             with jax.default_matmul_precision(config.matmul_precision):  # as in evaluation
-                return to_environment(interface, algorithm.act(state, interface.observe(observation)))
+                action = algorithm.act(state, interface.observe(observation), *keys)
+                return interface.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
 
-        def sample(parts: tuple[Any, Interface], drawn: tuple[jax.Array, jax.Array]) -> jax.Array:
-            (state, interface), (observation, key) = parts, drawn
-            with jax.default_matmul_precision(config.matmul_precision):
-                return to_environment(interface, algorithm.act(state, interface.observe(observation), key))
-
-        self._act = PrunedFunction(act, (state, interface), example)
-        self._leaves = self._act.leaves((state, interface))
-        self._sample = PrunedFunction(sample, (state, interface), (example, self._noise_key))
-        self._sample_leaves = self._sample.leaves((state, interface))
+        parts = state, interface
+        self._sample = PrunedFunction(act, parts, (example, np.int32(0)))
+        self._sample_leaves = self._sample.leaves(parts)
+        self._sampled = algorithm.sampled
+        self._act = self._sample if algorithm.sampled else PrunedFunction(act, parts, (example,))
+        self._leaves = self._act.leaves(parts)
 
     def __call__(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
-        return np.asarray(self._act(self._leaves, self._checked(observation)))
+        if self._sampled:
+            return self.sample(observation)
+        return np.asarray(self._act(self._leaves, (self._checked(observation),)))
 
     def sample(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) drawn from the stochastic policy, other ones with each call.
 
-        A policy without noise, such as TD3+BC's, returns its action. Raises ValueError for observations that
+        The policy's seed and the number of draws since it was loaded decide the noise. A policy without
+        noise, such as that of behaviour cloning, returns its action. Raises ValueError for observations that
         are not (..., O).
         """
-        self._noise_key, key = jax.random.split(self._noise_key)
-        return np.asarray(self._sample(self._sample_leaves, (self._checked(observation), key)))
+        inputs = self._checked(observation), np.int32(next(self._draws))
+        return np.asarray(self._sample(self._sample_leaves, inputs))
 
     def predict(
         self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = True
     ) -> tuple[np.ndarray, Any]:
         """Return actions (..., A) and `state`, as the models of Stable-Baselines3 do.
 
-        The policy has no memory: `state` is returned as it is, and `episode_start` is not used.
+        The policy has no memory: `state` is returned as it is, and `episode_start` is not used. That of an
+        algorithm that is `sampled` draws its actions in any case.
         """
         return (self if deterministic else self.sample)(observation), state
 
     def export(self, path: str | os.PathLike[str]) -> None:
-        """Write the deterministic policy to one file that needs neither this project nor the run.
+        """Write the policy, as it is called, to one file that needs neither this project nor the run.
 
         The file maps `observation` (batch, O) to `action` (batch, A), float32, in the environment's units,
         for any number of rows. Normalisation, anchors, bounds of actions and the precision of matrix products
-        are inside. The name's ending is the format:
+        are inside. If the policy draws its actions, there is a second input, `draw`, an int32, which decides
+        the noise: with 0, 1, 2 ... the actions are those of the policy's calls after it was loaded. The
+        name's ending is the format:
 
         - `.stablehlo`: `jax.export.deserialize(file.read()).call(observation)`, on CPU, CUDA and TPU.
           It needs the extra "stablehlo", which is the package flatbuffers;
         - `.onnx`: for onnxruntime and others. It needs the extra "onnx"; the actions are compared with the
-          policy's, to 1e-5, before anything is written.
+          policy's, to 1e-5, before anything is written. A policy that draws its actions is refused.
 
-        What the policy is goes to <path>.json, and into an ONNX file too: the sizes of observations and
-        actions, algorithm, run, seed, updates, dataset and its SHA-256, environment, versions.
+        What the policy is goes to <path>.json, and into an ONNX file too: the inputs, the sizes of
+        observations and actions, algorithm, run, seed, updates, dataset and its SHA-256, environment,
+        versions.
 
         Raises ConfigError for another ending or a missing folder, DataError if the extra is missing, and
         RunError if the policy cannot be exported to this format or the file cannot be written.
@@ -138,7 +145,8 @@ class Policy:
         metadata = {**self._metadata, **{f"version_{name}": versions[name] or "" for name in _VERSIONS}}
         scaling = self._scaling
         examples = scaling.observation_mean, scaling.observation_std
-        write(PolicyFunction(self._act, self._leaves, *examples, metadata), expanded(path, "path"))
+        function = PolicyFunction(self._act, self._leaves, self._sampled, *examples, metadata)
+        write(function, expanded(path, "path"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the call that loads this policy; the algorithm's class lets its module be imported."""

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 from jax import export
+from support.drawing import Drawing
 from support.policies import ACTION_DIM, OBSERVATION_DIM, untrained
 
 import cocoa
@@ -25,11 +27,12 @@ def load(path):
 
 def assert_same(policy, path, rows):
     observations = np.random.default_rng(1).normal(size=(1000, OBSERVATION_DIM)).astype(np.float32)
-    expected, exported = policy(observations), load(path)
-    assert len(np.unique(expected, axis=0)) > 100
-    for count in rows:
-        actions = exported.call(observations[:count])
-        np.testing.assert_allclose(actions, expected[:count], rtol=0, atol=1e-6)
+    exported = load(path)
+    assert len(np.unique(policy(observations), axis=0)) > 100
+    for call, count in enumerate(rows, start=1):  # a policy that draws its actions has drawn once
+        inputs = (observations[:count], np.int32(call))[: len(exported.in_avals)]
+        actions = exported.call(*inputs)
+        np.testing.assert_allclose(actions, policy(observations[:count]), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("anchors", [None, "zero"])
@@ -45,6 +48,22 @@ def test_every_variant_of_anchors_and_any_number_of_rows(anchors, tmp_path):
     policy, path = untrained("td3_bc", anchors), tmp_path / "policy.stablehlo"
     policy.export(path)
     assert_same(policy, path, [1, 7, 1000] if anchors in (None, "nearest", "seek") else [7])
+
+
+def test_a_policy_that_draws_its_actions_takes_the_number_of_the_draw(tmp_path):
+    policy, path = untrained(Drawing, None), tmp_path / "policy.stablehlo"
+    policy.export(path)
+    assert_same(policy, path, [1, 7, 1000])
+    exported = load(path)
+    assert str(exported.in_avals[1]) == "int32[]"
+    call = jax.jit(exported.call)
+    observations = np.zeros((50, OBSERVATION_DIM), np.float32)
+    first, again, other = (call(observations, draw) for draw in (3, 3, 4))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any(axis=1).mean() > 0.5  # some are at the bounds
+    assert len(np.unique(first, axis=0)) > 25  # each row has noise of its own
+    about = json.loads(path.with_name("policy.stablehlo.json").read_text())
+    assert about["inputs"] == "observation, draw"
 
 
 def test_one_file_is_for_all_platforms_and_refuses_other_shapes(tmp_path):
@@ -112,6 +131,7 @@ def test_the_verb_exports_the_seed_that_is_named_and_says_what_it_is(config, tmp
     about = json.loads(path.with_name("policy.stablehlo.json").read_text())
     assert len(about.pop("dataset_sha256")) == 64
     assert {name: value for name, value in about.items() if not name.startswith("version_")} == {
+        "inputs": "observation",
         "observation_dim": "4",
         "action_dim": "1",
         "algorithm": "bc",

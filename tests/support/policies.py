@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from support.pendulum import MODELS, WIDTHS
 
-from cocoa.algos import REGISTRY
+from cocoa.algos import REGISTRY, Algorithm
 from cocoa.anchors import ANCHORS, SeekerConfig
 from cocoa.config.schema import Config
 from cocoa.runs.interface import _template
@@ -20,17 +20,18 @@ from cocoa.training.seeds import of_seed
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 
 
-def configured(algo: str, anchors: str | None) -> Config:
+def configured(algo: str | type[Algorithm], anchors: str | None) -> Config:
     """Return a configuration with small networks."""
+    kind = REGISTRY[algo] if isinstance(algo, str) else algo
     chosen = None
     if anchors:
         small = {"seeker": SeekerConfig(hidden=(16,))} if _has(ANCHORS[anchors], "seeker") else {}
         chosen = ANCHORS[anchors](**WIDTHS, **small)
-    small = {"hidden": (16,)} if _has(REGISTRY[algo], "hidden") else {}
-    return Config(algo=REGISTRY[algo](**small), cocoa=chosen, dynamics=MODELS, env="Any-v0")
+    small = {"hidden": (16,)} if _has(kind, "hidden") else {}
+    return Config(algo=kind(**small), cocoa=chosen, dynamics=MODELS, env="Any-v0")
 
 
-def untrained(algo: str, anchors: str | None, rows: int = 20) -> Policy:
+def untrained(algo: str | type[Algorithm], anchors: str | None, rows: int = 20) -> Policy:
     """Return a policy of random arrays; those that depend on the number of the data's rows have `rows`."""
     config, rng = configured(algo, anchors), np.random.default_rng(0)
 
