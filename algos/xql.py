@@ -7,17 +7,18 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from cocoa.algos.base import Array, check_positive, register
-from cocoa.algos.iql import InSample
+from cocoa.algos.iql import Regression
 
 
 @register("xql")
 @dataclass(frozen=True)
-class XQL(InSample):
+class XQL(Regression):
     """IQL with Gumbel regression in place of expectiles: V is the soft maximum of Q over the data's actions.
 
-    The losses are those of `InSample` with ρ(u) = exp(z) - z - 1, z = min(u / b, clip); the minimum of its
-    mean is V(s) = b log E exp(Q̄(s, a) / b). The authors' code divides a batch's loss by its largest exp(z),
-    which Adam undoes but for its memory, and has a Huber loss for the critics; both are left out.
+    The losses are those of `InSample` and `Regression` with ρ(u) = exp(z) - z - 1, z = min(u / b, clip); the
+    minimum of its mean is V(s) = b log E exp(Q̄(s, a) / b). The authors' code divides a batch's loss by its
+    largest exp(z), which Adam undoes but for its memory, and has a Huber loss for the critics; both are left
+    out.
     """
 
     value_temperature: float = 2.0
