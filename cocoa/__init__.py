@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cocoa.algos.combo import COMBO
     from cocoa.algos.cql import CQL
     from cocoa.algos.edac import EDAC
+    from cocoa.algos.fql import FQL
+    from cocoa.algos.ifql import IFQL
     from cocoa.algos.iql import IQL
     from cocoa.algos.mobile import MOBILE
     from cocoa.algos.mopo import MOPO
@@ -33,7 +35,11 @@ if TYPE_CHECKING:
         Gaussian,
         Model,
         Networks,
+        NoisePolicy,
         SquashedGaussian,
+        VelocityField,
+        euler,
+        flow_matching,
         polyak,
     )
     from cocoa.algos.rebrac import ReBRAC
@@ -86,6 +92,8 @@ __all__ = [
     "COMBO",
     "CQL",
     "EDAC",
+    "FQL",
+    "IFQL",
     "IQL",
     "MLP",
     "MOBILE",
@@ -122,6 +130,7 @@ __all__ = [
     "Nearest",
     "Networks",
     "NextActionBatch",
+    "NoisePolicy",
     "Pieces",
     "Policy",
     "Random",
@@ -136,12 +145,15 @@ __all__ = [
     "Source",
     "SquashedGaussian",
     "UserError",
+    "VelocityField",
     "World",
     "Zero",
     "collect",
     "concatenate",
+    "euler",
     "evaluate",
     "fit",
+    "flow_matching",
     "load",
     "load_policy",
     "normalized_batch",

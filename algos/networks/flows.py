@@ -28,8 +28,13 @@ class _NoiseHead(nn.Module):
     action_dim: int
     activation: str = "relu"
 
-    def noise(self, key: Array, observation: Observation, count: int | None = None) -> Array:
-        """Return normal noise (..., A) for observations (...); `count` adds a leading axis of this size."""
+    def noise(self, key: Array | None, observation: Observation, count: int | None = None) -> Array:
+        """Return normal noise (..., A) for observations (...); `count` adds a leading axis of this size.
+
+        Raises ValueError without a key: see `Algorithm.sampled`.
+        """
+        if key is None:
+            raise ValueError("the policy draws its actions: act(state, observation, key) needs the key")
         rows = jax.tree.leaves(observation)[0].shape[:-1]
         return jax.random.normal(key, (*([] if count is None else [count]), *rows, self.action_dim))
 

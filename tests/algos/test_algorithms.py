@@ -255,7 +255,7 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
 ORDER = [
     *("__post_init__", "source", "objection", "init"),
     *("next_action", "next_value", "target", "critic_loss"),
-    *("value_loss", "actor_loss", "alpha_loss", "weight_loss", "update", "held_out", "act"),
+    *("value_loss", "actor_loss", "flow_loss", "alpha_loss", "weight_loss", "update", "held_out", "act"),
 ]
 
 
