@@ -37,7 +37,7 @@ def test_the_activation_is_in_every_head_and_equals_its_formula(networks, with_c
         first, second = (jax.tree.leaves(output)[0] for output in outputs)
         assert float(jnp.abs(first - second).max()) > 1e-3
     x = np.linspace(-6, 6, 101)
-    np.testing.assert_allclose(ACTIVATIONS["gelu"](x), x * scipy.stats.norm.cdf(x), atol=5e-4)
+    np.testing.assert_allclose(ACTIVATIONS["gelu"](jnp.asarray(x)), x * scipy.stats.norm.cdf(x), atol=5e-4)
 
 
 def test_the_networks_of_a_flow_equal_their_derivation(networks, with_cocoa):
