@@ -107,8 +107,17 @@ PUBLISHED = {
             "relocate": {"human": (0.1, 0.01), "cloned": (0.1, 0.01), "expert": (0.05, 0.01)},
         },
     ),
+    "fql": (
+        ("alpha", "aggregation"),
+        {
+            "pen": {"human": (1e4, "min"), "cloned": (1e4, "min"), "expert": (3e3, "min")},
+            "door": {"human": (3e4, "min"), "cloned": (3e4, "min"), "expert": (3e4, "min")},
+            "hammer": {"human": (3e4, "min"), "cloned": (1e4, "min"), "expert": (3e4, "min")},
+            "relocate": {"human": (1e4, "min"), "cloned": (3e4, "min"), "expert": (3e4, "min")},
+        },
+    ),
 }
-"""By algorithm: fields, then their values by robot and dataset (OfflineRL-Kit; ReBRAC's paper)."""
+"""By algorithm: fields, then their values by robot and dataset (OfflineRL-Kit; ReBRAC's and FQL's papers)."""
 
 
 def settings(algo, dataset, prefix=""):
@@ -146,6 +155,35 @@ def test_settings_of_all_datasets_are_the_published_ones():
 
 
 OGBENCH = {
+    "fql": (
+        ("alpha", "aggregation", "discount"),
+        {
+            "antmaze-large-navigate": (10.0, "min", 0.99),
+            "antmaze-giant-navigate": (10.0, "min", 0.995),
+            "humanoidmaze-medium-navigate": (30.0, "mean", 0.995),
+            "humanoidmaze-large-navigate": (30.0, "mean", 0.995),
+            "antsoccer-arena-navigate": (10.0, "mean", 0.995),
+            "cube-single-play": (300.0, "mean", 0.99),
+            "cube-double-play": (300.0, "mean", 0.99),
+            "cube-triple-play": (300.0, "mean", 0.995),
+            "scene-play": (300.0, "mean", 0.99),
+            "puzzle-3x3-play": (1000.0, "mean", 0.99),
+            "puzzle-4x4-play": (1000.0, "mean", 0.99),
+        },
+    ),
+    "ifql": (
+        ("samples", "discount"),
+        {
+            "antmaze-large-navigate": (32, 0.99),
+            "antmaze-giant-navigate": (32, 0.995),
+            "humanoidmaze-medium-navigate": (32, 0.995),
+            "humanoidmaze-large-navigate": (32, 0.995),
+            "antsoccer-arena-navigate": (64, 0.995),
+            "cube-single-play": (32, 0.99),
+            "scene-play": (32, 0.99),
+            "puzzle-4x4-play": (32, 0.99),
+        },
+    ),
     "iql": (
         ("temperature", "discount"),
         {
@@ -185,10 +223,10 @@ OGBENCH = {
 def test_settings_of_ogbench_are_the_published_ones(algo, task):
     fields, datasets = OGBENCH[algo]
     for dataset, values in datasets.items():
-        preset = {"discount": 0.99} | settings(algo, f"ogbench:{dataset}-singletask{task}-v0", "algo.")
-        assert tuple(preset[field] for field in fields) == values, dataset
-        assert preset["hidden"] == [512] * 4
-        assert preset["activation"] == "gelu"
+        config, _ = resolve({"algo": {"name": algo}, "dataset": f"ogbench:{dataset}-singletask{task}-v0"})
+        assert tuple(getattr(config.algo, field) for field in fields) == values, dataset
+        assert config.algo.hidden == (512,) * 4
+        assert config.algo.activation == "gelu"
 
 
 def test_mazes_of_points_have_no_settings_of_algorithms():
@@ -233,6 +271,21 @@ FAMILIES = {
         "eval_episodes": 100,
     },
     ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
+    ("fql", "antmaze-medium-play-v2"): {
+        "updates": 500_000,
+        "algo.alpha": 10.0,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("fql", "antmaze-large-diverse-v2"): {
+        "updates": 500_000,
+        "algo.alpha": 3.0,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("ifql", "relocate-human-v1"): {"updates": 500_000, "algo.samples": 128},
     ("rebrac", "ogbench:antmaze-large-navigate-singletask-v0"): {
         "algo.hidden": [512] * 4,
         "algo.activation": "gelu",
