@@ -31,8 +31,8 @@ Metrics = dict[str, Array]
 """Scalars to log, by name."""
 State = Any
 """Everything an algorithm learns or counts: a pytree of arrays."""
-Act = Callable[[Observation, Array], Array]
-"""A stochastic policy: from observations and a key to actions in [-1, 1]."""
+Act = Callable[[Observation, Array | None], Array]
+"""A policy: from observations and a key to actions in [-1, 1]; as `Algorithm.act` of one state."""
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"relu": jax.nn.relu, "gelu": jax.nn.gelu}
 """Activation functions by name; GELU (Hendrycks, Gimpel 2016; arXiv 1606.08415) as approximated with tanh."""

@@ -105,7 +105,7 @@ class Rollouts(RefreshedSource):
             state = world.state(observation)
             carry = (state, observation, jnp.ones(len(state), bool))
             keys = jax.random.split(block_key, self.length)
-            return jax.lax.scan(lambda carry, key: self._step(carry, act, world, key), carry, keys)[1]
+            return jax.lax.scan(lambda carry, key: self.step(carry, act, world, key), carry, keys)[1]
 
         keys = jax.random.split(key, len(jax.tree.leaves(starts)[0]))
         rows, present, penalty = jax.lax.map(block, (starts, keys))
@@ -121,8 +121,12 @@ class Rollouts(RefreshedSource):
         }
         return jax.tree.map(lambda x: x[order], rows), count, metrics
 
-    def _step(self, carry: Any, act: Act, world: World, key: Array) -> tuple[Any, Any]:
-        """Imagine a step from states (B, O); the third of `carry` tells which rollouts still go on."""
+    def step(self, carry: Any, act: Act, world: World, key: Array) -> tuple[Any, Any]:
+        """Imagine a step of B rollouts under the policy `act`.
+
+        `carry` and the first that is returned: states (B, O), their observations, and bool (B,), which
+        rollouts go on from there. The second: transitions (B, ...), which of them are there, their penalty.
+        """
         state, observation, running = carry
         action_key, member_key, noise_key = jax.random.split(key, 3)
         action = act(observation, action_key)
@@ -145,14 +149,19 @@ class Rollouts(RefreshedSource):
         """Return indices of the transitions that make the share `real_ratio` of a batch of `size`."""
         return jax.random.randint(key, (round(size * self.real_ratio),), 0, count)
 
-    def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> MixedBatch:
+    def draw(self, buffer: Buffer, taken: Batch, world: World, key: Array, size: int) -> Batch:
         """Return the transitions of the data, then as many imagined ones as make `size` in all."""
-        real, ends = len(taken.reward), jnp.cumsum(buffer.counts)
-        places = jax.random.randint(key, (size - real,), 0, ends[-1])
+        real = len(taken.reward)
+        mixed = concatenate(taken, self.recall(buffer, key, size - real))
+        return MixedBatch(**vars(mixed), real=jnp.arange(size) < real)
+
+    def recall(self, buffer: Buffer, key: Array, count: int) -> Any:
+        """Return `count` rows of the buffer, drawn uniformly over all that are there."""
+        ends = jnp.cumsum(buffer.counts)
+        places = jax.random.randint(key, (count,), 0, ends[-1])
         rounds = jnp.searchsorted(ends, places, side="right")
         places = places - (ends - buffer.counts)[rounds]
-        mixed = concatenate(taken, jax.tree.map(lambda x: x[rounds, places], buffer.rows))
-        return MixedBatch(**vars(mixed), real=jnp.arange(size) < real)
+        return jax.tree.map(lambda x: x[rounds, places], buffer.rows)
 
     def metrics(self, buffer: Buffer, number: Array) -> Metrics:
         """Return what is to be logged of round `number`."""
@@ -161,7 +170,7 @@ class Rollouts(RefreshedSource):
 
 @dataclass(frozen=True)
 class ModelBased:
-    """Fields of algorithms that learn from model rollouts, too; to be mixed into SAC or a subclass of it."""
+    """Fields of algorithms that learn from model rollouts, too, to be mixed into others."""
 
     members: ClassVar[int] = 1
     quick: ClassVar[Mapping[str, Any]] = {
@@ -187,7 +196,7 @@ class ModelBased:
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        super().__post_init__()  # type: ignore[misc]  # SAC's
+        super().__post_init__()  # type: ignore[misc]  # the algorithm's
         check_at_least(1, self, "rollout_length", "rollout_starts", "rollout_every", "rollout_rounds")
         if not 0 <= self.real_ratio < 1:
             raise ValueError(f"real_ratio={self.real_ratio} must be at least 0 and less than 1")

@@ -68,6 +68,8 @@ class TD3BC(TDLearning):
     """Adam's step size of the policy."""
     critic_learning_rate: float = 3e-4
     """Adam's step size of the critics."""
+    actor_layer_norm: bool = False
+    """LayerNorm behind the hidden layers of the policy."""
     critic_layer_norm: bool = False
     """LayerNorm behind the hidden layers of the critics."""
 
@@ -82,9 +84,8 @@ class TD3BC(TDLearning):
         """Return fresh networks; targets equal them."""
         actor_key, critics_key = jax.random.split(key)
         values = networks.critics(self.critics, self.critic_layer_norm)
-        actor = Model.create(
-            networks.deterministic_policy(), Adam(self.actor_learning_rate), actor_key, batch.observation
-        )
+        policy = networks.deterministic_policy(self.actor_layer_norm)
+        actor = Model.create(policy, Adam(self.actor_learning_rate), actor_key, batch.observation)
         critics = Model.create(
             values, Adam(self.critic_learning_rate), critics_key, batch.observation, batch.action
         )

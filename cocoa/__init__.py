@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cocoa.algos.ifql import IFQL
     from cocoa.algos.iql import IQL
     from cocoa.algos.mobile import MOBILE
+    from cocoa.algos.mobrac import MoBRAC
     from cocoa.algos.mopo import MOPO
     from cocoa.algos.networks import (
         MLP,
@@ -124,6 +125,7 @@ __all__ = [
     "Gaussian",
     "LoggedRun",
     "Logger",
+    "MoBRAC",
     "Model",
     "ModelBased",
     "Models",

@@ -54,6 +54,4 @@ def test_every_variant_and_algorithm_has_an_answer():
             idle = idle_fields(fields, algo, variant)
             assert "algo.hidden" in idle
             assert "algo.hidden_of_mine" not in idle
-        assert ("dynamics.members" in idle_fields(fields, algo, None)) == (
-            algo not in ("mopo", "mobile", "combo")
-        )
+        assert ("dynamics.members" in idle_fields(fields, algo, None)) == (not REGISTRY[algo].members)
