@@ -203,6 +203,7 @@ def test_a_share_is_not_short_of_an_episode_by_rounding():
     assert len(best.complete) == 57
 
 
+@pytest.mark.filterwarnings("ignore:.*rows are left out")
 def test_a_best_episode_without_a_whole_transition_is_refused_alone_and_counted_among_others():
     columns = {"observations": np.arange(5)[:, None], "actions": np.zeros((5, 1)), "rewards": [9, 1, 1, 2, 2]}
     dataset = Dataset.from_arrays(**columns, terminals=np.zeros(5), timeouts=[1, 0, 1, 0, 1])

@@ -122,6 +122,7 @@ LAYOUTS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*has neither timeouts")
 @pytest.mark.parametrize("dtype", ["<f4", ">f4", "<f8"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_columns_are_read_whatever_their_layout(tmp_path, layout, dtype):
@@ -143,6 +144,7 @@ def test_columns_are_read_whatever_their_layout(tmp_path, layout, dtype):
         np.testing.assert_array_equal(getattr(dataset, name), getattr(expected, name))
 
 
+@pytest.mark.filterwarnings("ignore:.*has neither timeouts")
 def test_chunks_of_rewards_that_were_never_written_hold_zeros(tmp_path):
     with h5py.File(tmp_path / "data.hdf5", "w") as file:
         file["observations"], file["actions"] = np.ones((40, 3), np.float32), np.ones((40, 2), np.float32)

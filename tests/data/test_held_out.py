@@ -89,6 +89,7 @@ def test_a_single_episode_cannot_be_divided():
     assert_says(error, "single episode", "data.validation=0.05", "data.validation=0,", "timeouts")
 
 
+@pytest.mark.filterwarnings("ignore:.*rows are left out")
 def test_an_episode_without_a_whole_transition_is_not_the_one_that_is_held_out():
     columns = recording() | {"terminals": np.zeros(6), "timeouts": [1, 1, 0, 0, 1, 1]}
     whole = Dataset.from_arrays(**columns)  # only the third of four episodes has transitions

@@ -73,6 +73,7 @@ def test_observations_are_normalized_for_those_who_train_on_the_batch():
     np.testing.assert_allclose(on_device, normalized, rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:.*has neither timeouts")
 def test_a_constant_observation_stays_finite():
     columns = {"actions": np.zeros((3, 1)), "rewards": np.zeros(3), "terminals": [0, 0, 1]}
     data = Dataset.from_arrays(observations=np.full((3, 1), 5.0), **columns)

@@ -77,6 +77,7 @@ def recordings(draw):
     return columns
 
 
+@pytest.mark.filterwarnings("ignore:arrays")
 @settings(max_examples=400, deadline=None)
 @given(columns=recordings(), env=st.sampled_from([None, "DatasetToy-v0"]))
 def test_view_agrees_with_the_rows_walked_through_one_by_one(columns, env):

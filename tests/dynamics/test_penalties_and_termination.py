@@ -19,6 +19,7 @@ from cocoa.errors import ConfigError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.models import ModelSet
 
+pytestmark = pytest.mark.filterwarnings("ignore:arrays. the next observation")  # the states are random
 MEMBERS, SHAPE, STATE_DIM = 4, (3, 5), 2
 ENV = "InvertedPendulum-v4"
 

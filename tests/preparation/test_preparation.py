@@ -20,6 +20,7 @@ from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import build_inputs
 from cocoa.preparation.models import ModelSet
 
+pytestmark = pytest.mark.filterwarnings("ignore:arrays. the next observation")  # the states are random
 ENV = "InvertedPendulum-v4"  # actions in [-3, 3]
 
 

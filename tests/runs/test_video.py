@@ -11,6 +11,7 @@ from cocoa.runs.folder import read_config
 from cocoa.runs.video import film
 
 imageio = pytest.importorskip("imageio")
+pytestmark = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # imageio starts ffmpeg
 
 
 def renders():

@@ -30,6 +30,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.filterwarnings("ignore:.*DISPLAY", "ignore:.*precision lowered")
 @pytest.mark.parametrize("name", TASKS)
 def test_a_task_is_what_ogbench_makes_of_its_files(name, folder, monkeypatch):
     monkeypatch.setattr("cocoa.data.sources.ogbench._ROWS", 7)
