@@ -225,7 +225,7 @@ def test_an_unusable_environment_is_told_before_anything_is_fitted(runs, monkeyp
 
 def test_environments_are_closed_when_a_run_fails_or_is_interrupted(runs, monkeypatch):
     def kill(*args, **kwargs):
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         return original(*args, **kwargs)
 
     original = experiment.build_inputs

@@ -1,6 +1,5 @@
 """Loggers of a user's own."""
 
-import os
 import signal
 from typing import ClassVar
 
@@ -59,5 +58,5 @@ class Stopping(Logger):
 
     def log(self, step, metrics):
         if step == self.updates:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             self.updates = None

@@ -1,6 +1,5 @@
 """What tests of whole runs share: a small job on an inverted pendulum, and how to cut it."""
 
-import os
 import signal
 import sys
 
@@ -36,7 +35,7 @@ def interrupt(monkeypatch, *calls):
     def chunk(self, state, start, length):
         starts.append(start)
         if len(starts) in calls:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
         return original(self, state, start, length)
 
     monkeypatch.setattr(Training, "chunk", chunk)
