@@ -85,6 +85,15 @@ class World:
         """Return the model's rewards on the scale of the data that algorithms see."""
         return self.reward_scale * reward + self.reward_shift
 
+    def step(self, state: Array, action: Array, key: Array) -> tuple[Array, Array, Array]:
+        """Draw next states (B, O), rewards (B,) on the data's scale, and terminals (B,), 1.0 or 0.0.
+
+        Differentiable with respect to states (B, O) and actions (B, A), given the draw.
+        """
+        next_state, reward = self.model.sample(state, action, key)
+        terminal = self.terminated(state, action, next_state).astype(reward.dtype)
+        return next_state, self.reward(reward), terminal
+
 
 @dataclass(frozen=True, kw_only=True)
 class Source:

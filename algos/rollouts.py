@@ -39,8 +39,8 @@ class MixedBatch(Batch):
 class Buffer:
     """What was imagined in the last rounds."""
 
-    rows: Batch
-    """Leaves (rounds, capacity, ...)."""
+    rows: Any
+    """What is kept of transitions, by default all, leaves (rounds, capacity, ...)."""
     counts: Array
     """(rounds,): how many rows, from the front, each round has."""
     metrics: Metrics
@@ -69,11 +69,17 @@ class Rollouts(RefreshedSource):
 
     def init(self, data: Batch) -> Buffer:
         """Return an empty buffer for transitions as in `data`, leaves (N, ...)."""
-        rows = jax.tree.map(lambda x: jnp.zeros((self.rounds, self.capacity, *x.shape[1:]), x.dtype), data)
+        rows = jax.tree.map(
+            lambda x: jnp.zeros((self.rounds, self.capacity, *x.shape[1:]), x.dtype), self.kept(data)
+        )
         nothing = {
             name: jnp.zeros(self.rounds) for name in ("rollout_reward", "rollout_penalty", "rollout_steps")
         }
         return Buffer(rows, jnp.zeros(self.rounds, jnp.int32), nothing)
+
+    def kept(self, step: Batch) -> Any:
+        """Return what the buffer keeps of imagined transitions (..., ...): here the whole of them."""
+        return step
 
     def starts(self, key: Array, count: int) -> Array:
         """Return indices of the transitions from which rollouts start: (blocks, rows)."""
@@ -87,7 +93,7 @@ class Rollouts(RefreshedSource):
         rows, count, metrics = self.imagine(act, starts.observation, world, key)
         slot = number % self.rounds
         return Buffer(
-            rows=jax.tree.map(lambda old, new: old.at[slot].set(new), buffer.rows, rows),
+            rows=jax.tree.map(lambda old, new: old.at[slot].set(new), buffer.rows, self.kept(rows)),
             counts=buffer.counts.at[slot].set(count),
             metrics={name: old.at[slot].set(metrics[name]) for name, old in buffer.metrics.items()},
         )

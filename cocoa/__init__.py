@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cocoa.algos.fql import FQL
     from cocoa.algos.ifql import IFQL
     from cocoa.algos.iql import IQL
+    from cocoa.algos.leq import LEQ
     from cocoa.algos.mobile import MOBILE
     from cocoa.algos.mobrac import MoBRAC
     from cocoa.algos.mopo import MOPO
@@ -96,6 +97,7 @@ __all__ = [
     "FQL",
     "IFQL",
     "IQL",
+    "LEQ",
     "MLP",
     "MOBILE",
     "MOPO",

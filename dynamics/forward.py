@@ -39,3 +39,8 @@ class ForwardModel:
         """Return means and deviations (elites, ..., O + 1) of the next state, and of the reward last."""
         mean, std = self.ensemble.distribution(jnp.concatenate([observation, action], axis=-1))
         return mean.at[..., :-1].add(observation), std
+
+    def sample(self, observation: Array, action: Array, key: Array) -> tuple[Array, Array]:
+        """Return next states (N, O) and rewards (N,), drawn from elites that are chosen at random."""
+        drawn = self.ensemble.sample(jnp.concatenate([observation, action], axis=-1), key)
+        return observation + drawn[:, :-1], drawn[:, -1]

@@ -448,6 +448,13 @@ def test_each_row_is_sampled_from_one_member_all_equally_often():
     assert (np.abs(counts - 80) < 5 * np.sqrt(80)).all()
 
 
+def test_a_sample_of_the_forward_model_is_a_state_and_a_reward():
+    state = jnp.arange(4.0)[:, None]
+    sample = ForwardModel(constant_ensemble([0.5])).sample(state, jnp.ones((4, 2)), jax.random.key(0))
+    np.testing.assert_allclose(sample[0], state + 0.5, atol=1e-4)
+    np.testing.assert_allclose(sample[1], np.full(4, -0.5), atol=1e-4)
+
+
 def test_samples_have_the_spread_that_is_predicted():
     """Of its own for each row and output."""
     params = {

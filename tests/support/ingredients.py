@@ -35,6 +35,11 @@ class KnownModel:
         mean = jnp.concatenate([0.5 * state, bandit_reward(action)[..., None]], axis=-1)
         return jnp.stack([mean, mean]), jnp.full((2, *mean.shape), 0.1)
 
+    def sample(self, state, action, key):
+        (mean, _), (std, _) = self.distribution(state, action)
+        drawn = mean + std * jax.random.normal(key, mean.shape)
+        return drawn[:, :-1], drawn[:, -1]
+
 
 @struct.dataclass
 class Always:
