@@ -26,6 +26,7 @@ from cocoa.algos.iql import IQL
 from cocoa.data import Scaling, load, unnormalized_batch
 from cocoa.data.preprocessing import DataConfig
 from cocoa.environments.spaces import spaces
+from cocoa.training.episodes import SampledPolicy
 from cocoa.training.evaluation import GROUPS, Actor, Evaluator
 
 ROOT = Path(__file__).parents[1]
@@ -139,11 +140,12 @@ def evaluating() -> Iterator[Line]:
     evaluator = Evaluator(ENV, (0,), 10, scaling)
     algorithm = IQL()
     training = make_training(algorithm, None, rows=256)
-    policies = Actor(algorithm, observe(None)[0], training.mesh).policies(training.init().learner)
+    (policy,) = Actor(algorithm, observe(None)[0], training.mesh).policies(training.init().learner)
+    assert not isinstance(policy, SampledPolicy)
     actions: list[np.ndarray] = []
 
     def recorded(states: np.ndarray) -> Any:
-        actions.append(np.asarray(policies[0](states)))
+        actions.append(np.asarray(policy(states)))
         return actions[-1]
 
     evaluator.evaluate([recorded], 0)
@@ -151,7 +153,7 @@ def evaluating() -> Iterator[Line]:
     known = [scaling.to_environment(np.concatenate(turn)) for turn in turns]
     vectorised = gymnasium.make_vec(ENV, 10, vectorization_mode="sync")
     works: dict[str, Callable[[], Any]] = {
-        "evaluation": lambda: evaluator.evaluate(policies, 0),
+        "evaluation": lambda: evaluator.evaluate([policy], 0),
         "vectorised": lambda: _step(vectorised, known),
         "bare": lambda: _step_each(evaluator.instances, known),
     }

@@ -67,7 +67,7 @@ def pieces(
         sample(p.data, key, size)  # a batch for algorithm.update
         p.scaling.to_environment(algorithm.act(state, p.observe(states)))  # actions in environment units
 
-    Raises what `fit` does.
+    `act` of an algorithm that is `sampled` takes a key as its third argument. Raises what `fit` does.
     """
     config, _ = configuration(algorithm, dataset, cocoa, **fields)
     data = dataset if isinstance(dataset, Dataset) else load(config.dataset, config.env)
