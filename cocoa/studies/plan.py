@@ -18,6 +18,7 @@ from cocoa.runs.study import find_named, named
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import atomic_write, read_regular, reason, write_error
 from cocoa.studies.states import State, state_of
+from cocoa.studies.worker import is_written
 
 Job = tuple[list[str], Config]
 """The arguments and the configuration of one run."""
@@ -43,7 +44,9 @@ class PlannedRun:
     def state(self, study: Path) -> State:
         """Return how far it is; one that has left nothing but its output failed before it had a folder."""
         folder = find_named(study, self.name)
-        return State("failed") if folder is None and self.log(study).exists() else state_of(folder)
+        if folder is not None or not self.log(study).exists():
+            return state_of(folder)
+        return State("running" if is_written(self.log(study)) else "failed")
 
     def log(self, study: Path) -> Path:
         """Return where its output goes."""

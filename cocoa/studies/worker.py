@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
@@ -64,12 +64,21 @@ class Task:
 
         It is interrupted, and saves its state, when `stop` is set or, without one, on SIGINT or SIGTERM.
         `watch` is called several times a second while it runs, and stops it likewise by returning true.
+        A run that cannot be started, as its folder is gone or too many files are open, has the status 1.
         """
+        try:
+            return self._run(stop, watch or _never)
+        except OSError as error:
+            print(f"A run could not be started: {error}", file=sys.stderr, flush=True)
+            return 1
+
+    def _run(self, stop: threading.Event | None, watch: Callable[[], bool]) -> int:
         with ExitStack() as stack:
             stop = stop or stack.enter_context(listening())
             if stop.is_set():
                 return INTERRUPTED
             output = stack.enter_context(open(self.log, "ab")) if self.log else None
+            _mark(output)
             cores = stack.enter_context(_claimed(self.cores))
             child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _START, str(os.getpid()), cores, *self.command],
@@ -79,7 +88,7 @@ class Task:
                 stderr=output,
             )
             try:
-                return _wait(child, stop, watch or _never)
+                return _wait(child, stop, watch)
             finally:
                 if child.poll() is None:
                     child.terminate()
@@ -90,6 +99,29 @@ class Task:
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(self)
+
+
+def _mark(log: BinaryIO | None) -> None:
+    """Let `is_written` be true of a log until all have closed it, the run's process included."""
+    with suppress(ImportError, OSError):  # on Windows; on disks without locks
+        import fcntl
+
+        if log is not None:
+            fcntl.flock(log, fcntl.LOCK_SH)
+
+
+def is_written(log: Path) -> bool:
+    """Return whether a run that was started here adds its output to a log."""
+    with suppress(ImportError, FileNotFoundError), log.open("rb") as file:
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+    return False
 
 
 def _wait(child: subprocess.Popen[bytes], stop: threading.Event, watch: Callable[[], bool]) -> int:
