@@ -7,28 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
-from cocoa.studies.launchers.machine import check_gpus, places
+from cocoa.studies.launchers.machine import SharedMachine, places
 from cocoa.studies.worker import Task
 from cocoa.training.devices import cores
 
 
 @dataclass(frozen=True)
-class Joblib:
+class Joblib(SharedMachine):
     """Several runs at once on this machine, which share its cores and GPUs evenly."""
-
-    waits: ClassVar[bool] = True
-
-    jobs: int | None = None
-    """Runs at once; None takes as many as there are cores or, with GPUs, as these allow."""
-    gpus: float | None = None
-    """GPUs of each run; with 0.25, four runs share one. None takes one if there are any."""
-
-    def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
-            raise ValueError(f"jobs={self.jobs} is not possible: it must be at least 1")
-        check_gpus(self.gpus or 0)
 
     def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
         """Run the tasks by threads, each of which waits for the process of a run."""

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from cocoa.errors import ConfigError
 from cocoa.studies.worker import Task
@@ -25,6 +26,23 @@ class Place:
     def take(self, task: Task) -> Task:
         """Return the task in this place."""
         return replace(task, cores=self.cores, environment={**task.environment, **self.environment})
+
+
+@dataclass(frozen=True)
+class SharedMachine:
+    """What launchers on this machine have in common."""
+
+    waits: ClassVar[bool] = True
+
+    jobs: int | None = None
+    """Runs at once; None takes as many as there are cores or, with GPUs, as these allow."""
+    gpus: float | None = None
+    """GPUs of each run; with 0.25, four runs share one. None takes one if there are any."""
+
+    def __post_init__(self) -> None:
+        if self.jobs is not None and self.jobs < 1:
+            raise ValueError(f"jobs={self.jobs} is not possible: it must be at least 1")
+        check_gpus(self.gpus or 0)
 
 
 def places(tasks: int, cores: int, jobs: int | None, gpus: float | None) -> list[Place]:

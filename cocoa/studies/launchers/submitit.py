@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from cocoa.errors import ConfigError, RunError, shown
 from cocoa.studies import worker
-from cocoa.studies.launchers.machine import check_gpus, places
+from cocoa.studies.launchers.machine import SharedMachine, places
 from cocoa.studies.worker import INTERRUPTED, Task
 from cocoa.training.devices import cores
 
@@ -27,20 +27,8 @@ _TIMEOUTS = 1000
 
 
 @dataclass(frozen=True)
-class Submitit:
+class Submitit(SharedMachine):
     """Several runs at once on this machine, each in a job of submitit's, as Slurm would have it."""
-
-    waits: ClassVar[bool] = True
-
-    jobs: int | None = None
-    """Runs at once; None takes as many as there are cores or, with GPUs, as these allow."""
-    gpus: float | None = None
-    """GPUs of each run; with 0.25, four runs share one. None takes one if there are any."""
-
-    def __post_init__(self) -> None:
-        if self.jobs is not None and self.jobs < 1:
-            raise ValueError(f"jobs={self.jobs} is not possible: it must be at least 1")
-        check_gpus(self.gpus or 0)
 
     def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
         """Submit a task whenever a place is free."""
