@@ -21,6 +21,8 @@ from cocoa.storage.files import write_error
 
 _SHOWN = ("algo.", "cocoa.", "seeds", "dynamics.")
 """How the fields begin that a run's name shows. Those of the algorithm stand there without `algo.`."""
+_PLAIN = str.maketrans(",", "+", "[]'\"")
+"""In a run's name: [256,256] as 256+256."""
 _LONGEST = 60
 """Characters of a run's name before its digest."""
 _DIGITS = 10
@@ -41,7 +43,7 @@ def named(config: Config, sha256: str | None = None) -> Config:
     settings = _settings(replace(config, dataset=from_anywhere(config.dataset)))
     defaults = _settings(defaults_of(config))
     changed = [name for name in settings if name.startswith(_SHOWN) and settings[name] != defaults.get(name)]
-    shown = ",".join(f"{name.removeprefix('algo.')}={settings[name]}" for name in changed)
+    shown = ",".join(f"{name.removeprefix('algo.')}={settings[name].translate(_PLAIN)}" for name in changed)
     text = "\n".join(f"{name}={value}" for name, value in sorted(settings.items())) + (sha256 or "")
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGITS]
     return replace(config, name=f"{folder_name(shown or 'defaults')[:_LONGEST]}-{digest}")

@@ -27,6 +27,7 @@ from cocoa.runs.summary import read_summary
 from cocoa.studies.launch import _outcome
 from cocoa.studies.plan import PlannedRun, last_line
 from cocoa.studies.states import data_changed
+from cocoa.studies.worker import Task
 
 
 def command(*words: str) -> list[str]:
@@ -61,13 +62,13 @@ def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
         assert first.stderr is not None
         assert "There is no file late.hdf5" in first.stderr.read()
     assert first.returncode == 130
-    assert states(tmp_path) == {"pendulum hidden=_64_": "interrupted"}
+    assert states(tmp_path) == {"pendulum hidden=64": "interrupted"}
     assert "Runs: 1 failed, 1 cut" in run(tmp_path, "status", "runs/first").stdout
 
     (tmp_path / "late.hdf5").write_bytes(recording.read_bytes())
     second = run(tmp_path, *launch, "algo.hidden=[64]")
     assert second.returncode == 0, second.stderr
-    finished = {"late hidden=_64_": "finished", "pendulum hidden=_64_": "finished"}
+    finished = {"late hidden=64": "finished", "pendulum hidden=64": "finished"}
     assert states(tmp_path) == finished
     went_on = (path.read_text() for path in tmp_path.glob("runs/first/*/*/*/log.txt"))
     assert sum("Going on after update" in text for text in went_on) == 1
@@ -76,7 +77,7 @@ def test_a_study_does_what_is_left_of_it(recording: Path, tmp_path: Path):
     third = run(tmp_path, *launch[:3], f"dataset={recording}", *fields[1:], "algo.hidden=[64],[8]")
     assert third.returncode == 0, third.stderr
     assert "Runs: 2 finished" in third.stdout
-    assert states(tmp_path) == finished | {"pendulum hidden=_8_": "finished"}
+    assert states(tmp_path) == finished | {"pendulum hidden=8": "finished"}
     assert all(path.stat().st_mtime_ns == written for path, written in summaries.items())
 
 
@@ -104,6 +105,26 @@ def test_a_run_that_another_launch_was_faster_to_start_has_not_failed(tmp_path: 
     assert _outcome(planned, tmp_path, 0) == "cut"
 
 
+def test_a_run_that_has_no_folder_yet_is_running_while_its_process_lives(tmp_path: Path):
+    planned = PlannedRun("one", "hopper-demo", "bc", 5, "algo=bc")
+    log = planned.log(tmp_path)
+    log.parent.mkdir()
+    words = []
+
+    def watch() -> bool:
+        words.append(planned.state(tmp_path).word)
+        return True
+
+    assert Task((sys.executable, "-c", "import time; time.sleep(60)"), str(tmp_path), str(log))(watch=watch)
+    assert words == ["running"]
+    assert planned.state(tmp_path).word == "failed"
+
+
+def test_a_run_that_cannot_be_started_has_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert Task((sys.executable, "-c", ""), str(tmp_path / "gone"))() == 1
+    assert "A run could not be started: " in capsys.readouterr().err
+
+
 def test_the_last_line_of_a_log_is_not_all_of_its_progress_bar(tmp_path: Path):
     log = tmp_path / "log"
     log.write_bytes(b"Run folder: x\n\r  1%|a|\r  2%|b|\n")
@@ -118,6 +139,7 @@ def test_the_name_of_a_run_is_that_of_its_settings():
     names = [name(), name("algo.expectile=0.9"), name("+cocoa"), name("seeds=2"), name("updates=7")]
     assert len(set(names)) == 5
     assert str(names[1]).startswith("expectile=0.9-")
+    assert str(name("algo.hidden=[8,16]", "seeds=[0,1]")).startswith("hidden=8+16,seeds=0+1-")
     assert str(name("+cocoa", "cocoa.seeker.max_epochs=5")).startswith("cocoa.seeker.max_epochs=5,")
     assert name() == name("dynamics.max_epochs=5")  # IQL has no models
     assert "dynamics.max_epochs=5," in str(name("+cocoa", "dynamics.max_epochs=5"))
