@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from cocoa.cli.runs_and_fields import words_of
 from cocoa.config.schema import seeds_of
 from cocoa.config.typed import literal
-from cocoa.errors import ConfigError
+from cocoa.errors import ConfigError, UserError
 from cocoa.runs.reevaluation import EPISODES, FILE, FinalEvaluation, evaluate_run
 from cocoa.runs.terminal import print_result
 from cocoa.statistics.aggregates import iqm
@@ -29,7 +30,8 @@ _HEADER = "| seed | episodes | mean | IQM | 95 % interval of the IQM | mean leng
 def run(arguments: Sequence[str], program: str) -> int:
     """Evaluate what the arguments after `evaluate` name, print tables and return the exit status.
 
-    The help names the command `program`. Raises a UserError for a mistake of the user.
+    It is 1 if one of several runs cannot be evaluated. The help names the command `program`. Raises a
+    UserError for a mistake of the user.
     """
     if not arguments or {"-h", "--help"} & {*arguments}:
         print_result(_USAGE.format(program=program, episodes=EPISODES, file=FILE))
@@ -39,10 +41,21 @@ def run(arguments: Sequence[str], program: str) -> int:
     if type(episodes) is not int:
         raise ConfigError(f"episodes={literal(episodes)} must be a whole number.")
     seeds = seeds_of(words.fields["seeds"]) if "seeds" in words.fields else None
+    failed = []
     for folder in words.runs:
-        final = evaluate_run(folder, episodes, seeds, words.trust)
+        try:
+            final = evaluate_run(folder, episodes, seeds, words.trust)
+        except UserError as error:
+            if len(words.runs) == 1:
+                raise
+            print(f"{folder}: {error}\n", file=sys.stderr)
+            failed.append(str(folder))
+            continue
         print_result(f"{folder}: returns of the policies after update {final.step:,}\n\n{table(final)}\n")
-    return 0
+    if failed:
+        count = f"{len(failed)} of {len(words.runs)}"
+        print(f"{count} runs were not evaluated: {', '.join(failed)}", file=sys.stderr)
+    return int(bool(failed))
 
 
 def table(final: FinalEvaluation) -> str:

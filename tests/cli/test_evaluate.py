@@ -1,5 +1,7 @@
 """The command line of `cocoa evaluate`."""
 
+import shutil
+
 import pytest
 
 from cocoa.cli import main
@@ -13,6 +15,16 @@ def test_runs_are_named_one_by_one_or_by_a_folder_above(finished, capsys):
     assert text.count("| 7 | 2 | ") == 1
     assert "| 3 | " not in text
     assert (finished / FILE).read_text().count("\n60,7,") == 2
+
+
+def test_runs_after_one_that_cannot_be_evaluated_are_evaluated(finished, tmp_path, capsys):
+    broken = shutil.copytree(finished, tmp_path / "a" / "broken")
+    shutil.copytree(finished, tmp_path / "b" / "whole")
+    (broken / "checkpoints" / "latest.safetensors").write_bytes(b"no checkpoint")
+    assert main(["evaluate", str(tmp_path), "episodes=1", "seeds=[7]"]) == 1
+    printed = capsys.readouterr()
+    assert f"{tmp_path / 'b' / 'whole'}: returns of the policies after update 60" in printed.out
+    assert printed.err.endswith(f"\n1 of 2 runs were not evaluated: {broken}\n")
 
 
 @pytest.mark.parametrize(
