@@ -113,9 +113,8 @@ def _section(comparison: Comparison, effect: float | None) -> str:
         cells = number(row.measure.baseline), number(row.measure.method)
         change = number(row.measure.difference.estimate, signed=True)
         lines.append(_line(row.dataset, *cells, change, str(row.pairs or "-")))
-    if comparison.improvement is not None:
-        several = len(comparison.scored) > 1
-        for name, measure in comparison.measures.items() if several else ():
+    if comparison.improvement is not None and len(comparison.scored) > 1:
+        for name, measure in comparison.measures.items():
             change = number(measure.difference.estimate, signed=True)
             lines.append(_line(f"all: {name}", number(measure.baseline), number(measure.method), change, ""))
         improvement = number(comparison.improvement, digits=2)
