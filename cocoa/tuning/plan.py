@@ -98,6 +98,11 @@ def make_plan(arguments: Sequence[str]) -> Plan:
         raise ConfigError("Name the study, whose folder holds the search: study=<name>.")
     if first.eval_episodes == 0 and options.objective == "iqm":
         raise ConfigError("eval_episodes=0 leaves no score to search by: give at least 1, or objective=fqe.")
+    if "data.validation" in space.distributions and options.objective == "fqe":
+        raise ConfigError(
+            "data.validation is not possible to search with objective=fqe, which estimates on the episodes "
+            "that are held out: give it one value."
+        )
     return Plan(words, options, space, first, named(first).name or "")
 
 

@@ -77,6 +77,7 @@ def test_a_range_that_is_not_possible_is_refused(argument, message):
         (["study=first", "eval_episodes=0"], "no score to search by"),
         (["study=first", "trials=0"], "at least one trial"),
         (["study=first", "objective=fqes"], "Did you mean objective=fqe"),
+        (["study=first", "objective=fqe", "data.validation=0.1,0.2"], "data.validation is not possible"),
         (["study=first", "trials=many"], "trials must be an integer"),
         (["study=first", "pruner=mean"], "Did you mean pruner=median"),
         (["study=first", "name=mine"], "a study names its runs"),
