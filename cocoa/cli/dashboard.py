@@ -63,5 +63,7 @@ def _spec(words: list[str]) -> Path | None:
     if len(words) == at + 1:
         raise ConfigError("--spec needs the file to write.")
     path = Path(words.pop(at + 1))
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path} cannot be written: there is no folder {path.parent}.")
     words.pop(at)
     return path

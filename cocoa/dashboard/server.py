@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import wandb
 
+from cocoa.config.typed import suggest
 from cocoa.dashboard.views import report, workspace
 from cocoa.errors import RunError, shown
 from cocoa.runs.loggers.wandb_environment import has_key, settings
@@ -15,7 +16,8 @@ def save(entity: str, project: str, datasets: Sequence[str]) -> list[str]:
     """Save the workspace and the report of a project, and return their addresses.
 
     Without an `entity` it is the user's own, without `datasets` those of the project's runs. Raises RunError
-    if the user is not logged in, the server refuses, or the project has no runs of this package.
+    if the user is not logged in, the server refuses, or the project has no runs of this package or on one of
+    the datasets.
     """
     base = settings().base_url
     if not has_key(base):
@@ -26,7 +28,11 @@ def save(entity: str, project: str, datasets: Sequence[str]) -> list[str]:
     try:
         api = wandb.Api()
         entity = entity or str(api.default_entity)
-        datasets = datasets or _datasets(api, entity, project)
+        known = _datasets(api, entity, project)
+        for name in datasets:
+            if name not in known:
+                raise RunError(f"{entity}/{project} has no run on {name}.{suggest(name, known)}")
+        datasets = datasets or known
         views = (workspace(entity, project), report(entity, project, datasets))
         return [view.save().url for view in views]
     except RunError:

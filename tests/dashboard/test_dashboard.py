@@ -73,7 +73,14 @@ def test_without_a_key_the_command_says_how_to_log_in(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "words", [["--spec"], ["--spec", "x.json"], ["team/cocoa", "--spec", "x.json"], ["a=b"]]
+    "words",
+    [
+        ["team/cocoa", "hopper-medium-v2", "--spec", "no folder/spec.json"],
+        ["--spec"],
+        ["--spec", "x.json"],
+        ["team/cocoa", "--spec", "x.json"],
+        ["a=b"],
+    ],
 )
 def test_a_wrong_command_is_told(words):
     with pytest.raises(ConfigError):
