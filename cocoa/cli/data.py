@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from itertools import zip_longest
 
 from cocoa.cli.inspection import add_inspect
+from cocoa.config.program import Parser
 from cocoa.data.catalog import Entry, catalog
 from cocoa.errors import DataError
 from cocoa.runs.terminal import print_result
@@ -25,9 +26,7 @@ def run(arguments: Sequence[str], program: str) -> int:
 
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
-    parser = argparse.ArgumentParser(
-        prog=program, description="Datasets: which there are, and what is in them."
-    )
+    parser = Parser(prog=program, description="Datasets: which there are, and what is in them.")
     verbs = parser.add_subparsers(metavar="verb", required=True)
     _add_list(verbs)
     add_inspect(verbs)
@@ -36,7 +35,7 @@ def run(arguments: Sequence[str], program: str) -> int:
     return 0
 
 
-def _add_list(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_list(verbs: argparse._SubParsersAction[Parser]) -> None:
     about = "List the datasets that are known by name, and what each needs."
     parser = verbs.add_parser("list", help=about, description=about)
     parser.add_argument("pattern", nargs="?", default="", help="part of the name, or a pattern: 'antmaze-*'")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from cocoa.cli.arguments import check_surroundings, import_from_here
+from cocoa.config.program import Parser
 from cocoa.errors import ConfigError
 from cocoa.export.files import check_name
 from cocoa.runs.policy import load_policy
@@ -19,7 +19,7 @@ def run(arguments: Sequence[str], program: str) -> int:
     The help names the command `program`. Raises a UserError for a mistake of the user.
     """
     about = "Write the policy of a run to one file that needs neither the run nor this project."
-    parser = argparse.ArgumentParser(prog=program, description=about)
+    parser = Parser(prog=program, description=about)
     parser.add_argument("run", help="the run's folder")
     parser.add_argument("file", type=Path, help="ends in .stablehlo (loads with JAX) or .onnx (onnxruntime)")
     parser.add_argument("seed", nargs="?", help="seed=<seed>: of which seed; the run's first one by default")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cocoa.cli.arguments import check_surroundings, import_from_here
 from cocoa.config.extensions import import_trusted
+from cocoa.config.program import Parser
 from cocoa.data import Dataset, load
 from cocoa.data.findings import findings
 from cocoa.data.inspection import Inspection, inspect
@@ -23,7 +24,7 @@ from cocoa.storage.files import expanded
 _FIELDS = ("env", "out")
 
 
-def add_inspect(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_inspect(verbs: argparse._SubParsersAction[Parser]) -> None:
     """Add the verb to those of `cocoa data`."""
     about = "Print what is in a dataset and what may be wrong with it, and write a page of figures."
     parser = verbs.add_parser("inspect", help=about, description=about)

@@ -17,6 +17,16 @@ from cocoa.config.schema import to_dict
 from cocoa.errors import ConfigError
 from cocoa.runs.terminal import print_result
 
+_RESUME = """\
+Go on where a run stopped, or train a finished one longer.
+
+Usage: {program} <run> [updates=...] [dataset=...] [devices=...] [distributed.<field>=...] [--trust]
+
+  {program} runs/hopper-demo/iql/2026-11-24_12-00-00
+  {program} runs/hopper-demo/iql/2026-11-24_12-00-00 updates=2000000
+
+updates= is the new total, and dataset= says where a moved file is. The rest of the configuration stays.
+--trust imports the modules that it names, which runs their code."""
 _AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=")
 """The fields that may accompany `resume`: where the run goes on, finds its data, and ends."""
 
@@ -58,6 +68,9 @@ def train(arguments: Sequence[str], program: str) -> int:
 
 def resume(arguments: Sequence[str], program: str) -> int:
     """Go on with the run that the arguments after `resume` name and return the exit status."""
+    if {"-h", "--help"} & {*arguments}:
+        print_result(_RESUME.format(program=program))
+        return 0
     return train(["resume", *arguments], program)
 
 
@@ -107,9 +120,9 @@ def _split_resume(words: Sequence[str]) -> tuple[str, list[str]]:
         folders = [word.removeprefix("resume=") for word in words if word.startswith("resume=")]
         fields = [word for word in words if not word.startswith("resume=")]
     if len(folders) > 1:
-        raise ConfigError("resume= stands there more than once: runs are resumed one by one.")
+        raise ConfigError("resume names more than one run: runs are resumed one by one.")
     if not folders or not folders[0]:
-        raise ConfigError("resume needs the folder of a run, as in resume=runs/hopper-demo/iql/...")
+        raise ConfigError("resume needs the folder of a run, as in resume runs/hopper-demo/iql/...")
     return folders[0], fields
 
 

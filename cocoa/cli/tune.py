@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from cocoa.cli.arguments import check_surroundings, import_from_here
+from cocoa.config.program import Parser
 from cocoa.config.typed import document, literal
 from cocoa.errors import ConfigError
 from cocoa.extras import require
@@ -56,7 +57,7 @@ def _parse(arguments: Sequence[str], program: str) -> argparse.Namespace:
     rows = [f"  {f'{x.name}={literal(x.default)}':<18}{texts[x.name]}" for x in fields(Options)]
     epilog = _EXAMPLE.format(program=program, fields="\n".join(rows))
     raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog=program, description=_ABOUT, epilog=epilog, formatter_class=raw)
+    parser = Parser(prog=program, description=_ABOUT, epilog=epilog, formatter_class=raw)
     parser.add_argument("words", nargs="*", metavar="field=value", help="as for a run, with ranges")
     parser.add_argument("--show", type=Path, metavar="STUDY", help="print the results of a search")
     return parser.parse_intermixed_args(arguments)

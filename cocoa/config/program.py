@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import shlex
 import sys
+from typing import NoReturn
+
+from cocoa.errors import ConfigError
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser of a verb's arguments that raises ConfigError for wrong ones."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise ConfigError with argparse's message and where the help is."""
+        raise ConfigError(
+            f"{message[:1].upper()}{message[1:]}. {self.prog} --help shows what may stand there."
+        )
 
 
 def program() -> str:
@@ -18,9 +32,7 @@ def resume_command(folder: str | os.PathLike[str], trust: bool = False) -> str:
     With `trust` it allows importing the modules that the run's configuration names.
     """
     path, flag = os.path.abspath(folder), " --trust" if trust else ""
-    if _name() == "train.py":
-        return f"{program()} resume={shlex.quote(path)}{flag}"
-    if _name() == "cocoa":
+    if _name() in ("train.py", "cocoa"):
         return f"{program()} resume {shlex.quote(path)}{flag}"
     return f"cocoa.resume({path!r})"  # in a program that has imported them
 

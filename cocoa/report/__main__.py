@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from cocoa.config.program import Parser
 from cocoa.errors import UserError
 from cocoa.report.contents import Options
 from cocoa.report.files import write_report
@@ -22,7 +22,7 @@ _ABOUT = (
 def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa.report") -> int:
     """Print the table, write the files, return the exit status; the help names the command `program`."""
     protect_streams()
-    parser = argparse.ArgumentParser(prog=program, description=_ABOUT)
+    parser = Parser(prog=program, description=_ABOUT)
     parser.add_argument("folders", nargs="+", type=Path, help="folders of runs, or any folder above them")
     parser.add_argument("--out", type=Path, default=Path(), help="where files go (default: here)")
     parser.add_argument(
@@ -37,15 +37,16 @@ def main(arguments: Sequence[str] | None = None, program: str = "python -m cocoa
     parser.add_argument(
         "--tuning", action="store_true", help="print how good the policy is that is chosen by n evaluations"
     )
-    options = parser.parse_args(arguments)
-    wanted = Options(tuple(options.compare) if options.compare else None, options.effect, options.tuning)
+    options = None
     try:
+        options = parser.parse_args(arguments)
+        wanted = Options(tuple(options.compare) if options.compare else None, options.effect, options.tuning)
         (watch if options.watch else write_report)(options.folders, options.out, wanted)
     except UserError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 0 if options.watch else 130
+        return 0 if options and options.watch else 130
     return 0
 
 

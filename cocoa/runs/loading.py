@@ -52,7 +52,7 @@ def load_again(config: Config, folder: Path) -> Dataset:
         if not missing and not is_list(config.dataset):
             raise
         raise DataError(
-            f"{error} If the file has moved, say where it is now: resume=... dataset=<its path>, or "
+            f"{error} If the file has moved, say where it is now: resume <run> dataset=<its path>, or "
             "cocoa.resume(folder, path)."
         ) from error
 

@@ -10,6 +10,7 @@ import pytest
 from support.command import console_script
 from support.paths import ROOT
 
+from cocoa.cli import main
 from cocoa.cli.verbs import VERBS, run
 from cocoa.config.program import program
 from cocoa.errors import ConfigError
@@ -65,16 +66,24 @@ def test_the_help_of_the_report_names_its_command(cocoa):
     assert cocoa("report", "--help").stdout.startswith("usage: cocoa report [-h]")
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb not in ("train", "resume")])
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "train"])
 def test_every_verb_explains_itself(verb: str, capsys):
     with suppress(SystemExit):  # argparse exits
         assert run([verb, "--help"]) == 0
     assert f"usage: {program()} {verb}" in capsys.readouterr().out.replace("Usage", "usage")
 
 
-@pytest.mark.parametrize("verb", ["train", "resume"])
-def test_the_default_verb_shows_the_whole_help(verb: str, capsys):
-    assert run([verb, "--help"]) == 0
+@pytest.mark.parametrize("verb", ["status", "export", "report", "tune", "data"])
+def test_a_wrong_option_is_answered_in_one_sentence(verb: str, capsys):
+    assert main([verb, "--bogus"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("Error: ")
+    assert error.endswith(f"{verb} --help shows what may stand there.\n")
+    assert error.count("\n") == 1
+
+
+def test_the_default_verb_shows_the_whole_help(capsys):
+    assert run(["train", "--help"]) == 0
     assert "reward_normalization" in capsys.readouterr().out
 
 
