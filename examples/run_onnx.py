@@ -5,11 +5,14 @@ python run_onnx.py policy.onnx
 """
 
 import sys
+from pathlib import Path
 
 import gymnasium
 import numpy as np
 import onnxruntime
 
+if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+    sys.exit("Name the exported file: python run_onnx.py policy.onnx")
 policy = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 about = policy.get_modelmeta().custom_metadata_map
 env = gymnasium.make(about["environment"])

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jax import export
 
+if len(sys.argv) != 2 or not Path(sys.argv[1]).is_file():
+    sys.exit("Name the exported file: python run_stablehlo.py policy.stablehlo")
 path = Path(sys.argv[1])
 about = json.loads(path.with_name(f"{path.name}.json").read_text())
 policy = jax.jit(export.deserialize(bytearray(path.read_bytes())).call)

@@ -33,7 +33,7 @@ EXPORTED = {
     ),
     "run_onnx": (
         "onnx",
-        {"sys", "gymnasium", "numpy", "onnxruntime"},
+        {"sys", "pathlib", "gymnasium", "numpy", "onnxruntime"},
         r"bc on hopper-demo: \d+ steps in Hopper-v4, return \d+",
     ),
 }
@@ -105,3 +105,12 @@ def test_a_loop_of_ones_own_needs_less_than_30_lines_and_cocoa_alone():
     assert len([line for line in text.splitlines() if line.strip()]) < 30
     imports = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert [ast.unparse(node) for node in imports] == ["import sys", "import jax", "import cocoa"]
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_missing_file_is_named_in_one_sentence(name, tmp_path):
+    pytest.importorskip({"onnx": "onnxruntime", "stablehlo": "jax"}[EXPORTED[name][0]])
+    script = [sys.executable, EXAMPLES / f"{name}.py", f"none.{EXPORTED[name][0]}"]
+    done = subprocess.run(script, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == f"Name the exported file: python {name}.py policy.{EXPORTED[name][0]}\n"
