@@ -15,6 +15,7 @@ from benchmarks import (
     devices,
     fits,
     growth,
+    kernels,
     preparation,
     streaming,
     surroundings,
@@ -40,6 +41,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "streaming": streaming.streaming,
     "growth": growth.growth,
     "accelerator": accelerator.accelerator,
+    "kernels": kernels.kernels,
     "forecast": accelerator.forecast,
 }
 

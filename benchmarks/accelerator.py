@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jax
 
 from benchmarks.flops import Sizes, needed
+from benchmarks.kernels import count_kernels
 from benchmarks.setting import Line, make_training, peak_flops, rates, updates
 from benchmarks.updates import compile_update
 from cocoa.algos import REGISTRY
@@ -20,7 +20,6 @@ LENGTHS = {"bc": 3000, "iql": 1000, "td3_bc": 1000, "cql": 200, "mopo": 1000, "m
 SEEDS = 8
 IN_BOTH = ("iql", "cql")
 """Measured at both precisions: one whose products have 256 rows, one of thousands."""
-NO_KERNEL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
 
 
 @dataclass(frozen=True)
@@ -88,10 +87,3 @@ def forecast() -> Iterator[Line]:
             yield Line(f"{title}: kernels in an update", launches)
             yield Line(f"{title}: bytes accessed", moved / 1e6, "MB")
             yield Line(f"{title}: forecast for an H100", 1 / seconds, "updates/s")
-
-
-def count_kernels(hlo: str) -> int:
-    """Return how many instructions of a module's entry become kernels."""
-    entry = next(part for part in re.split(r"\n(?=%|ENTRY)", hlo) if part.startswith("ENTRY"))
-    opcodes = re.findall(r"^\s+(?:ROOT )?%\S+ = (?:\([^=]*?\)|\S+) ([a-z-]+)\(", entry, re.MULTILINE)
-    return sum(opcode not in NO_KERNEL for opcode in opcodes)

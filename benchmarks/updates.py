@@ -67,7 +67,7 @@ def compiled() -> Iterator[Line]:
     for name in ("bc", "iql", "td3_bc", "sac", "cql"):
         for cocoa in (None, Seek()):
             # XLA counts both branches of a condition: TD3+BC without its delay needs both.
-            algorithm = _without_delay(REGISTRY[name]())
+            algorithm = without_delay(REGISTRY[name]())
             flops = compile_update(algorithm, cocoa).cost_analysis()["flops"]
             ratio = flops / needed(algorithm, cocoa, Sizes()).flops
             yield Line(
@@ -84,7 +84,8 @@ def compile_update(algorithm: Algorithm, cocoa: Seek | None) -> Any:
         return update.lower(state, batch, jax.random.key(0)).compile()
 
 
-def _without_delay(algorithm: Algorithm) -> Algorithm:
+def without_delay(algorithm: Algorithm) -> Algorithm:
+    """Return the algorithm with a policy that every update moves."""
     return replace(algorithm, policy_delay=1) if hasattr(algorithm, "policy_delay") else algorithm
 
 
