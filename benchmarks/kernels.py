@@ -99,7 +99,8 @@ def compile_for(target: Any, algorithm: Algorithm, cocoa: Seek | None) -> Any:
     ):
         lowered = jax.jit(without_delay(algorithm).update).lower(*shapes)
     # To choose among kernels, XLA would have to time them.
-    return lowered.compile(compiler_options={} if target is None else {"xla_gpu_autotune_level": 0})
+    options: Any = {} if target is None else {"xla_gpu_autotune_level": 0}
+    return lowered.compile(compiler_options=options)
 
 
 def count_kernels(hlo: str) -> int:

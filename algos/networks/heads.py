@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from cocoa.algos.base import ACTIVATIONS, Array, Observation
+from cocoa.algos.networks import batching
 from cocoa.algos.networks.distributions import Gaussian, SquashedGaussian
 from cocoa.algos.networks.initializers import orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
@@ -89,8 +90,9 @@ class Value(nn.Module):
 class Critics(nn.Module):
     """Independent action values Q_i(s, a).
 
-    Up to `WRITTEN_OUT` critics are written out one after the other, which is faster on a CPU; more of them
-    are batched: each parameter has a leading axis of critics, and updates compile as fast as with two.
+    More than `WRITTEN_OUT` critics are batched: each parameter has a leading axis of critics, and updates
+    compile as fast as with two. Fewer have parameters of their own, and are evaluated one after the other
+    where that is faster: see `batching.together`.
 
     A call evaluates all critics. `single` and `each` give access to one critic as a function Q_i of
     observations and actions, so that a loss may differentiate it without a pass over the others:
@@ -113,14 +115,15 @@ class Critics(nn.Module):
     @nn.compact
     def __call__(self, observation: Observation, action: Array) -> Array:
         """Return the values of all critics, (count, ...)."""
-        if self.count <= WRITTEN_OUT:
+        written = self.count <= WRITTEN_OUT
+        if written and (self.is_initializing() or not batching.together()):
             critics = [Value(*self._settings) for _ in range(self.count)]
             return jnp.stack([critic(observation, action) for critic in critics])
 
         def initial(key: Array) -> Any:
             return _initial_values(self._value, jax.random.split(key, self.count), observation, action)
 
-        params = {_BATCHED: self.param(_BATCHED, initial)}
+        params = self.variables["params"] if written else {_BATCHED: self.param(_BATCHED, initial)}
         return self.each(params, lambda critic: critic(observation, action))
 
     def single(self, params: Any, index: int | Array) -> Critic:
@@ -128,19 +131,21 @@ class Critics(nn.Module):
 
         `index` may be traced: `jax.vmap` over it evaluates a subset of the critics.
         """
-        if _BATCHED in params:
-            return self._critic(jax.tree.map(lambda x: x[index], params[_BATCHED]))
-        if isinstance(index, int):
+        if _BATCHED not in params and isinstance(index, int):
             return self._critic(params[f"Value_{index}"])
-        critics = [params[f"Value_{i}"] for i in range(self.count)]
-        return self._critic(jax.tree.map(lambda *x: jnp.stack(x)[index], *critics))
+        return self._critic(jax.tree.map(lambda x: x[index], self._stacked(params)))
 
     def each(self, params: Any, function: Callable[[Critic], Any]) -> Any:
         """Return `function(critic)` of all critics, stacked to (count, ...), given the parameters of all."""
+        if _BATCHED in params or batching.together():
+            return jax.vmap(lambda params: function(self._critic(params)))(self._stacked(params))
+        return batching.stacked([function(self.single(params, index)) for index in range(self.count)])
+
+    def _stacked(self, params: Any) -> Any:
+        """Return the parameters of one critic, each with a leading axis of critics."""
         if _BATCHED in params:
-            return jax.vmap(lambda params: function(self._critic(params)))(params[_BATCHED])
-        results = [function(self.single(params, index)) for index in range(self.count)]
-        return jax.tree.map(lambda *x: jnp.stack(x), *results)
+            return params[_BATCHED]
+        return batching.stacked([params[f"Value_{index}"] for index in range(self.count)])
 
     @property
     def _settings(self) -> tuple[Encoder, tuple[int, ...], bool, str]:

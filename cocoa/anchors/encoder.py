@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -10,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Algorithm
-from cocoa.algos.networks import MLP, Networks, drawn_on_host, orthogonal
+from cocoa.algos.networks import MLP, Networks, drawn_on_host, orthogonal, stacked, together
 from cocoa.algos.networks.normalization import LayerNorm
 from cocoa.anchors.base import AnchorVariant
 from cocoa.anchors.decomposition import Decomposition
@@ -57,10 +58,19 @@ class TransductiveEncoder(nn.Module):
         if action is not None:
             anchor = jnp.concatenate([anchor, action], axis=-1)
             delta = jnp.concatenate([delta, action], axis=-1)
-        f = Factor(self.hidden, self.embedding, name="difference")(delta)
-        g = Factor(self.hidden, self.embedding, name="anchor")(anchor)
+        f, g = self._factors(delta, anchor)
         # Slices added up, not a reduction: compilers turn the latter into a slow kernel on CPUs.
         return sum(jnp.split(f * g, self.embedding, axis=-1))  # type: ignore[return-value]
+
+    def _factors(self, delta: jax.Array, anchor: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return f and g, (..., embedding * hidden[-1]), of their inputs (..., d)."""
+        settings = self.hidden, self.embedding
+        if self.is_initializing() or not together() or delta.shape != anchor.shape:
+            return Factor(*settings, name="difference")(delta), Factor(*settings, name="anchor")(anchor)
+        params = stacked([self.variables["params"][name] for name in ("difference", "anchor")])
+        factor, inputs = Factor(*settings, parent=None), jnp.stack([delta, anchor])
+        both: Any = jax.vmap(lambda params, x: factor.apply({"params": params}, x))(params, inputs)
+        return both[0], both[1]
 
 
 @dataclass(frozen=True)

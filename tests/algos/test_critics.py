@@ -63,6 +63,34 @@ def test_batched_critics_have_the_values_and_gradients_of_written_ones(layer_nor
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), of_batched, expected)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_critics_evaluated_together_have_the_values_and_gradients_of_separate_ones(
+    count, with_cocoa, monkeypatch
+):
+    """On an accelerator one product for each layer serves all critics, and both factors of the encoder."""
+    critics, batch = make_critics(count, with_cocoa, layer_norm=True)
+    weights = jnp.asarray(np.random.default_rng(0).normal(size=(count, 8)), jnp.float32)
+
+    def weighted(params, action):
+        return jnp.sum(weights * critics(batch.observation, action, params=params))
+
+    def results():
+        subset = jax.vmap(lambda i: critics.module.single(critics.params, i)(batch.observation, batch.action))
+        return jax.value_and_grad(weighted, (0, 1))(critics.params, batch.action), subset(jnp.arange(count))
+
+    def products():
+        traced = jax.make_jaxpr(lambda *inputs: weighted(*inputs))(critics.params, batch.action)  # not cached
+        return str(traced).count("dot_general")
+
+    separate, written = results(), products()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), results(), separate)
+    again = make_critics(count, with_cocoa, layer_norm=True)[0].params
+    jax.tree.map(np.testing.assert_array_equal, again, critics.params)
+    layers = 4 if with_cocoa else 3  # of the encoder's factors 2, of the MLP 1 or 2, and the output
+    assert products() == layers < written
+
+
 @pytest.mark.parametrize("count", [3, 7])
 def test_one_critic_alone_is_that_one_among_all(count, with_cocoa):
     critics, batch = make_critics(count, with_cocoa)
