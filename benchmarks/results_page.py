@@ -17,13 +17,16 @@ from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import estimate
 
 PLAIN, COCOA = "#7f7f7f", "#dd6b20"
+TODAY = "Algorithms of today"
+"""The group that has a summary beside the first one's."""
 
 
 def parts(cells: Sequence[Cell]) -> dict[str, str]:
-    """Return the tables by the names of their parts: `summary`, `provenance`, and one for each group."""
+    """Return the tables by the names of their parts: `summary`, `today`, `provenance`, one for each group."""
     groups = dict.fromkeys(cell.group for cell in cells)
     tables = {part_name(group): table(cells, group) for group in groups}
-    return {"summary": summary(cells), **tables, "provenance": provenance(cells)}
+    summaries = {"summary": summary(cells), "today": summary(cells, TODAY)}
+    return {**summaries, **tables, "provenance": provenance(cells)}
 
 
 def part_name(group: str) -> str:
@@ -31,12 +34,17 @@ def part_name(group: str) -> str:
     return re.sub(r"\W+", "-", group.lower()).strip("-")
 
 
-def pairs(cells: Sequence[Cell]) -> dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Return the records of the first group's runs, plain and with COCOA, by algorithm and dataset."""
+def pairs(
+    cells: Sequence[Cell], group: str | None = None
+) -> dict[tuple[str, str], tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Return the records of a group's runs, plain and with COCOA, by algorithm and dataset.
+
+    The group is the first one unless one is named.
+    """
     records = {
         (cell.method, cell.dataset_name): cell.record
         for cell in cells
-        if cell.group == cells[0].group and cell.record
+        if cell.group == (group or cells[0].group) and cell.record
     }
     return {
         (method, dataset): (plain, records[f"{method}+cocoa", dataset])
@@ -45,19 +53,21 @@ def pairs(cells: Sequence[Cell]) -> dict[tuple[str, str], tuple[Mapping[str, Any
     }
 
 
-def summary(cells: Sequence[Cell]) -> str:
+def summary(cells: Sequence[Cell], group: str | None = None) -> str:
     """Return a table of algorithms and datasets: the score without COCOA and with it.
 
-    A score whose interval lies above the other's is in bold.
+    The runs are those of the first group unless one is named. A score whose interval lies above the other's
+    is in bold.
     """
-    found = pairs(cells)
+    found = pairs(cells, group)
     datasets = list(dict.fromkeys(dataset for _, dataset in found))
     lines = [f"| algorithm | {' | '.join(datasets)} |", "|---" * (len(datasets) + 1) + "|"]
     for method in dict.fromkeys(method for method, _ in found):
         entries = [_change(*found[method, d]) if (method, d) in found else "" for d in datasets]
         lines.append(f"| {title(method)} | {' | '.join(entries)} |")
     behaviour = {dataset: plain["behaviour_score"] for (_, dataset), (plain, _) in found.items()}
-    lines.append(f"| *the data* | {' | '.join(f'{behaviour[dataset]:.1f}' for dataset in datasets)} |")
+    known = ("" if behaviour[dataset] is None else f"{behaviour[dataset]:.1f}" for dataset in datasets)
+    lines.append(f"| *the data* | {' | '.join(known)} |")
     return "\n".join(lines)
 
 

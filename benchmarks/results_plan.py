@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from cocoa.runs.places import folder_name
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import atomic_write
 
@@ -42,8 +43,8 @@ class Cell:
 
     @property
     def dataset_name(self) -> str:
-        """The dataset without folder and ending."""
-        return Path(self.dataset).stem
+        """The dataset without folder and ending, as the folder of its runs is called."""
+        return folder_name(Path(self.dataset).stem)
 
     @property
     def title(self) -> str:

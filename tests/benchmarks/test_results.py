@@ -87,6 +87,26 @@ def test_a_better_score_is_bold_only_where_intervals_do_not_overlap():
     assert "| TD3+BC | 1.0<br>→ 2.0 |" in row((1.0,), (2.0,))
 
 
+def test_a_group_has_a_summary_of_its_own():
+    cell = read_plan(PLAN, Path("data"))[0]
+
+    def finished(group, method, score):
+        record = {"score_last10": {"per_seed": [score]}, "behaviour_score": None}
+        made = dataclasses.replace(cell, group=group, method=method)
+        made.__dict__["record"] = record
+        return made
+
+    cells = [finished(cell.group, "iql", 1.0), finished(cell.group, "iql+cocoa", 2.0)]
+    cells += [
+        finished("other", "iql", 3.0),
+        finished("other", "iql+cocoa", 4.0),
+        finished("other", "xql", 5.0),
+    ]
+    assert "1.0<br>→ 2.0" in results_page.summary(cells)
+    own = results_page.summary(cells, "other")
+    assert "| IQL | 3.0<br>→ 4.0 |\n| *the data* |  |" in own
+
+
 def test_a_page_keeps_what_stands_around_a_part(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- a -->\nold\n<!-- end of a -->\nafter\n")
