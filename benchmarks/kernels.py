@@ -23,7 +23,8 @@ from benchmarks.flops import Sizes
 from benchmarks.setting import ACTION, Line, make_data, observe
 from benchmarks.updates import without_delay
 from cocoa.algos import REGISTRY
-from cocoa.algos.base import Algorithm
+from cocoa.algos.base import Algorithm, Batch
+from cocoa.algos.networks import packed, unpacked
 from cocoa.anchors import Seek
 from cocoa.anchors.encoder import build_networks
 
@@ -88,16 +89,21 @@ def absent_gpu() -> Any:
 def compile_for(target: Any, algorithm: Algorithm, cocoa: Seek | None) -> Any:
     """Return one update as XLA compiles it for `target`, in the form for accelerators; None is this CPU."""
     batch = make_data(observe(cocoa)[0], Sizes().batch)
-    networks = build_networks(algorithm, cocoa, ACTION)
-    inputs = without_delay(algorithm).init(jax.random.key(0), networks, batch, 1_000_000), batch
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=target), (*inputs, jax.random.key(0))
-    )
+    algorithm, key = without_delay(algorithm), jax.random.key(0)
+    state = algorithm.init(key, build_networks(algorithm, cocoa, ACTION), batch, 1_000_000)
+
+    def update(vectors: Any, batch: Batch, key: jax.Array) -> Any:  # as in the training loop
+        moved, metrics = algorithm.update(unpacked(vectors, state), batch, key)
+        return packed(moved), metrics
+
+    def shapes(tree: Any) -> Any:
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=target), tree)
+
     with (
         mock.patch.object(jax, "default_backend", return_value="gpu"),
         jax.default_matmul_precision("highest"),
     ):
-        lowered = jax.jit(without_delay(algorithm).update).lower(*shapes)
+        lowered = jax.jit(update).lower(*shapes((packed(state), batch, key)))
     # To choose among kernels, XLA would have to time them.
     options: Any = {} if target is None else {"xla_gpu_autotune_level": 0}
     return lowered.compile(compiler_options=options)

@@ -20,6 +20,7 @@ from cocoa.algos.networks.heads import (
 from cocoa.algos.networks.initializers import drawn_on_host, orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
 from cocoa.algos.networks.optimization import Adam, Model, frozen, polyak
+from cocoa.algos.networks.packing import packed, unpacked
 
 __all__ = [
     "LOG_STD_BOUNDS",
@@ -47,7 +48,9 @@ __all__ = [
     "flow_matching",
     "frozen",
     "orthogonal",
+    "packed",
     "polyak",
     "stacked",
     "together",
+    "unpacked",
 ]

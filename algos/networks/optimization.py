@@ -12,6 +12,7 @@ import optax
 from flax import struct
 
 from cocoa.algos.base import Array, Metrics
+from cocoa.algos.networks.packing import packed, unpacked
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,11 @@ class Model:
         if self.optimizer is None:
             return self, loss(self.params, *args)[1]
         gradient, metrics = jax.grad(loss, has_aux=True)(self.params, *args)
-        updates, opt_state = self.optimizer.transformation.update(gradient, self.opt_state, self.params)
-        return replace(self, params=optax.apply_updates(self.params, updates), opt_state=opt_state), metrics
+        params, opt_state = packed((self.params, self.opt_state))
+        updates, opt_state = self.optimizer.transformation.update(packed(gradient), opt_state, params)
+        moved = optax.apply_updates(params, updates), opt_state
+        params, opt_state = unpacked(moved, (self.params, self.opt_state))
+        return replace(self, params=params, opt_state=opt_state), metrics
 
 
 def frozen(state: Any) -> Any:
@@ -79,4 +83,4 @@ def frozen(state: Any) -> Any:
 
 def polyak(target: Any, online: Any, rate: float) -> Any:
     """Return (1 - rate) target + rate online, leaf by leaf."""
-    return optax.incremental_update(online, target, rate)
+    return unpacked(optax.incremental_update(packed(online), packed(target), rate), target)

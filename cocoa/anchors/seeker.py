@@ -12,7 +12,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from cocoa.algos.networks import MLP, Adam, Model
+from cocoa.algos.networks import MLP, Adam, Model, packed, unpacked
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.settings import Settings
 from cocoa.dynamics.xla.compiler import compiled
@@ -170,12 +170,13 @@ def _epoch(
         value = jnp.mean((Seeker(params, mean, std, state.model.module)(x) - y) ** 2)
         return value, {"loss": value}
 
-    def update(model: Model, batch: tuple[jax.Array, jax.Array]) -> tuple[Model, jax.Array]:
-        model, metrics = model.minimize(loss, *batch)
-        return model, metrics["loss"]
+    def update(vectors: Any, batch: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
+        model, metrics = unpacked(vectors, state.model).minimize(loss, *batch)
+        return packed(model), metrics["loss"]
 
     # All rows are put in order at once: within the updates this would take a tenth of their time.
-    model, losses = jax.lax.scan(update, state.model, (states[batches], actions[batches]))
+    vectors, losses = jax.lax.scan(update, packed(state.model), (states[batches], actions[batches]))
+    model = unpacked(vectors, state.model)
     epoch_loss = losses.mean()
     improved = epoch_loss < (1 - min_improvement) * state.best_loss
     stale_epochs = jnp.where(improved, 0, state.stale_epochs + 1)

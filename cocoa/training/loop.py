@@ -12,6 +12,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
 from cocoa.algos.base import Array, Metrics, RefreshedSource, World
+from cocoa.algos.networks import packed, unpacked
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Block, Feed, Resident, Streamed, Whole
 from cocoa.training.job import TrainingJob, TrainState
@@ -176,15 +177,15 @@ class Training:
             return self.algorithm.update(learner, batch, update_key)
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
-            learner, totals = carry
-            learner, metrics = update(learner, start + index)
-            return learner, jax.tree.map(jnp.add, totals, metrics)
+            vectors, totals = carry
+            moved, metrics = update(unpacked(vectors, learner), start + index)
+            return packed(moved), jax.tree.map(jnp.add, totals, metrics)
 
         shapes = jax.eval_shape(update, learner, start)[1]
         totals = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        learner, totals = jax.lax.fori_loop(0, length, body, (learner, totals))
+        vectors, totals = jax.lax.fori_loop(0, length, body, (packed(learner), totals))
         metrics = jax.tree.map(lambda total: total / length, totals)
-        return learner, metrics | self.source.metrics(buffer, number)
+        return unpacked(vectors, learner), metrics | self.source.metrics(buffer, number)
 
 
 def mean(parts: list[tuple[int, Metrics]]) -> Metrics:

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from support.ingredients import make_batch, make_networks
 from threadpoolctl import threadpool_info
 
 from cocoa.algos.networks import (
@@ -17,6 +18,9 @@ from cocoa.algos.networks import (
     drawn_on_host,
     normalization,
     orthogonal,
+    packed,
+    polyak,
+    unpacked,
 )
 from cocoa.algos.networks.normalization import LayerNorm, normalize
 
@@ -112,3 +116,30 @@ def test_dropout_leaves_out_its_share_of_units_and_scales_the_others():
     gone = (dropped == 0) & (whole > 0)
     assert abs(gone.mean() / (whole > 0).mean() - 0.25) < 0.02
     np.testing.assert_allclose(dropped[~gone], whole[~gone] / 0.75, rtol=1e-6)
+
+
+def test_a_step_on_vectors_is_that_on_leaves(with_cocoa, monkeypatch):
+    """On an accelerator Adam and averages move one vector for each network."""
+    batch, module = make_batch(with_cocoa, size=8), make_networks(with_cocoa).critics()
+    inputs = batch.observation, batch.action
+
+    def loss(params, model):
+        return jnp.mean((model(*inputs, params=params) - 1) ** 2), {}
+
+    def update(state):
+        model = state[0].minimize(loss, state[0])[0]
+        return model, polyak(state[1], model.params, 0.1)
+
+    model = Model.create(module, Adam(1e-2, 10), jax.random.key(0), *inputs)
+    start = model, model.params
+    on_leaves = update(update(start))
+    assert jax.tree.structure(packed(start)) == jax.tree.structure(start)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    vectors = packed(start)
+    size = sum(leaf.size for leaf in jax.tree.leaves(model.params))
+    assert sorted(leaf.size for leaf in jax.tree.leaves(vectors)) == [1, 1, *[size] * 4]
+    for _ in range(2):
+        vectors = packed(update(unpacked(vectors, start)))
+    found = unpacked(vectors, start)
+    assert jax.tree.structure(found) == jax.tree.structure(on_leaves)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found, on_leaves)
