@@ -16,7 +16,7 @@ from support.run_folders import make_run, make_study
 from cocoa.algos.iql import IQL
 from cocoa.report.__main__ import main
 from cocoa.report.contents import contents_of
-from cocoa.report.page import rendering
+from cocoa.report.page import provenance, rendering
 from cocoa.report.scores import best
 from cocoa.report.watch import INTERVAL, fingerprint
 from cocoa.runs.summary import read_summary, write_summary
@@ -370,3 +370,11 @@ def test_a_hostile_name_runs_no_script(tmp_path):
     make_run(runs, "iql", False, "<img src=x onerror=document.title=1>", (0, 1), 40.0)
     assert main([str(runs), "--out", str(tmp_path)]) == 0
     assert "<title>runs</title>" in dom(tmp_path / "runs-report.html")
+
+
+def test_equal_devices_are_counted_and_named_once():
+    def shown(*devices):
+        return provenance._facts({"hardware": {"devices": devices and list(devices)}})["devices"]
+
+    assert shown("cpu: cpu", "cpu: cpu") == "2 x cpu"
+    assert shown("gpu: NVIDIA H100") == "gpu: NVIDIA H100"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.pendulum import ENV, TRAIN
 
@@ -17,10 +19,12 @@ pytest.importorskip("sklearn")
 from optuna.trial import TrialState
 
 from cocoa.runs import launch
+from cocoa.selection import select
+from cocoa.selection.settings import Selection
 from cocoa.tuning.plan import make_plan
 from cocoa.tuning.search import Search
 from cocoa.tuning.trial import Watch, _mark, _store
-from cocoa.tuning.trials import WHY, read_trials
+from cocoa.tuning.trials import UNIT, WHY, read_trials
 
 SMALL = ["algo=bc", "algo.hidden=[8]", f"env={ENV}", "eval_episodes=1", "wandb=off"]
 RANGE = "algo.learning_rate=tag(log,interval(1e-4,1e-2))"
@@ -121,3 +125,23 @@ def test_a_run_without_a_finite_score_is_a_failed_trial(search):
     assert _store(search, claim, Watch(search, claim), 0).startswith("failed: ")
     claim.lock.release()
     assert read_trials(search.plan.study)[claim.trial.number].state == TrialState.FAIL
+
+
+def test_a_search_by_estimates_finds_the_iqm_of_fitted_q_evaluation(recording, tmp_path, monkeypatch):
+    quick = functools.partial(select.select_run, settings=Selection(updates=20, hidden=(8,)))
+    monkeypatch.setattr(select, "select_run", quick)
+    words = [f"runs_dir={tmp_path}", f"cache_dir={tmp_path / 'cache'}", f"dataset={recording}", "study=s"]
+    words += [*SMALL[:3], "wandb=off", "updates=10", "log_every=10", "seeds=[3,7]", "objective=fqe"]
+    search = Search(make_plan([*words, "eval_episodes=0", "data.validation=0.1", RANGE]))
+    claim = search.claim()
+    folder = trained(claim)
+    watch = Watch(search, claim)
+    assert not watch()
+    assert _store(search, claim, watch, 0).startswith("estimate ")
+    claim.lock.release()
+    (trial,) = read_trials(search.plan.study)
+    stored = select.read_selection(folder)
+    assert stored["settings"]["updates"] == 20
+    assert stored["fitted_to"]["episodes"] == "held_out"
+    assert trial.values == [pytest.approx(np.mean(stored["fqe"]["per_seed"]))]  # of two seeds, the IQM
+    assert trial.user_attrs[UNIT] == "estimate"

@@ -31,7 +31,8 @@ def cost(groups: Sequence[Group]) -> Section:
     text = [
         "Medians over the runs of a row. Models and anchors that an earlier run has made are read from the "
         "cache, which takes almost no time: only the run that made them shows what they cost. Updates per "
-        "second are those of each seed, all seeds of a run training at the same time."
+        "second are those of each seed, all seeds of a run training at the same time; they leave out "
+        "compilation, which the seconds include."
     ]
     by_method = _by_method(groups)
     stages = _stages(list(by_method.values()))

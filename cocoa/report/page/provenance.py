@@ -48,7 +48,7 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
     """Return commit, hardware and versions of a run as text, by name."""
     hardware, versions = (_mapping(summary.get(name)) for name in ("hardware", "versions"))
     devices = hardware.get("devices")
-    devices = Counter(map(str, devices)) if isinstance(devices, list) else {}
+    devices = Counter(map(_device, devices)) if isinstance(devices, list) else {}
     facts = {
         "commit": summary.get("git_commit") or "unknown",
         "devices": ", ".join(f"{count} x {name}" if count > 1 else name for name, count in devices.items()),
@@ -58,6 +58,12 @@ def _facts(summary: Mapping[str, Any]) -> dict[str, str]:
         **versions,
     }
     return {shown(name): shown(value) for name, value in facts.items() if value not in (None, "")}
+
+
+def _device(name: Any) -> str:
+    """Return the name of a device as shown: not its platform and kind where both are the same word."""
+    platform, _, kind = str(name).partition(": ")
+    return platform if kind == platform else str(name)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
