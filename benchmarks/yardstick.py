@@ -81,7 +81,7 @@ def all_threads() -> int:
 def _data() -> Any:
     """Return random transitions as tensors."""
     torch = _need_torch()
-    from benchmarks.pytorch import Batch
+    from benchmarks.pytorch_networks import Batch
 
     rng = np.random.default_rng(0)
     columns = {

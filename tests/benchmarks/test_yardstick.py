@@ -10,7 +10,7 @@ from cocoa.algos.iql import IQL
 from cocoa.algos.td3_bc import TD3BC
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[bench]'")
-from benchmarks import pytorch  # noqa: E402
+from benchmarks import pytorch, pytorch_networks  # noqa: E402
 
 UPDATES = 6
 
@@ -92,7 +92,7 @@ def test_equal_updates_give_equal_parameters(algorithm):
     for step in range(UPDATES):
         batch, key = make_batch(False, seed=step), jax.random.key(step)
         drawn = noise(algorithm, key, batch.action.shape)
-        learner.update(pytorch.Batch(**tensors(vars(batch))), *tensors(drawn))
+        learner.update(pytorch_networks.Batch(**tensors(vars(batch))), *tensors(drawn))
         state, _ = update(state, batch, key)
     for name, arrays in parameters(state, layout).items():
         moved = max(np.abs(new - old).max() for new, old in zip(arrays, start[name], strict=True))
