@@ -1,4 +1,4 @@
-"""IQL, TD3+BC and CQL in PyTorch: what ours are measured against.
+"""IQL, TD3+BC, CQL, SAC-N and EDAC in PyTorch: what ours are measured against.
 
 Written for speed as far as eager PyTorch goes: fused Adam, targets moved in place by one call, no gradient
 that is not used, no number read back, nothing computed that is only for a log, and a pass through a network
@@ -18,6 +18,7 @@ from torch.nn import functional  # type: ignore[import-not-found]
 
 from benchmarks.pytorch_networks import (
     Batch,
+    CriticEnsemble,
     Critics,
     GaussianPolicy,
     SquashedGaussianPolicy,
@@ -30,6 +31,7 @@ from benchmarks.pytorch_networks import (
     target_of,
 )
 from cocoa.algos.cql import CQL
+from cocoa.algos.edac import EDAC
 from cocoa.algos.iql import IQL
 from cocoa.algos.td3_bc import TD3BC
 
@@ -167,5 +169,54 @@ class CQLInPyTorch:
         return (target - q).square().mean(-1).sum() + algorithm.weight * gaps.sum()
 
 
-IN_PYTORCH: dict[type, Any] = {IQL: IQLInPyTorch, TD3BC: TD3BCInPyTorch, CQL: CQLInPyTorch}
+class EDACInPyTorch:
+    """`cocoa.algos.edac`, which is SAC-N without diversity."""
+
+    def __init__(self, algorithm: EDAC, observation_dim: int, action_dim: int, updates: int):
+        self.algorithm, hidden = algorithm, algorithm.hidden
+        self.actor = SquashedGaussianPolicy(observation_dim, hidden, action_dim)
+        self.critics = CriticEnsemble(observation_dim + action_dim, hidden, algorithm.critics)
+        self.target_critics = target_of(self.critics)
+        self.log_alpha = nn.Parameter(torch.tensor(math.log(algorithm.initial_alpha)))
+        self.actor_optimizer = adam(self.actor.parameters(), algorithm.actor_learning_rate)
+        self.critics_optimizer = adam(self.critics.parameters(), algorithm.critic_learning_rate)
+        self.alpha_optimizer = adam([self.log_alpha], algorithm.actor_learning_rate)
+
+    def noise(self, batch: Batch) -> tuple[Any, ...]:
+        return torch.randn_like(batch.action), torch.randn_like(batch.action)
+
+    def update(self, batch: Batch, target: Any, policy: Any) -> None:
+        """`target` and `policy` are standard normal noise of the actions that their names tell."""
+        minimize(self.critic_loss(batch, target), self.critics_optimizer)
+        action, log_prob = squashed(self.actor(batch.observation), policy)
+        q = self.critics(batch.observation, action).amin(0)
+        minimize((self.log_alpha.detach().exp() * log_prob - q).mean(), self.actor_optimizer)
+        wanted = self.algorithm.target_entropy_per_dimension * action.shape[-1]
+        minimize(-self.log_alpha * (log_prob.detach().mean() + wanted), self.alpha_optimizer)
+        polyak(self.target_critics, self.critics, self.algorithm.target_rate)
+
+    def critic_loss(self, batch: Batch, noise: Any) -> Any:
+        algorithm, diverse = self.algorithm, self.algorithm.diversity_weight > 0
+        with torch.no_grad():
+            next_action, log_prob = squashed(self.actor(batch.next_observation), noise)
+            next_q = self.target_critics(batch.next_observation, next_action).amin(0)
+            next_q -= self.log_alpha.exp() * log_prob
+            target = batch.reward + algorithm.discount * (1 - batch.terminal) * next_q
+        action = batch.action.repeat(algorithm.critics, 1, 1).requires_grad_() if diverse else batch.action
+        q = self.critics(batch.observation, action)
+        loss = (target - q).square().mean(-1).sum()
+        if not diverse:
+            return loss
+        (slopes,) = torch.autograd.grad(q.sum(), action, create_graph=True)
+        directions = slopes / (slopes.norm(dim=-1, keepdim=True) + 1e-10)
+        products = (directions.sum(0).square() - directions.square().sum(0)).sum(-1)
+        return loss + algorithm.diversity_weight / (algorithm.critics - 1) * products.mean()
+
+
+IN_PYTORCH: dict[type, Any] = {
+    IQL: IQLInPyTorch,
+    TD3BC: TD3BCInPyTorch,
+    CQL: CQLInPyTorch,
+    EDAC: EDACInPyTorch,
+}
 """The counterparts of our algorithms."""

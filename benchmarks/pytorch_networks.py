@@ -56,6 +56,28 @@ class Critics(nn.Module):
         return self.each[0](torch.cat([observation, action], dim=-1)).squeeze(-1)
 
 
+class CriticEnsemble(nn.Module):
+    """N independent action values, (N, ...), whose layers are batched products of matrices."""
+
+    def __init__(self, inputs: int, hidden: Iterable[int], count: int):
+        super().__init__()
+        self.count, self.weights_and_biases = count, nn.ParameterList()
+        for before, after in itertools.pairwise([inputs, *hidden, 1]):
+            bound = 1 / math.sqrt(before)
+            for rows in (before, 1):
+                self.weights_and_biases.append(torch.empty(count, rows, after).uniform_(-bound, bound))
+
+    def forward(self, observation: Any, action: Any) -> Any:
+        """`action` is one for all critics, (B, A), or one for each, (N, B, A)."""
+        inputs = torch.cat([observation.expand(*action.shape[:-1], -1), action], dim=-1)
+        x = inputs.expand(self.count, -1, -1)
+        *hidden, last = zip(self.weights_and_biases[::2], self.weights_and_biases[1::2], strict=True)
+        for weight, bias in hidden:
+            x = torch.baddbmm(bias, x, weight).relu_()
+        weight, bias = last
+        return torch.baddbmm(bias, x, weight).squeeze(-1)
+
+
 class GaussianPolicy(nn.Module):
     """Mean in (-1, 1), and a log standard deviation that does not depend on the state."""
 

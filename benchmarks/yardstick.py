@@ -18,7 +18,7 @@ from benchmarks.setting import ACTION, ROWS, STATE, Line, make_training, rates, 
 from cocoa.algos import REGISTRY
 from cocoa.config.schema import Config
 
-LENGTHS = {"iql": 100, "td3_bc": 100, "cql": 5}
+LENGTHS = {"iql": 100, "td3_bc": 100, "cql": 5, "edac": 5}
 """Updates per chunk of ours."""
 SECONDS = 1.0
 """Length of a turn."""

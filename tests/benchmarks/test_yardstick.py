@@ -6,6 +6,7 @@ import pytest
 from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, scatter
 
 from cocoa.algos.cql import CQL
+from cocoa.algos.edac import EDAC
 from cocoa.algos.iql import IQL
 from cocoa.algos.td3_bc import TD3BC
 
@@ -26,6 +27,13 @@ def critics(params):
     return mlp(params["Value_0"]) + mlp(params["Value_1"])
 
 
+def ensemble(params):
+    """Batched critics: weights (N, inputs, outputs) and biases (N, 1, outputs)."""
+    values = params["Values"]
+    layers = [*(values["MLP_0"][name] for name in sorted(values["MLP_0"])), values["Dense_0"]]
+    return [array for layer in layers for array in (layer["kernel"], layer["bias"][:, None])]
+
+
 def gaussian(params):
     return [params["log_std"], *mlp(params)]
 
@@ -34,6 +42,7 @@ LAYOUT = {
     IQL: {"actor": gaussian, "critics": critics, "value": mlp, "target_critics": critics},
     TD3BC: {"actor": mlp, "critics": critics, "target_actor": mlp, "target_critics": critics},
     CQL: {"actor": mlp, "critics": critics, "target_critics": critics},
+    EDAC: {"actor": mlp, "critics": ensemble, "target_critics": ensemble},
 }
 
 
@@ -50,6 +59,8 @@ def noise(algorithm, key, shape):
     if isinstance(algorithm, TD3BC):
         return (jax.random.normal(key, shape),)
     critic_key, actor_key = jax.random.split(key)
+    if isinstance(algorithm, EDAC):
+        return jax.random.normal(critic_key, shape), jax.random.normal(actor_key, shape)
     target_key, gap_key = jax.random.split(critic_key)
     uniform_key, now_key, then_key = jax.random.split(gap_key, 3)
     many = (algorithm.samples, *shape)
@@ -66,16 +77,19 @@ def tensors(tree):
     return jax.tree.map(lambda x: torch.from_numpy(np.array(x)), tree)
 
 
+FAST = {"actor_learning_rate": 0.003, "critic_learning_rate": 0.003, "target_rate": 0.1}
+
+
 @pytest.mark.parametrize(
     "algorithm",
     [
         IQL(hidden=(16, 16), learning_rate=0.003, target_rate=0.1),
-        TD3BC(hidden=(16, 16), actor_learning_rate=0.003, critic_learning_rate=0.003, target_rate=0.1),
-        CQL(
-            hidden=(16, 16), samples=3, actor_learning_rate=0.003, critic_learning_rate=0.003, target_rate=0.1
-        ),
+        TD3BC(hidden=(16, 16), **FAST),
+        CQL(hidden=(16, 16), samples=3, **FAST),
+        EDAC(hidden=(16, 16), critics=6, diversity_weight=0.0, **FAST),
+        EDAC(hidden=(16, 16), critics=6, diversity_weight=5.0, **FAST),
     ],
-    ids=lambda algorithm: algorithm.name,
+    ids=["iql", "td3_bc", "cql", "sac_n", "edac"],
 )
 def test_equal_updates_give_equal_parameters(algorithm):
     layout = LAYOUT[type(algorithm)]
@@ -99,7 +113,7 @@ def test_equal_updates_give_equal_parameters(algorithm):
         assert moved > 0.005
         for parameter, array in zip(getattr(learner, name).parameters(), arrays, strict=True):
             np.testing.assert_allclose(parameter.detach(), array, atol=1e-4, err_msg=name)
-    if isinstance(algorithm, CQL):
+    if hasattr(state, "log_alpha"):
         expected = state.log_alpha.params["value"]
         np.testing.assert_allclose(learner.log_alpha.detach(), expected, atol=1e-4)
         assert abs(expected) > 0.005
