@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks import (
     accelerator,
     devices,
+    ensembles,
     fits,
     growth,
     kernels,
@@ -33,6 +34,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "compiled": updates.compiled,
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,
+    "ensembles": ensembles.ensembles,
     "preparation": preparation.preparation,
     "fits": fits.fits,
     "yardstick": yardstick.yardstick,

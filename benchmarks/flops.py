@@ -15,6 +15,7 @@ from math import prod
 from cocoa.algos.base import Algorithm
 from cocoa.algos.combo import COMBO
 from cocoa.algos.cql import CQL
+from cocoa.algos.edac import EDAC
 from cocoa.algos.mobile import MOBILE
 from cocoa.algos.rollouts import ModelBased
 from cocoa.algos.sac import SAC
@@ -93,6 +94,14 @@ class Net:
         """The forward pass and the gradient of the last `actions` inputs, with fixed parameters."""
         return self.forward + self._back(self.behind + [(actions, h) for _, h in self.first])
 
+    def slope_training(self, actions: int) -> Products:
+        """The gradient of the last `actions` inputs, and that of the parameters through it.
+
+        Of a network whose units are linear in pieces (ReLU), where nothing passes back to the forward pass.
+        """
+        layers = [(actions, h) for _, h in self.first] + self.behind
+        return self._back(layers) + Net(layers, [], self.rows).training
+
     def _back(self, layers: Layers) -> Products:
         """The gradients of layers' inputs."""
         return _one_each([Product((self.rows, h), (d, h), (1, 1)) for d, h in layers])
@@ -170,6 +179,11 @@ def _iql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int)
     return value.training + 2 * value.forward + actor.training + 2 * (critic.forward + critic.training)
 
 
+def _awac(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
+    # Q̄(s', ã'), and of the new critics Q(s, a) and Q(s, ã); the policy in s for ã and for its loss at once.
+    return actor.forward + actor.training + 2 * (3 * critic.forward + critic.training)
+
+
 def _td3_bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
     critics = actor.forward + 2 * (critic.forward + critic.training)
     share = 1 / algorithm.policy_delay  # type: ignore[attr-defined]
@@ -177,8 +191,17 @@ def _td3_bc(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: i
 
 
 def _sac(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
-    critics = actor.forward + 2 * (critic.forward + critic.training)
-    return critics + actor.training + 2 * critic.through(action)
+    assert isinstance(algorithm, SAC)
+    each = critic.forward + critic.training + critic.through(action)
+    return actor.forward + actor.training + algorithm.critics * each
+
+
+def _edac(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
+    assert isinstance(algorithm, EDAC)
+    total = _sac(algorithm, actor, critic, value, action)
+    if algorithm.diversity_weight:
+        total += algorithm.critics * critic.slope_training(action)
+    return total
 
 
 def _cql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int) -> Products:
@@ -195,8 +218,11 @@ def _cql(algorithm: Algorithm, actor: Net, critic: Net, value: Net, action: int)
 PASSES: dict[str, Callable[[Algorithm, Net, Net, Net, int], Products]] = {
     "bc": _bc,
     "iql": _iql,
+    "xql": _iql,
+    "awac": _awac,
     "td3_bc": _td3_bc,
     "sac": _sac,
+    "edac": _edac,
     "cql": _cql,
     "mopo": _sac,
     "mobile": _sac,

@@ -65,8 +65,13 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def rates(works: dict[str, Callable[[], float]], turns: int = 3, seconds: float = 4.0) -> dict[str, float]:
-    """Return the best rate of each function in `works`, in units per second.
+def rates(
+    works: dict[str, Callable[[], float]],
+    turns: int = 3,
+    seconds: float = 4.0,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Return the best rate of each function in `works`, in units per second of `clock`.
 
     A work does something and returns how many units it did. The works take turns, so that a busy moment of
     the machine hits all of them: at least `turns` turns each, and until each has run for `seconds`. The best
@@ -75,9 +80,9 @@ def rates(works: dict[str, Callable[[], float]], turns: int = 3, seconds: float 
     best, spent = dict.fromkeys(works, 0.0), {name: [] for name in works}
     while waiting := [name for name in works if len(spent[name]) < turns or sum(spent[name]) < seconds]:
         for name in waiting:
-            start = time.perf_counter()
+            start = clock()
             amount = works[name]()
-            spent[name].append(time.perf_counter() - start)
+            spent[name].append(clock() - start)
             best[name] = max(best[name], amount / spent[name][-1])
     return best
 

@@ -18,7 +18,7 @@ from cocoa.anchors import Seek
 from cocoa.anchors.encoder import build_networks
 from cocoa.dynamics.xla.compiler import compiler_options
 
-FLOOR = {"bc": 500, "iql": 100, "td3_bc": 120, "cql": 5, "mopo": 1000}
+FLOOR = {"bc": 500, "iql": 100, "xql": 100, "awac": 60, "td3_bc": 120, "cql": 5, "mopo": 1000}
 """Updates per turn; MOPO's hold one round of rollouts."""
 AUTHORS = {
     "iql": (39.4, 6),
