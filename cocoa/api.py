@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cocoa.algos.base import Algorithm
@@ -164,18 +164,20 @@ def resume(
     devices: int | None = None,
     updates: int | None = None,
     trust: bool = False,
+    online: Mapping[str, Any] | None = None,
 ) -> Policy:
-    """Resume a run or, with `updates`, train a finished one further; return its policy.
+    """Resume a run or, with `updates` or `online`, train a finished one further; return its policy.
 
     `dataset` is needed if the run was started with a `Dataset`, or if its file has moved: then it is the name
     or path under which the same file is now. `devices` may be other than before. `updates` is the number of
-    updates in all. `trust` allows importing the module of an algorithm or environment that the run's
+    updates in all, `online={"steps": 100_000}` has fields of the stage in the environment that comes after
+    them. `trust` allows importing the module of an algorithm or environment that the run's
     configuration names as `module:name`, which runs its code.
 
     Raises RunError if the data are not those of the run, and another `UserError` that says what to do if it
     cannot go on.
     """
-    launch.resume(os.fspath(folder), dataset, devices, updates=updates, trust=trust)
+    launch.resume(os.fspath(folder), dataset, devices, updates=updates, online=online, trust=trust)
     return load_policy(folder, trust=trust)
 
 

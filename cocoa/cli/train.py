@@ -20,14 +20,15 @@ from cocoa.runs.terminal import print_result
 _RESUME = """\
 Go on where a run stopped, or train a finished one longer.
 
-Usage: {program} <run> [updates=...] [dataset=...] [devices=...] [distributed.<field>=...] [--trust]
+Usage: {program} <run> [updates=...] [online.steps=...] [dataset=...] [devices=...] [distributed.<field>=...]
+       [--trust]
 
   {program} runs/hopper-demo/iql/2026-11-24_12-00-00
   {program} runs/hopper-demo/iql/2026-11-24_12-00-00 updates=2000000
 
-updates= is the new total, and dataset= says where a moved file is. The rest of the configuration stays.
+updates= is the new total, online.steps= that of steps in the environment, and dataset= says where a moved file is. The rest of the configuration stays.
 --trust imports the modules that it names, which runs their code."""
-_AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=")
+_AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=", "online.")
 """The fields that may accompany `resume`: where the run goes on, finds its data, and ends."""
 
 
@@ -102,14 +103,18 @@ def _resume(words: Sequence[str], trust: bool) -> None:
         raise ConfigError(
             f"A run is resumed with its own configuration: leave out {shlex.join(others)}. To change a field "
             "of it, start a new run, which uses the models and anchors of the old one. Only devices=, "
-            "distributed.*, updates= and a dataset= that has moved may be set."
+            "distributed.*, updates=, online.* and a dataset= that has moved may be set."
         )
-    config, _ = compose(fields)
+    online = {
+        override.key_or_group.partition(".")[2]: override.value()
+        for override in parse([field for field in fields if field.startswith("online.")])
+    }
+    config, _ = compose([field for field in fields if not field.startswith("online.")])
     dataset = config.dataset if any(field.startswith("dataset=") for field in fields) else None
     updates = config.updates if any(field.startswith("updates=") for field in fields) else None
     from cocoa.runs import launch
 
-    launch.resume(folder, dataset, config.devices, config.distributed, updates, trust)
+    launch.resume(folder, dataset, config.devices, config.distributed, updates, trust, online)
 
 
 def _split_resume(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -188,7 +188,7 @@ def _fault_of_values(values: Mapping[str, Any]) -> str:
         return "has no list of seeds"
     if not seeds or len(set(seeds)) < len(seeds):
         return "has no different seeds"
-    if type(values.get("updates")) is not int or not 0 < values["updates"] < _LAST_STEP:
+    if type(values.get("updates")) is not int or not 0 <= values["updates"] < _LAST_STEP:
         return "has no number of updates"
     if not isinstance(values.get("dataset"), str):
         return "names no dataset"

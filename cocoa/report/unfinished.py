@@ -78,7 +78,7 @@ def _started(folder: Path, why: str, plans: Sequence[tuple[Path, PlannedRun]]) -
     if word == "failed":
         logs = [run.log(study) for study, run in plans if run.name == folder.name]
         reason = next((_last_line(log) for log in logs if log.is_file()), reason)
-    total = state.summary.get("updates")
+    total = state.summary.get("length")
     return Unfinished(
         shown(folder, 1000),
         shown(folder.parts[-3] if len(folder.parts) > 2 else "-"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from cocoa.data import Dataset
 from cocoa.data.sources import DatasetName, dataset_name, from_anywhere
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.environments.spaces import require_installed
-from cocoa.errors import ConfigError, RunError, UserError
+from cocoa.errors import RunError, UserError
 from cocoa.extras import require
+from cocoa.runs import length
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
@@ -82,13 +83,15 @@ def resume(
     distributed: DistributedConfig | None = None,
     updates: int | None = None,
     trust: bool = False,
+    online: Mapping[str, Any] | None = None,
 ) -> Path:
     """Resume the run in `folder` from its last checkpoint, and return the folder.
 
     The result is bit for bit that of the run without the break, on the same kind of machine; `devices` and
     `distributed` may be other than they were. `dataset` is the same data as before: an object, or the name or
     path under which it is now, and from here on. With `updates` the run ends after this total
-    number of updates; step sizes that change over a training then follow the new length. If the run's
+    number of updates, and `online` has fields of its online stage that change; step sizes that change over a
+    training then follow the new length. If the run's
     `cache_dir` is gone, as on another machine, the default one is used.
     `trust` allows importing the modules that the run's configuration names. Raises RunError if the folder is
     no run, or its dataset has changed.
@@ -100,10 +103,12 @@ def resume(
     config = replace(config, devices=devices, distributed=distributed or DistributedConfig())
     if config.cache_dir and not expanded(config.cache_dir, "cache_dir").is_dir():
         config = replace(config, cache_dir=None)  # as of a run that was made on another machine
-    longer = updates is not None and updates != config.updates
+    before, values = config, to_dict(config)
+    changes = {"updates": config.updates if updates is None else updates}
+    config = from_dict({**values, **changes, "online": values["online"] | dict(online or {})}, trust)
+    longer = length.of(config) != length.of(before)
     if longer:
-        config = from_dict(to_dict(config) | {"updates": updates}, trust)
-        _check_length(folder, config)
+        length.check(folder, before, config)
     _place(config)
     return _go_on(folder, config, dataset, longer)
 
@@ -205,7 +210,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
         try:
             if moved and processes.leads():
                 write_config(folder, replace(read_config(folder), dataset=config.dataset))
-            _keep_length(config, record)
+            length.keep(config, record)
             Experiment(config, dataset, record, stopper).train()
             processes.meet()
         except Interrupted:
@@ -223,30 +228,6 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
                     "with stream=true, which keeps the data on the host while policies are trained."
                 ) from error
             raise
-
-
-def _check_length(folder: Path, config: Config) -> None:
-    """Raise ConfigError if the run in `folder` has done more updates than `config` wants in all."""
-    done = read_position(checkpoint_path(folder), config).step
-    if config.updates < done:
-        raise ConfigError(
-            f"updates={config.updates} is not possible: {folder} has done {done:,} updates already, and "
-            "updates= is the number of all."
-        )
-
-
-def _keep_length(config: Config, record: Record) -> None:
-    """Store in the run's configuration how many updates it makes, if that has changed."""
-    stored = read_config(record.folder)
-    if stored.updates == config.updates:
-        return
-    record.summarize("running")  # first: a run that is killed in between is not finished
-    if processes.leads():
-        write_config(record.folder, replace(stored, updates=config.updates))
-    record.say(
-        f"The run ends after {config.updates:,} updates instead of {stored.updates:,}. Step sizes that "
-        "change over a training follow the new length from here on."
-    )
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
 from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import checkpoint_path
+from cocoa.runs.gains import sentence
 from cocoa.runs.interface import Interface, interface_is_whole, write_interface
 from cocoa.runs.loggers.base import LoggedRun
 from cocoa.runs.loggers.opened import Loggers
@@ -196,6 +197,8 @@ class Record:
         self.loggers.close(summary)
         if status == "finished":
             self.say(verdict(summary))
+            if gained := sentence(summary):
+                self.say(gained)
 
     def close_files(self) -> None:
         """Close the files of rows. Raises RunError if the last rows do not fit on the disk."""

@@ -18,6 +18,7 @@ import numpy as np
 from cocoa.config.schema import Config
 from cocoa.data import Dataset, normalized_score, whose_references
 from cocoa.errors import RunError
+from cocoa.runs.gains import gains
 from cocoa.runs.metrics import Metrics
 from cocoa.storage.files import atomic_write, read_regular, reason
 from cocoa.training.faults import FAULTS, episodes
@@ -57,8 +58,8 @@ def summarize(
 
     `score`, `return` and `success` (the rate in percent) are of the last evaluation, those that end in
     `_last10` the mean of the last ten; `nonfinite_episodes` is there if the last evaluation had any,
-    `held_out`, the last metrics of held-out transitions, if some are held out; `reference_returns` are the
-    dataset's own; `extra` is added.
+    `held_out`, the last metrics of held-out transitions, if some are held out; `online` is as in `gains`;
+    `reference_returns` are the dataset's own; `extra` is added.
     """
     behaviour = dataset.behaviour_return
     return {
@@ -69,6 +70,7 @@ def summarize(
         "cocoa": config.variant,
         "name": config.name,
         "updates": config.updates,
+        "length": config.length,
         "seeds": list(config.seeds),
         "evaluations": len(metrics.values("evaluation/return")[0]),
         **_evaluations(metrics, "score"),
@@ -76,6 +78,7 @@ def summarize(
         **_evaluations(metrics, "success"),
         **_nonfinite(metrics),
         **_held_out(metrics),
+        **gains(config, metrics, block),
         "behaviour_score": behaviour_score(config, dataset),
         "behaviour_return": behaviour,
         "reference_returns": dataset.reference_returns,

@@ -81,7 +81,7 @@ def plan(jobs: Sequence[Job]) -> tuple[Path, list[PlannedRun]]:
 
 def _planned(words: Sequence[str], config: Config) -> PlannedRun:
     name = named(config).name or ""
-    return PlannedRun(name, config.dataset, method(config), config.updates, shell(words))
+    return PlannedRun(name, config.dataset, method(config), config.length, shell(words))
 
 
 def shell(words: Sequence[str]) -> str:
@@ -113,7 +113,7 @@ def unplanned(study: Path) -> Iterator[PlannedRun]:
         folder = path.parent
         if folder.name not in planned:
             with suppress(RunError):
-                updates = read_summary(folder).get("updates", 0)
+                updates = read_summary(folder).get("length", 0)
                 yield PlannedRun(folder.name, folder.parts[-3], folder.parts[-2], updates, "")
 
 

@@ -52,8 +52,8 @@ class Search:
                 self.study = open_study(plan.study, plan.options.storage)
         except OSError as error:
             raise write_error(plan.folder, error) from error
-        # Early evaluations say little of the last: a third of the updates is not pruned by.
-        warm_up = plan.first.updates // 3
+        # Early evaluations say little of the last: a third of a run is not pruned by.
+        warm_up = plan.first.length // 3
         pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=warm_up)
         self.study.pruner = pruner if plan.options.pruner == "median" else optuna.pruners.NopPruner()
 

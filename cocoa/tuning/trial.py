@@ -64,7 +64,7 @@ def _measured(folder: Path, claim: Claim, objective: str) -> tuple[str, float]:
     """Return what the value of a finished run is, and the value."""
     if objective == "fqe":
         return "estimate", estimate_of(folder)
-    return unit_of(folder), value_of(folder, claim.config.updates)
+    return unit_of(folder), value_of(folder, claim.config.length)
 
 
 class Watch:
@@ -90,7 +90,7 @@ class Watch:
             values = evaluations(self._folder)
         except RunError:  # not written yet
             return False
-        early = {step: value for step, value in values.items() if step < config.updates}
+        early = {step: value for step, value in values.items() if step < config.length}
         for step, value in early.items():
             if not math.isfinite(value):
                 self.diverged = f"The score after update {step:,} is not finite: the training diverged."
@@ -100,7 +100,7 @@ class Watch:
                 self._claim.trial.report(value, step)
         if early and self._claim.trial.should_prune():
             self.pruned = (
-                f"at update {max(early):,} of {config.updates:,}, its best evaluation so far, "
+                f"at update {max(early):,} of {config.length:,}, its best evaluation so far, "
                 f"{max(early.values()):.1f}, is below the median of the other trials"
             )
         return bool(self.pruned)

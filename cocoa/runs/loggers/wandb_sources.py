@@ -83,5 +83,6 @@ def init(source: Source, env_settings: Any, mode: str, **arguments: Any) -> Any:
 
 def _identity(folder: Path, seed: int) -> str:
     """Return W&B's id of a seed: the same when its run goes on, another for another run in the folder."""
-    config = {**read_values(folder), "updates": None, "dataset": None}  # which may change when a run goes on
+    changing = dict.fromkeys(("updates", "online", "dataset"))  # when a run goes on
+    config = read_values(folder) | changing
     return hashlib.sha256(f"{folder.resolve()} {seed} {json.dumps(config)}".encode()).hexdigest()[:16]
