@@ -17,7 +17,7 @@ from cocoa.data import Scaling
 from cocoa.environments.spaces import spaces
 from cocoa.runs.progress import Stopper
 from cocoa.storage.serialization import load_tree
-from cocoa.training.behaviour import Policies, Sampler
+from cocoa.training.behaviour import Policies, Sampler, placed_like
 from cocoa.training.devices import evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.job import TrainingJob
 from cocoa.training.step_log import StepLog, begin
@@ -66,7 +66,7 @@ class Setup:
     def policies(self, step: int) -> Policies:
         """Return the policies that were kept after an environment step."""
         template = self.policy_template()
-        return like(load_tree(self.snapshot(step), template), template)
+        return placed_like(load_tree(self.snapshot(step), template), template)
 
     def policy_template(self) -> Policies:
         """Return arrays of the sizes of the policies of all seeds, where they belong."""
@@ -91,11 +91,6 @@ class Setup:
         networks = build_networks(settings.algo, None, action_dim)
         updates = settings.steps * settings.updates_per_step
         return TrainingJob(settings.algo, networks, data, settings.seeds, updates, settings.batch_size)
-
-
-def like(arrays: Any, template: Any) -> Any:
-    """Return arrays where those of the template are."""
-    return jax.tree.map(lambda x, there: jax.device_put(x, there.sharding), arrays, template)
 
 
 def _sample(learner: Any, observation: Any, key: Any) -> tuple[Any, Any]:

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from cocoa.collection.settings import decisive
-from cocoa.collection.setup import Setup, like
+from cocoa.collection.setup import Setup
 from cocoa.errors import RunError
 from cocoa.runs.metrics import MetricsFile
 from cocoa.runs.progress import TrainingBar
 from cocoa.storage.serialization import load_tree, read_metadata, save_tree
-from cocoa.training.behaviour import uniform
+from cocoa.training.behaviour import placed_like, uniform
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.job import TrainState
 from cocoa.training.loop import Training
@@ -93,7 +93,7 @@ class PolicyTraining:
         online.refill(self.log.parts())
         policies = setup.policy_template() if settings.overlap else None
         learner, delayed = load_tree(setup.checkpoint, (setup.job.template(), policies))
-        online.delayed = like(delayed, policies)
+        online.delayed = placed_like(delayed, policies) if delayed else None
         setup.say(f"Going on after step {self.step:,} of {settings.steps:,}")
         return online, training.restore(learner, self.turns.done(self.step))
 

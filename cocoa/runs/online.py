@@ -14,7 +14,7 @@ from cocoa.config.schema import Config
 from cocoa.data import Scaling
 from cocoa.errors import ConfigError
 from cocoa.storage.serialization import load_tree, save_tree
-from cocoa.training.behaviour import Policies, Sampler, stochastic
+from cocoa.training.behaviour import Sampler, placed_like, stochastic
 from cocoa.training.devices import evaluates_beside, host_mesh
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.job import TrainingJob, TrainState
@@ -100,7 +100,7 @@ class OnlineStage:
         """Let the policy act next that was to act when the state was saved."""
         if self._saved:
             template = self._online.sampler.policies(state.learner)
-            self._online.delayed = _like(load_tree(self._acting_path(self._saved), template), template)
+            self._online.delayed = placed_like(load_tree(self._acting_path(self._saved), template), template)
 
     def chunk(self, state: TrainState, start: int, end: int) -> tuple[TrainState, Metrics]:
         """Make the environment steps from `start` to `end` and their updates.
@@ -144,8 +144,3 @@ def turns_of(config: Config) -> Turns:
     online = config.online
     updates = online.every * online.updates_per_step
     return Turns(online.every, updates, online.warmup, overlap=True, before=config.updates)
-
-
-def _like(arrays: Policies, template: Policies) -> Policies:
-    """Return arrays where those of the template are."""
-    return jax.tree.map(lambda x, there: jax.device_put(x, there.sharding), arrays, template)

@@ -67,6 +67,11 @@ class Sampler:
         return act
 
 
+def placed_like(policies: Policies, template: Policies) -> Policies:
+    """Return policies that were saved, on the devices of those of `template`."""
+    return jax.tree.map(lambda x, there: jax.device_put(x, there.sharding), policies, template)
+
+
 def stochastic(algorithm: Algorithm) -> Sample:
     """Return how the stochastic policy of any algorithm acts; it does not tell densities."""
     return lambda learner, observation, key: (algorithm.act(learner, observation, key), jnp.nan)

@@ -103,7 +103,7 @@ class Evaluator:
         self.scaling = scaling
         self.faults: list[Fault] = []
         """Numbers that were not finite in the last evaluation, at most one for each episode."""
-        self._bounds = self._check(env_id)
+        self._bounds = spaces_of_data(env_id, scaling)
         self.time_limit = self._bounds.time_limit
         """Steps per episode, if Gymnasium knows of a limit."""
         self._low, self._high = self._bounds.action_low, self._bounds.action_high
@@ -185,17 +185,18 @@ class Evaluator:
         """Return actions in the environment's units, within its bounds."""
         return np.clip(self.scaling.to_environment(np.asarray(actions)), self._low, self._high)
 
-    def _check(self, env_id: str) -> Spaces:
-        """Return the spaces."""
-        bounds = spaces(env_id)
-        sizes = len(self.scaling.observation_mean), len(self.scaling.action_center)
-        if (bounds.observation_dim, len(bounds.action_low)) != sizes:
-            raise ConfigError(
-                f"{env_id} has observations of shape ({bounds.observation_dim},) and actions of shape "
-                f"({len(bounds.action_low)},), but the dataset has ({sizes[0]},) and ({sizes[1]},). Give the "
-                "environment of the data with env=."
-            )
-        return bounds
+
+def spaces_of_data(env_id: str, scaling: Scaling) -> Spaces:
+    """Return the spaces of an environment. Raises ConfigError if their sizes are not those of the data."""
+    bounds = spaces(env_id)
+    sizes = len(scaling.observation_mean), len(scaling.action_center)
+    if (bounds.observation_dim, len(bounds.action_low)) != sizes:
+        raise ConfigError(
+            f"{env_id} has observations of shape ({bounds.observation_dim},) and actions of shape "
+            f"({len(bounds.action_low)},), but the dataset has ({sizes[0]},) and ({sizes[1]},). Give the "
+            "environment of the data with env=."
+        )
+    return bounds
 
 
 def within(bounds: Spaces, actions: Any) -> tuple[np.ndarray, np.ndarray]:

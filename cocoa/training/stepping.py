@@ -19,7 +19,7 @@ from cocoa.environments.spaces import Spaces, close_environments, described, mak
 from cocoa.errors import DataError, RunError
 from cocoa.training.behaviour import Behaviour
 from cocoa.training.environments import Environments, scalar
-from cocoa.training.evaluation import within
+from cocoa.training.evaluation import spaces_of_data, within
 
 ActionMap = Callable[[np.ndarray], np.ndarray]
 """From actions in [-1, 1] to the environment's units, within its bounds."""
@@ -88,11 +88,12 @@ class Stepper:
     def __init__(self, env: str, seeds: Sequence[int], instances: int, scaling: Scaling, stream: int):
         """`stream` is a number that makes the initial states other than those of another stepper.
 
-        Raises DataError if the environments cannot be made or do not keep Gymnasium's interface.
+        Raises DataError if the environments cannot be made or do not keep Gymnasium's interface, and
+        ConfigError if their sizes are not those of the data.
         """
         self.env, self.seeds, self.instances = env, tuple(seeds), instances
         self._scaling, self._stream = scaling, stream
-        bounds = spaces(env)
+        bounds = spaces_of_data(env, scaling)
         resets = [self._reset_seed(seed, i, 0) for seed in seeds for i in range(instances)]
         zeros = np.zeros(len(bounds.action_low), np.float32)
         action = scaling.to_environment(zeros)
