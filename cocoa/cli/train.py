@@ -26,8 +26,8 @@ Usage: {program} <run> [updates=...] [online.steps=...] [dataset=...] [devices=.
   {program} runs/hopper-demo/iql/2026-11-24_12-00-00
   {program} runs/hopper-demo/iql/2026-11-24_12-00-00 updates=2000000
 
-updates= is the new total, online.steps= that of steps in the environment, and dataset= says where a moved file is. The rest of the configuration stays.
---trust imports the modules that it names, which runs their code."""
+updates= and online.steps= are new totals, and dataset= says where a moved file is. The rest of the
+configuration stays. --trust imports the modules that it names, which runs their code."""
 _AT_RESUME = ("devices=", "distributed.", "dataset=", "updates=", "online.")
 """The fields that may accompany `resume`: where the run goes on, finds its data, and ends."""
 

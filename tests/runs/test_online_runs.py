@@ -68,7 +68,7 @@ def test_the_regret_is_the_mean_distance_from_the_full_score(whole):
 
 
 def test_an_interrupted_run_is_the_uninterrupted_one(online, whole, monkeypatch):
-    """Ctrl-C in the offline stage, in its last chunk, and in the first chunk of steps, which has two blocks."""
+    """Ctrl-C in the offline stage, in its last chunk, and in the first chunk of steps, of two blocks."""
     interrupt(monkeypatch, 1, 2, 4)
     folder = whole.parent / "cut-online"
     with pytest.raises(KeyboardInterrupt):
