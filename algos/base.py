@@ -65,6 +65,14 @@ class NextActionBatch(Batch):
 
 
 @struct.dataclass
+class ReturnBatch(Batch):
+    """Transitions with what the behaviour went on to collect."""
+
+    return_to_go: Array
+    """(...), the discounted sum of the rewards from this one on; -inf where it is not known."""
+
+
+@struct.dataclass
 class World:
     """The environment as far as it was learned, for algorithms that imagine."""
 
@@ -216,6 +224,11 @@ class Algorithm(Settings, ABC):
         """Raise ValueError for a value that is out of range."""
         if self.activation not in ACTIVATIONS:
             raise ValueError(f"activation={self.activation} must be one of {', '.join(ACTIVATIONS)}")
+
+    @property
+    def returns(self) -> bool:
+        """Whether batches are `ReturnBatch`es."""
+        return False
 
     @property
     def source(self) -> Source:

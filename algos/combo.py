@@ -33,6 +33,8 @@ class COMBO(ModelBased, CQL):
         super().__post_init__()
         if not self.real_ratio:
             raise ValueError("real_ratio=0 is not possible: the penalty needs data")
+        if self.calibrated:
+            raise ValueError("calibrated=true is not possible: what is imagined has no returns")
 
     def data_value(self, batch: Any, q: Array) -> Array:
         """Return E_data Q_i, its mean over the critics, of values (critics, B)."""

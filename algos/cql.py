@@ -41,6 +41,10 @@ class CQL(sac.SAC):
     times the bracket, the *gap*, at τ: L(β) = -β (w gap - τ), with the critics' mean gap, as the authors'
     code has it (w is 1 in the paper's). That code also clones the data in the policy's first 40,000 updates,
     which is left out here, as in OfflineRL-Kit's.
+
+    `calibrated` makes it Cal-QL (Nakamoto et al.; NeurIPS 2023; arXiv 2303.05479), to go on from online: for
+    the 2n actions of the policy the penalty sees max(Q_i(s, a_k), G) with the behaviour's return-to-go G, so
+    that it pushes no value below that. Where G is not known, as of what is collected online, nothing bounds.
     """
 
     quick: ClassVar[Mapping[str, Any]] = {"weight": 0.3, "samples": 4}
@@ -63,12 +67,21 @@ class CQL(sac.SAC):
     """τ: where `lagrange` holds the gap times `weight`."""
     max_q_backup: bool = False
     """Bootstrap from the best of n actions of the policy, each critic's own, instead of one."""
+    calibrated: bool = False
+    """Push no value of the policy's actions below the return of the data (Cal-QL)."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
         check_at_least(1, self, "samples")
         check_positive(self, "penalty_temperature")
+        if self.calibrated and self.discount >= 1:
+            raise ValueError(f"discount={self.discount} must be below 1 with calibrated=true")
+
+    @property
+    def returns(self) -> bool:
+        """Whether batches are `ReturnBatch`es: as `calibrated`."""
+        return self.calibrated
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
@@ -106,17 +119,21 @@ class CQL(sac.SAC):
         log_prob = jnp.concatenate([uniform_log_prob, now_log_prob, then_log_prob])
         return jnp.concatenate([uniform, now, then]), log_prob
 
-    def gap(self, params: Any, state: sac.State, batch: Batch, q: Array, key: Array) -> Array:
+    def gap(self, params: Any, state: sac.State, batch: Any, q: Array, key: Array) -> Array:
         """Return the penalty's bracket, its mean over critics, given Q_i(s, a) of the data, (critics, B)."""
         actions, log_prob = self.proposals(state, batch, key)
 
         def soft_maximum(params: Any, rows: Any) -> Array:
-            observation, actions, log_prob = rows
-            values = self.values(state, observation, actions.swapaxes(0, 1), params) - log_prob.T
-            values = values / self.penalty_temperature
+            observation, actions, log_prob, returns = rows
+            values = self.values(state, observation, actions.swapaxes(0, 1), params)
+            if self.calibrated:
+                uniform, policy = values[:, : self.samples], values[:, self.samples :]
+                values = jnp.concatenate([uniform, jnp.maximum(policy, returns)], axis=1)
+            values = (values - log_prob.T) / self.penalty_temperature
             return self.penalty_temperature * jax.nn.logsumexp(values, axis=1).mean()
 
-        rows = batch.observation, actions.swapaxes(0, 1), log_prob.T
+        returns = batch.return_to_go if self.calibrated else ()
+        rows = batch.observation, actions.swapaxes(0, 1), log_prob.T, returns
         most = _ROWS_AT_ONCE // len(actions) if jax.default_backend() == "cpu" else log_prob.shape[1]
         blocks = count_blocks(log_prob.shape[1], max(1, most))
         return mean_over_blocks(soft_maximum, params, rows, blocks) - self.data_value(batch, q)

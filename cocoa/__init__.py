@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cocoa.algos import REGISTRY, Algorithm, Batch, register
     from cocoa.algos.awac import AWAC
-    from cocoa.algos.base import NextActionBatch, RefreshedSource, Source, World, concatenate
+    from cocoa.algos.base import NextActionBatch, RefreshedSource, ReturnBatch, Source, World, concatenate
     from cocoa.algos.bc import BC
     from cocoa.algos.combo import COMBO
     from cocoa.algos.cql import CQL
@@ -140,6 +140,7 @@ __all__ = [
     "Random",
     "ReBRAC",
     "RefreshedSource",
+    "ReturnBatch",
     "RunError",
     "Scaling",
     "Seek",

@@ -1,5 +1,6 @@
 """Offline datasets: read, validated, and turned into transitions for training."""
 
+from cocoa.data.behaviour import batch_for, with_next_actions, with_returns
 from cocoa.data.dataset import Dataset
 from cocoa.data.held_out import split
 from cocoa.data.preprocessing import (
@@ -9,7 +10,6 @@ from cocoa.data.preprocessing import (
     normalized_batch,
     reward_map,
     unnormalized_batch,
-    with_next_actions,
 )
 from cocoa.data.scores import normalized_score, whose_references
 from cocoa.data.sources import DatasetInfo, DatasetSource, load, register_source
@@ -20,6 +20,7 @@ __all__ = [
     "DatasetSource",
     "Scaling",
     "action_bounds",
+    "batch_for",
     "best_episodes",
     "load",
     "normalized_batch",
@@ -30,4 +31,5 @@ __all__ = [
     "unnormalized_batch",
     "whose_references",
     "with_next_actions",
+    "with_returns",
 ]

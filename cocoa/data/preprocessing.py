@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from flax import struct
 
-from cocoa.algos.base import Batch, NextActionBatch
+from cocoa.algos.base import Batch
 from cocoa.data.dataset import Dataset
-from cocoa.data.transitions import follow
 from cocoa.data.validation import ACTION_TOLERANCE
 from cocoa.dynamics.moments import moments
 from cocoa.dynamics.settings import Settings
@@ -158,18 +157,6 @@ def _normalizer(dataset: Dataset, normalization: str) -> float:
             "cannot be scaled by the range of returns. Set data.reward_normalization=none."
         )
     return float(1000.0 / spread)
-
-
-def with_next_actions(batch: Batch, dataset: Dataset) -> NextActionBatch:
-    """Return a batch of all transitions of `dataset`, in its order, with the actions that followed them."""
-    follows = np.append(follow(dataset.next_observations, dataset.observations), False)
-    follows[:-1] &= dataset.episodes[:-1] == dataset.episodes[1:]
-    following = np.roll(np.asarray(batch.action), -1, axis=0)
-    return NextActionBatch(
-        **vars(batch),
-        next_action=np.where(follows[:, None], following, np.float32(0)),  # type: ignore[arg-type]
-        next_action_known=follows.astype(np.float32),  # type: ignore[arg-type]
-    )
 
 
 def best_episodes(dataset: Dataset, share: float) -> Dataset:

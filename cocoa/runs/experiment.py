@@ -18,11 +18,11 @@ from cocoa.data import (
     Dataset,
     Scaling,
     action_bounds,
+    batch_for,
     normalized_score,
     split,
     unnormalized_batch,
     whose_references,
-    with_next_actions,
 )
 from cocoa.data.held_out import batches
 from cocoa.data.preprocessing import reward_map
@@ -93,7 +93,7 @@ class Experiment:
     def _batch(self, part: Dataset) -> tuple[Batch, Scaling]:
         """Return all transitions of a part of the dataset, scaled as those that are trained on."""
         batch, scaling = unnormalized_batch(part, self.config.data, self.episodes)
-        return with_next_actions(batch, part) if self.config.algo.next_actions else batch, scaling
+        return batch_for(self.config.algo, batch, part), scaling
 
     def _describe_data(self) -> str:
         data = self.dataset

@@ -12,7 +12,7 @@ from cocoa.algos.networks import Networks
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config
-from cocoa.data import Dataset, Scaling, split, unnormalized_batch, with_next_actions
+from cocoa.data import Dataset, Scaling, batch_for, split, unnormalized_batch
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.preparation.cache import Store
 from cocoa.preparation.inputs import build_inputs
@@ -45,8 +45,7 @@ def build_pieces(config: Config, dataset: Dataset) -> Pieces:
     """
     episodes, _ = split(dataset, config.data)
     batch, scaling = unnormalized_batch(episodes, config.data)
-    if config.algo.next_actions:
-        batch = with_next_actions(batch, episodes)
+    batch = batch_for(config.algo, batch, episodes)
     store = Store(config.cache_dir, Progress(print, Stopper(print)))
     with numerics(config.matmul_precision):
         inputs = build_inputs(config, episodes, batch, scaling, store, lambda _: contextlib.nullcontext())

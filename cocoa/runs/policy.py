@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cocoa.algos.base import Batch, NextActionBatch
+from cocoa.algos.base import Batch, NextActionBatch, ReturnBatch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config, names_modules
@@ -235,6 +235,8 @@ def _state_template(config: Config, interface: Interface) -> TrainState:
     data = Batch(observation, action, number, number, observation)
     if config.algo.next_actions:
         data = NextActionBatch(**vars(data), next_action=action, next_action_known=number)
+    if config.algo.returns:
+        data = ReturnBatch(**vars(data), return_to_go=number)
     networks = build_networks(config.algo, config.cocoa, action_dim)
     job = TrainingJob(config.algo, networks, data, config.seeds, config.all_updates, config.batch_size)
     return job.template()

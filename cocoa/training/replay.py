@@ -15,7 +15,7 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
-from cocoa.algos.base import Array, Batch, NextActionBatch
+from cocoa.algos.base import Array, Batch, NextActionBatch, ReturnBatch
 from cocoa.training.feed import Draw
 from cocoa.training.seeds import SPLIT, PerSeed, Together, over_seeds, place, spread
 from cocoa.training.turns import Turns
@@ -79,6 +79,8 @@ class Filled:
         """Return these rows of what was collected."""
         held: Collected = self.collected.values
         batch = jax.tree.map(lambda x: x[self.row, rows], held.batch)
+        if isinstance(self.data, ReturnBatch):
+            return ReturnBatch(**vars(batch), return_to_go=jnp.full_like(batch.reward, -jnp.inf))
         if not isinstance(self.data, NextActionBatch):
             return batch
         following = rows + self.instances
