@@ -227,6 +227,7 @@ def test_settings_of_ogbench_are_the_published_ones(algo, task):
         assert tuple(getattr(config.algo, field) for field in fields) == values, dataset
         assert config.algo.hidden == (512,) * 4
         assert config.algo.activation == "gelu"
+        assert config.algo.critic_layer_norm
 
 
 def test_mazes_of_points_have_no_settings_of_algorithms():
