@@ -183,6 +183,24 @@ def test_critics_have_targets(algorithm):
     assert named == 2 * [hasattr(algorithm, "critics")]
 
 
+CHOOSING = [name for name in sorted(REGISTRY) if hasattr(REGISTRY[name], "critic_layer_norm")]
+NORMALIZED = [*((name, on) for name in CHOOSING for on in (False, True)), ("leq", None)]
+
+
+@pytest.mark.parametrize(("name", "on"), NORMALIZED)
+def test_layer_norm_is_where_the_fields_say(name, on):
+    algorithm = REGISTRY[name](**({} if on is None else {"critic_layer_norm": on}))
+    state = jax.eval_shape(
+        lambda key: algorithm.init(key, make_networks(False), bandit_of(algorithm, False), 10),
+        jax.random.key(0),
+    )
+    critics, actor = on is not False, getattr(algorithm, "actor_layer_norm", False)
+    wanted = {"critics": critics, "value": critics, "actor": actor, "flow": False}
+    for part in wanted.keys() & vars(state).keys():
+        layers = jax.tree_util.tree_leaves_with_path(getattr(state, part).params)
+        assert any("LayerNorm" in jax.tree_util.keystr(path) for path, _ in layers) == wanted[part], part
+
+
 def test_targets_go_a_part_of_the_way_to_their_networks(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 1)

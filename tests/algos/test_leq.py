@@ -1,5 +1,7 @@
 """LEQ's rollouts, λ-returns, slopes and losses against derivations in NumPy float64."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_ne
 
 from cocoa.algos.base import World
 from cocoa.algos.leq import LEQ
+from cocoa.algos.networks import Adam
 from cocoa.algos.rollouts import Buffer
 from cocoa.algos.trajectories import ImaginingBatch, lambda_returns
 from cocoa.anchors.decomposition import Decomposition
@@ -197,6 +200,37 @@ def test_slopes_are_those_of_returns_as_one_action_moves(setting):
         np.testing.assert_allclose(found[rows], expected[rows], rtol=2e-2, atol=1e-2)
 
 
+@struct.dataclass
+class Breaking:
+    """`Smooth`, but for high states, which lead out of the range of numbers."""
+
+    def sample(self, state, action, key):
+        after, reward = moved(jnp, state, action)
+        return after * jnp.where(state[:, :1] > 0.8, jnp.inf, 1.0), reward
+
+
+@pytest.mark.parametrize("setting", [False], ids=["plain"], indirect=True)
+def test_a_model_that_leaves_the_range_of_numbers_stops_its_own_rollouts_alone(setting):
+    state, batch, *_ = setting
+
+    def paths(model):
+        world = batch.world.replace(model=model, terminated=Forever())
+        return jax.jit(ALGORITHM.imagine)(state, batch.replace(world=world), KEY)
+
+    found, others = paths(Breaking()), paths(Smooth())
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(found))
+    broken = ~np.asarray(found.going[-1])
+    assert 0 < broken.sum() < ROLLOUTS
+    last = np.asarray(found.going).sum(axis=0)[broken] - 1
+    returns, values = (np.asarray(x)[last, broken] for x in (found.returns, found.value))
+    np.testing.assert_array_equal(returns, values)
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x[:, ~broken], y[:, ~broken], rtol=1e-4, atol=1e-5),
+        found,
+        others,
+    )
+
+
 def around(paths):
     """Rollouts whose returns are above and below the values."""
     noise = np.random.default_rng(6).normal(size=paths.value.shape)
@@ -289,13 +323,20 @@ def test_rollouts_start_where_those_of_the_buffer_have_been(setting):
 
 def test_the_policys_noise_is_before_its_tanh(setting):
     state, batch, _, s, b = setting
-    draws = jax.vmap(lambda key: ALGORITHM.act(state, batch.observation, key))(jax.random.split(KEY, 2000))
+    algorithm = dataclasses.replace(ALGORITHM, exploration=0.5)
+    draws = jax.vmap(lambda key: algorithm.act(state, batch.observation, key))(jax.random.split(KEY, 2000))
     expected = np.arctanh(policy(s.actor.params, b.observation))
     near = np.abs(expected) < 2  # farther out float32 has no room for the noise
     assert near.mean() > 0.3
     before = np.arctanh(np.asarray(draws, np.float64)[:, near])
-    np.testing.assert_allclose(before.mean(0), expected[near], atol=0.12)
-    np.testing.assert_allclose(before.std(0), 1.0, atol=0.08)
+    np.testing.assert_allclose(before.mean(0), expected[near], atol=0.06)
+    np.testing.assert_allclose(before.std(0), 0.5, atol=0.04)
+
+
+def test_the_step_size_of_the_policy_alone_decays():
+    algorithm = LEQ(actor_learning_rate=1e-3, critic_learning_rate=2e-3)
+    state = algorithm.init(KEY, make_networks(False), make_batch(False, 2), 100)
+    assert (state.actor.optimizer, state.critics.optimizer) == (Adam(1e-3, 100), Adam(2e-3))
 
 
 @struct.dataclass
