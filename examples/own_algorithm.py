@@ -47,6 +47,7 @@ class AWAC(cocoa.Algorithm):
 
     def __post_init__(self):
         """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
         if self.temperature <= 0:
             raise ValueError(f"temperature={self.temperature} must be above 0")
 
