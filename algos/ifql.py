@@ -24,7 +24,8 @@ class IFQL(Expectiles):
         L(v) = E |v(s, x_t, t) - (a - x_0)|² / A,   x_t = (1 - t) x_0 + t a,   x_0 ~ N(0, 1),   t ~ U[0, 1]
 
     The policy leads n draws of normal noise along the flow, clips them and takes the one of largest
-    min_i Q_i(s, a): the flow version of IDQL (Hansen-Estruch et al. 2023; arXiv 2304.10573).
+    min_i Q_i(s, a): the flow version of IDQL (Hansen-Estruch et al. 2023; arXiv 2304.10573). In the authors'
+    code each loss has the parameters of before the update.
     """
 
     sampled: ClassVar[bool] = True

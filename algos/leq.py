@@ -60,8 +60,9 @@ class LEQ(ModelBased, TDLearning):
     No gradient passes through Q^λ_t and its derivative; the weight of the last step, where nothing is above
     or below, is ½. Inputs of networks are squeezed by symlog.
 
-    As in the authors' code, but for: its policy learns from what lies behind the end of a rollout, too; it
-    draws other rollouts for the policy than for the critic; its LayerNorm is before the activation. There is
+    As in the authors' code, but for: its policy learns from what lies behind the end of a rollout, too; its
+    rollouts of the noisy policy go on behind a terminal; it draws other rollouts for the policy than for the
+    critic; its critic standardises actions before symlog; its LayerNorm is before the activation. There is
     one critic in the paper.
     """
 

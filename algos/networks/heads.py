@@ -2,7 +2,7 @@
 
 An *encoder* turns an observation, and for critics an action, into one feature vector. The plain one
 concatenates arrays; another may be substituted without a change to any algorithm. All weights start
-orthogonal, as in IQL's code; the other papers' codes have the defaults of their libraries.
+orthogonal, as in IQL's and LEQ's code; other papers' codes draw them otherwise.
 """
 
 from __future__ import annotations
