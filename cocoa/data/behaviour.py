@@ -33,7 +33,8 @@ def with_returns(batch: Batch, dataset: Dataset, discount: float) -> ReturnBatch
 
     Rewards are the batch's. Behind a terminal nothing is collected. An episode that a time limit cuts is
     taken to go on for ever with its mean reward, so that one that only fails collects r / (1 - discount), as
-    in Cal-QL's code. The return of an episode that the end of the recording cuts is not known: -inf.
+    in Cal-QL's code, where other episodes collect nothing more. The return of an episode that the end of the
+    recording cuts is not known: -inf.
     """
     reward, episodes = np.asarray(batch.reward, np.float64), dataset.episodes
     numbers, starts, lengths = np.unique(episodes, return_index=True, return_counts=True)
