@@ -13,6 +13,7 @@ from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_ne
 from cocoa.algos.base import World
 from cocoa.algos.leq import LEQ
 from cocoa.algos.networks import Adam
+from cocoa.algos.networks.optimization import frozen
 from cocoa.algos.rollouts import Buffer
 from cocoa.algos.trajectories import ImaginingBatch, lambda_returns
 from cocoa.anchors.decomposition import Decomposition
@@ -306,6 +307,24 @@ def test_actor_loss_equals_its_derivation(setting):
     )
 
 
+@pytest.mark.parametrize("setting", [False], ids=["plain"], indirect=True)
+def test_critics_and_policy_learn_from_the_rollouts_of_before_the_update(setting):
+    state, batch, *_ = setting
+    state = state.replace(critics=state.critics.replace(optimizer=Adam(0.1)))
+    after, metrics = jax.jit(ALGORITHM.update)(state, batch, KEY)
+
+    @jax.jit
+    def losses(critics):
+        old = state.replace(critics=critics)
+        paths = ALGORITHM.imagine(old, batch, jax.random.split(KEY)[0])
+        loss = ALGORITHM.critic_loss(critics.params, old, batch, paths, KEY)[0]
+        return loss, ALGORITHM.actor_loss(state.actor.params, old, paths)[0]
+
+    before, later = losses(state.critics), losses(after.critics)
+    np.testing.assert_allclose((metrics["critic_loss"], metrics["actor_loss"]), before, rtol=1e-4)
+    assert abs(later[1] - before[1]) > 0.01 * abs(before[1])
+
+
 def test_rollouts_start_where_those_of_the_buffer_have_been(setting):
     _, batch, *_ = setting
     source, data = ALGORITHM.source, make_batch(not isinstance(batch.observation, jax.Array), ROLLOUTS)
@@ -319,6 +338,16 @@ def test_rollouts_start_where_those_of_the_buffer_have_been(setting):
     drawn = source.draw(Buffer(rows, jnp.array([3, 5]), {}), data, batch.world, KEY, 200)
     assert set(np.unique(leaves(drawn.starts)).tolist()) == {0, 1, 2, 100, 101, 102, 103, 104}
     assert drawn.reward is data.reward
+
+
+@pytest.mark.parametrize("setting", [False], ids=["plain"], indirect=True)
+def test_rollouts_start_in_held_out_states_where_losses_are_of_these(setting):
+    state, batch, *_ = setting
+    held_out = jax.jit(lambda batch: ALGORITHM.held_out(frozen(state), batch, KEY))
+    found = held_out(batch)
+    assert found == held_out(batch.replace(starts=batch.starts + 1))
+    other = held_out(batch.replace(observation=batch.observation + 1))
+    assert abs(found["lambda_return"] - other["lambda_return"]) > 0.01
 
 
 def test_the_policys_noise_is_before_its_tanh(setting):
