@@ -17,7 +17,7 @@ class HeldOut:
     """Computes what a training's algorithm logs on held-out transitions, for all its seeds at once.
 
     The transitions and, for each seed, the random numbers are the same in each call, so that two calls differ
-    by the parameters alone. With a model-based algorithm nothing is imagined.
+    by the parameters alone. The buffer of a model-based algorithm is empty: batches are held-out transitions.
     """
 
     def __init__(self, training: Training, data: Batch):
