@@ -26,7 +26,7 @@ Examples:
   {program} algo=iql +cocoa                       train IQL with COCOA on the shipped dataset
   {program} dataset=hopper-medium-v2 seeds=4      on one of D4RL's; seeds 0, 1, 2, 3
   {program} dataset=my.hdf5 env=Hopper-v4         on a file of your own
-  {program} algo=my_package.my_module:AWAC        an algorithm of your own; +cocoa=module:Class
+  {program} algo=my_package.my_module:Mine        an algorithm of your own; +cocoa=module:Class
   {program} -m +cocoa=none,random seeds=[0],[1]   every combination, one run after the other
 
 Flags:

@@ -15,7 +15,7 @@ RUNS = {
     "fit_and_load": (["--updates", "4"], r"An episode in another process returned \d+, a score of [\d.]+"),
     "own_algorithm": (
         ["--updates", "4"],
-        r"AWAC, with anchors: runs/hopper-demo/AWAC\+cocoa-nearest/",
+        r"FAWAC, with anchors: runs/hopper-demo/FAWAC\+cocoa-nearest/",
     ),
     "own_anchors": (["--updates", "4"], r"size of Δ[^\0]*a policy with 32 anchors"),
     "own_environment": (
