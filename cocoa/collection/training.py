@@ -93,7 +93,7 @@ class PolicyTraining:
         online.refill(self.log.parts())
         policies = setup.policy_template() if settings.overlap else None
         learner, delayed = load_tree(setup.checkpoint, (setup.job.template(), policies))
-        online.delayed = placed_like(delayed, policies) if policies else None
+        online.delayed = placed_like(delayed, policies) if policies and delayed else None
         setup.say(f"Going on after step {self.step:,} of {settings.steps:,}")
         return online, training.restore(learner, self.turns.done(self.step))
 
