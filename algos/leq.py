@@ -67,7 +67,7 @@ class LEQ(ModelBased, TDLearning):
     """
 
     quick: ClassVar[Mapping[str, Any]] = {
-        **{"horizon": 3, "real_ratio": 0.5, "target_rate": 0.05, "cosine_schedule": False},
+        **{"return_length": 3, "real_ratio": 0.5, "target_rate": 0.05, "cosine_schedule": False},
         **{"actor_learning_rate": 3e-3, "critic_learning_rate": 3e-3},
     }
 
@@ -79,7 +79,7 @@ class LEQ(ModelBased, TDLearning):
     """Number of critics, of which the lowest value counts."""
     expectile: float = 0.1
     """τ: the lower, the more returns below the value weigh."""
-    horizon: int = 10
+    return_length: int = 10
     """H: steps of the rollouts from which values and policy learn."""
     return_decay: float = 0.95
     """λ: weight of an n-step return as against one that is a step shorter."""
@@ -97,7 +97,7 @@ class LEQ(ModelBased, TDLearning):
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
-        check_at_least(1, self, "horizon")
+        check_at_least(1, self, "return_length")
         check_positive(self, "expectile", "return_decay", most=1)
         check_positive(self, "exploration", "actor_learning_rate", "critic_learning_rate")
 
@@ -130,7 +130,7 @@ class LEQ(ModelBased, TDLearning):
 
         steps: Trajectories = jax.tree.map(lambda x: x[:-1], paths)
         q_path, old = self._both(params, state, steps.observation, steps.action)
-        weight = self.discount ** jnp.arange(self.horizon)[:, None] * steps.going
+        weight = self.discount ** jnp.arange(self.return_length)[:, None] * steps.going
         share = self._weight(steps.returns, q_path)
         path_loss = jnp.mean(weight * share * (steps.returns - q_path) ** 2)
         path_drift = jnp.mean(weight * (old - q_path) ** 2)
@@ -163,7 +163,7 @@ class LEQ(ModelBased, TDLearning):
 
     def imagine(self, state: State, batch: ImaginingBatch, key: Array) -> Trajectories:
         """Return the policy's rollouts of H steps."""
-        settings = self.horizon, self.discount, self.return_decay
+        settings = self.return_length, self.discount, self.return_decay
         critic = partial(self.action_value, state)
         return imagine(state.actor, critic, batch.starts, batch.world, key, *settings)
 

@@ -5,9 +5,9 @@ import os
 
 from support.paths import ROOT
 
-# Most of the tests' time is XLA's compilation, which reads this as JAX is imported: without optimisation and
-# fusion emitters it takes half as long. With XLA_FLAGS= pytest the tests run what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false")
+# Most of the tests' time is XLA's compilation, which reads this as JAX is imported.
+# With XLA_FLAGS= pytest the tests run what users run.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import h5py
 import jax

@@ -142,7 +142,7 @@ class Experiment:
         if not config.online.steps:
             return None
         check_possible(config, stream, evaluator)
-        if config.algo.deterministic and record.step == 0:
+        if config.algo.deterministic and record.step <= config.updates:
             record.say(f"Warning: the policy of {config.algo.name} has no noise: its steps explore nothing.")
         done = max(0, record.step - config.updates)
         with record.stage("online"):

@@ -20,10 +20,15 @@ def of(config: Config) -> tuple[int, OnlineConfig]:
 
 
 def check(folder: Path, before: Config, config: Config) -> None:
-    """Raise ConfigError if the run in `folder` has done more than `config` allows.
+    """Raise ConfigError if `folder` has done more than `config` allows, or `config` changes idle fields only.
 
     It has done it as `before` says.
     """
+    if not config.online.steps and replace(config.online, steps=before.online.steps) != before.online:
+        raise ConfigError(
+            "With online.steps=0 a run makes no environment steps, and the other fields of online have no "
+            "effect: set online.steps= as well."
+        )
     done = read_position(checkpoint_path(folder), before).step
     steps = done - before.updates
     if steps <= 0:

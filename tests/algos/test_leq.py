@@ -26,7 +26,7 @@ ROLLOUTS, HORIZON, DISCOUNT, DECAY = 32, 4, 0.9, 0.8
 ALGORITHM = LEQ(
     discount=DISCOUNT,
     return_decay=DECAY,
-    horizon=HORIZON,
+    return_length=HORIZON,
     critics=2,
     expectile=0.2,
     real_ratio=0.6,
@@ -391,8 +391,8 @@ class Forever:
 def test_values_become_the_lower_expectile_of_returns():
     """Of r + γ Q with normal rewards: (r_τ) / (1 - γ), where r_τ = -0.861 is the expectile of N(0, 1)."""
     algorithm = LEQ(
-        discount=0.5, horizon=1, expectile=0.1, real_ratio=0.0, critic_learning_rate=3e-3, target_rate=0.5,
-        rollout_starts=64, rollout_length=1, rollout_rounds=1, cosine_schedule=False,
+        discount=0.5, return_length=1, expectile=0.1, real_ratio=0.0, critic_learning_rate=3e-3,
+        target_rate=0.5, rollout_starts=64, rollout_length=1, rollout_rounds=1, cosine_schedule=False,
     )  # fmt: skip
     world = World(Noisy(), make_observe(False), Forever(), jnp.float32(1), jnp.float32(0))
     data = make_batch(False, 256)

@@ -277,7 +277,7 @@ def test_a_new_algorithm_needs_no_yaml(new_algorithm: type[Algorithm], capsys: p
     config = configure("algo=quantile", "+cocoa", "algo.quantile=0.2", PLAIN)
     assert config.algo == new_algorithm(quantile=0.2)  # type: ignore[call-arg]
     assert "algo.quantile must lie between" in mistake("algo=quantile", "algo.quantile=2")
-    assert "a field of iql, not of quantile" in mistake("algo=quantile", "algo.expectile=0.9")
+    assert "a field of iql, ifql, leq, not of quantile" in mistake("algo=quantile", "algo.expectile=0.9")
     assert main(["algo=quantile", "--help"]) == 0
     assert "algo.quantile=0.5" in capsys.readouterr().out
 

@@ -123,6 +123,8 @@ def test_an_offline_run_is_taken_online_later(config):
     stage = OnlineConfig(steps=20, every=10)
     whole = launch.run(dataclasses.replace(offline, name="at-once", online=stage))
     later = launch.run(dataclasses.replace(offline, name="later"))
+    with pytest.raises(ConfigError, match=r"With online.steps=0 .* set online.steps= as well"):
+        launch.resume(later, online={"every": 10})
     with pytest.raises(ConfigError, match=r"log_every=10 .* multiple of online.every=50"):
         launch.resume(later, online={"steps": 100})
     launch.resume(later, online={"steps": 20, "every": 10})

@@ -112,7 +112,7 @@ def test_every_documented_field(dataset, tmp_path):
             "updates_per_second",
             "seconds",
         ),
-        *("dataset_sha256", "name", "evaluations", "step"),
+        *("dataset_sha256", "name", "evaluations", "step", "length"),
     }
     assert (found["algo"], found["cocoa"], found["env"]) == ("iql", "seek", "Hopper-v4")
     assert (found["updates"], found["evaluations"], found["seeds"]) == (120, 12, [3, 7, 1])

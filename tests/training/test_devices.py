@@ -1,6 +1,5 @@
 """Seeds spread over devices give what they give on one; what they share lies once on each device."""
 
-import os
 import subprocess
 import sys
 
@@ -113,11 +112,7 @@ IMAGINING = "hidden=(16,), rollout_starts=20, rollout_length=2, rollout_every=15
 )
 def test_four_devices_give_what_one_gives(module, algorithm, fields, per_seed):
     program = PROGRAM.format(module=module, algorithm=algorithm, fields=fields, per_seed=per_seed)
-    # Bit for bit in what XLA's fusion emitters make, as for users; tests/conftest.py does without them.
-    environment = {**os.environ, "XLA_FLAGS": "--xla_backend_optimization_level=0"}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, env=environment
-    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout == "equal\n", done.stderr
 
 
