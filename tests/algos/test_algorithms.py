@@ -118,7 +118,7 @@ def test_a_training_cut_in_two_equals_one_in_one_piece(algorithm, with_cocoa, tm
 
 
 @pytest.mark.parametrize("algorithm", ["iql", "mopo"], indirect=True)
-def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algorithm):
+def test_chunks_of_any_length_are_one_program_and_get_nothing_from_the_host(algorithm, counted):
     training = make_training.__wrapped__(algorithm, True)  # its own: other tests' calls would count
     state, _ = training.chunk(training.init(), 0, 3)
     given = state.saved

@@ -283,7 +283,7 @@ def test_anchors_do_not_depend_on_the_batch_around_them(variant, monkeypatch):
     np.testing.assert_allclose(apply(anchors, states[0]), batch[0], **tolerance)
 
 
-def test_all_anchors_are_found_by_one_program(monkeypatch):
+def test_all_anchors_are_found_by_one_program(monkeypatch, counted):
     monkeypatch.setattr(decomposition, "CHUNK", 16)
     anchors, program = build(Seek(), known_models()), compiled(decomposition._apply)
     programs = program._cache_size()

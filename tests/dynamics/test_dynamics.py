@@ -150,7 +150,7 @@ def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path, restart):
     jax.tree.map(np.testing.assert_array_equal, again.result(state), expected)
 
 
-def test_all_epochs_run_one_program():
+def test_all_epochs_run_one_program(counted):
     config = dataclasses.replace(SMALL, batch_size=48)  # as in no other test
     rng = np.random.default_rng(0)
     fit = EnsembleFit(config, rng.normal(size=(200, 3)), rng.normal(size=(200, 2)), jax.random.key(0))

@@ -172,7 +172,7 @@ def test_a_buffer_holds_the_transitions_of_each_seed():
         np.testing.assert_array_equal(whole.terminal, steps.terminal[row].reshape(40))
 
 
-def test_updates_draw_from_what_is_there_and_compile_once(online):
+def test_updates_draw_from_what_is_there_and_compile_once(online, counted):
     state = online.training.init()
     for step in range(0, 40, 4):
         state, _, metrics = online.block(state, step)
