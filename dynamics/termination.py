@@ -15,7 +15,7 @@ Rule = Callable[[Array, Array, Array], Array]
 """From states (..., O), actions (..., A) and next states (..., O), physical units, to bool (...)."""
 
 RULES: dict[str, Rule] = {}
-"""Rules by family: a Gymnasium id without its version."""
+"""Rules by family: a Gymnasium id without its version, or D4RL's name of a maze."""
 
 
 def termination_rule(*families: str) -> Callable[[Rule], Rule]:
@@ -67,6 +67,34 @@ def humanoid(state: Array, action: Array, next_state: Array) -> Array:
 def inverted_pendulum(state: Array, action: Array, next_state: Array) -> Array:
     """An angle of more than 0.2."""
     return ~(jnp.abs(next_state[..., 1]) <= 0.2)
+
+
+@termination_rule("antmaze-umaze")
+def antmaze_umaze(state: Array, action: Array, next_state: Array) -> Array:
+    """Less than 0.25 m from (0.75, 8.75), the mean of D4RL's goals, as in the code of CBOP and LEQ."""
+    return _near(next_state, 0.75, 8.75)
+
+
+@termination_rule("antmaze-medium")
+def antmaze_medium(state: Array, action: Array, next_state: Array) -> Array:
+    """Less than 0.25 m from (20.75, 20.75), the mean of D4RL's goals, as in the code of CBOP and LEQ."""
+    return _near(next_state, 20.75, 20.75)
+
+
+@termination_rule("antmaze-large")
+def antmaze_large(state: Array, action: Array, next_state: Array) -> Array:
+    """Less than 0.25 m from (32.75, 24.75), the mean of D4RL's goals, as in the code of CBOP and LEQ."""
+    return _near(next_state, 32.75, 24.75)
+
+
+def _near(state: Array, x: float, y: float) -> Array:
+    return ~(jnp.hypot(state[..., 0] - x, state[..., 1] - y) >= 0.25)
+
+
+@termination_rule("PointMaze")
+def point_maze(state: Array, action: Array, next_state: Array) -> Array:
+    """At most 0.45 m from the goal, the last two numbers of the state."""
+    return ~(jnp.linalg.norm(next_state[..., :2] - next_state[..., -2:], axis=-1) > 0.45)
 
 
 @struct.dataclass

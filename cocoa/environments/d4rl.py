@@ -60,7 +60,7 @@ for _maze in ("umaze", "umaze-diverse", "medium-play", "medium-diverse", "large-
                 f"D4RL/antmaze-{_maze}-{_version}",
                 "cocoa.environments.antmaze:AntMaze",
                 700 if _maze.startswith("umaze") else 1000,
-                "antmaze",
+                f"antmaze-{_maze.partition('-')[0]}",
                 {"maze": _maze.partition("-")[0]},
                 extra=None,
                 differences=f"{_DEPTH}{_more}.",

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from cocoa.data import Dataset
 from cocoa.data.reference import family_of
 from cocoa.dynamics.ensemble import Ensemble
-from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
+from cocoa.dynamics.termination import RULES, LearnedTermination, Rule, Termination, never
+from cocoa.environments.recorded import RECORDED
 from cocoa.errors import ConfigError
 
 
@@ -18,15 +19,15 @@ def find_termination(
 
     Raises ConfigError if there is none.
     """
-    family = family_of(dataset.env or "")
-    if kind in ("auto", "known") and family in RULES:
-        return Termination(RULES[family])
+    known = known_rule(dataset.env or "")
+    if kind in ("auto", "known") and known:
+        return Termination(known)
     if kind == "never" or (kind == "auto" and not dataset.terminals.any()):
         return Termination(never)
     shown = (dataset.terminals & dataset.next_observed).any()
     if kind == "learned" and shown:
         return LearnedTermination(learn())
-    if kind == "learned" and family in RULES:
+    if kind == "learned" and known:
         raise ConfigError(f"{_not_shown(dataset)} Set algo.termination=known.")
     unknown = (
         f"When episodes of {dataset.env or dataset.name} end is not known, so that model rollouts would go "
@@ -40,6 +41,14 @@ def find_termination(
     else:
         advice = f"Set algo.termination=never if they do not end, as in the data, or {add}."
     raise ConfigError(f"{unknown} {advice}")
+
+
+def known_rule(env: str) -> Rule | None:
+    """Return the rule by which an environment ends its episodes, None if there is none for it."""
+    recorded = RECORDED.get(env)
+    if recorded and recorded.spec.id.startswith("PointMaze"):
+        return None if recorded.spec.arguments.get("continuing_task", True) else RULES["PointMaze"]
+    return RULES.get(family_of(env))
 
 
 def _not_shown(dataset: Dataset) -> str:

@@ -14,10 +14,13 @@ from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.penalties import PENALTIES
 from cocoa.dynamics.termination import RULES, LearnedTermination, Termination, never
+from cocoa.environments.layouts import layout_of
+from cocoa.environments.recorded import RecordedEnvironment, RecordedSpec, register_recorded
 from cocoa.environments.spaces import make_environment
 from cocoa.errors import ConfigError
 from cocoa.preparation.cache import Store
 from cocoa.preparation.models import ModelSet
+from cocoa.preparation.termination import find_termination, known_rule
 
 pytestmark = pytest.mark.filterwarnings("ignore:arrays. the next observation")  # the states are random
 MEMBERS, SHAPE, STATE_DIM = 4, (3, 5), 2
@@ -114,6 +117,61 @@ def test_rules_have_the_environments_bounds_on_all_sides(family):
     np.testing.assert_array_equal(RULES[family](-states, None, states), np.logical_not(healthy))
 
 
+@pytest.mark.parametrize("kind", ["umaze-v0", "umaze-diverse-v2", "medium-play-v2", "large-diverse-v0"])
+def test_antmazes_end_near_the_middle_of_the_goals(kind):
+    env = f"D4RL/antmaze-{kind}"
+    rule = known_rule(env)
+    made = make_environment(env)
+    goals = np.array([made.reset(seed=seed) and made.unwrapped.goal for seed in range(400)])
+    middle = (goals.min(axis=0) + goals.max(axis=0)) / 2
+    made.unwrapped.goal = middle
+    rng = np.random.default_rng(0)
+    moves, near, reached = [], [], []
+    for _ in range(60):
+        angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.9)
+        qpos, qvel = made.unwrapped.init_qpos.copy(), np.zeros_like(made.unwrapped.init_qvel)
+        qpos[:2] = middle + distance * np.array([np.cos(angle), np.sin(angle)])
+        made.unwrapped.set_state(qpos, qvel)
+        state = np.concatenate([qpos, qvel])
+        after, reward, terminal, _, _ = made.unwrapped.step(np.zeros(8))
+        assert reward == terminal
+        moves.append((state, np.zeros(8), after))
+        near.append(float(np.linalg.norm(after[:2] - middle)))
+        reached.append(terminal)
+    near = np.array(near)
+    found = np.array(rule(*(jnp.asarray(column, jnp.float32) for column in zip(*moves, strict=True))))
+    clear = np.abs(near - 0.25) > 0.03  # `middle` is an estimate
+    np.testing.assert_array_equal(found[clear], (near < 0.25)[clear])
+    assert set(found) == {True, False}
+    assert np.array(reached)[found].all()
+    assert set(np.array(reached)[~found]) == {True, False}
+
+
+@pytest.mark.parametrize(("continuing", "ends"), [(False, True), (True, False), (None, False)])
+def test_a_pointmaze_ends_at_the_goal_in_its_states_unless_it_continues(continuing, ends):
+    arguments = {} if continuing is None else {"continuing_task": continuing}
+    spec = RecordedSpec("PointMaze_UMaze-v3", arguments, 300, robotics=True)
+    parts = "observation", "desired_goal", "achieved_goal"
+    space = {
+        "type": "Dict",
+        "subspaces": {name: {"type": "Box", "shape": [4 if name == parts[0] else 2]} for name in parts},
+    }
+    layout = layout_of(space, spec.id, "test")
+    env = f"test/pointmaze-{continuing}-v0"
+    register_recorded(env, RecordedEnvironment(spec, layout))
+    rule = known_rule(env)
+    if not ends:
+        assert rule is None
+        return
+    made = make_environment(env)
+    made.reset(seed=0)
+    rng = np.random.default_rng(0)
+    states = rng.uniform(-0.6, 0.6, (200, 6))
+    wanted = [made.unwrapped.compute_terminated(state[:2], state[4:], {}) for state in states]
+    assert 0.1 < np.mean(wanted) < 0.9
+    np.testing.assert_array_equal(rule(-states, None, jnp.asarray(states, jnp.float32)), wanted)
+
+
 @pytest.mark.parametrize("rule", RULES.values())
 def test_a_state_that_is_not_finite_ends_an_episode_if_anything_does(rule):
     bad = jnp.full((2, 3, 4), jnp.nan)
@@ -175,6 +233,15 @@ def test_a_known_rule_is_taken(world_of, kind, terminals):
     assert world.terminated == Termination(RULES["InvertedPendulum"])
     after = jnp.array([[0.0, 0.19, 0, 0], [0, 0.21, 0, 0], [9, -0.21, 9, 9]])
     assert world.terminated(after[::-1], None, after).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["auto", "known"])
+def test_a_file_of_antmaze_has_the_rule_of_its_maze(kind):
+    dataset = dataclasses.replace(make_dataset(), env="D4RL/antmaze-medium-diverse-v2")
+    found = find_termination(kind, dataset, learn=lambda: pytest.fail("a rule was known"))
+    after = jnp.array([[20.75, 20.75], [0.75, 8.75]])
+    assert found(None, None, after).tolist() == [True, False]
+    assert "(20.75, 20.75)" in str(found)
 
 
 def test_never_is_never_even_where_the_rule_is_known(world_of):

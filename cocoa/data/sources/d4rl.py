@@ -92,7 +92,8 @@ def _antmaze() -> dict[str, Task]:
         for version, path in {"v0": "ant_maze_new/{}_sparse", "v2": "ant_maze_v2/{}_sparse_fixed"}.items():
             full = path.format(f"Ant_maze_{file}") + ".hdf5"
             name = f"antmaze-{maze}-{version}"
-            tasks[name] = Task(full, "antmaze", time_limit, f"D4RL/{name}")
+            family = f"antmaze-{maze.partition('-')[0]}"
+            tasks[name] = Task(full, family, time_limit, f"D4RL/{name}")
     return tasks
 
 
