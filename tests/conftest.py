@@ -41,12 +41,6 @@ def caches(tmp_path_factory):
     os.environ["COCOA_CACHE"] = str(folder / "models")
 
 
-@pytest.fixture
-def counted():
-    """Let `_cache_size` count: a process has room for 8,192 programs, and JAX counts no others."""
-    jax.clear_caches()
-
-
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):
     """A D4RL-format file of 2000 random steps."""
