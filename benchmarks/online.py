@@ -54,7 +54,7 @@ def online(python: str, env: str, steps: int, threads: int) -> Iterator[Line]:
 def ours(env: str, steps: int) -> dict[str, Any]:
     """Return rates per second and per core second, and the returns after all steps."""
     settings = collection({"env": env, "steps": steps, "warmup": WARMUP, "eval_every": steps})
-    with tempfile.TemporaryDirectory() as folder, numerics("highest"), Stopper(print) as stopper:
+    with tempfile.TemporaryDirectory() as folder, numerics(), Stopper(print) as stopper:
         training = PolicyTraining(Setup(settings, Path(folder), print, stopper))
         blocks, step = training.online, 0
         state = training.start

@@ -60,8 +60,8 @@ def pieces(
     """Return what a training loop of one's own is made of: transitions, networks, the map to observations.
 
     The arguments are those of `fit`. Models and anchors, where they are needed, are fitted or read from the
-    cache, with the precision `matmul_precision`. The loop computes as JAX is configured: inside of
-    `jax.default_matmul_precision("highest")` it has the precision of `fit`. With the result `p`,
+    cache, as in a run. Matrix products of the loop have the precision that JAX is configured for: inside of
+    `jax.default_matmul_precision("highest")` that of `fit`. With the result `p`,
 
         algorithm.init(key, p.networks, p.data, updates)  # the state before the first update
         sample(p.data, key, size)  # a batch for algorithm.update

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.dynamics.config import EnsembleConfig
+from cocoa.dynamics.xla.numerics import exact
 
 Array = jax.Array
 Params = dict[str, Any]
@@ -123,6 +124,7 @@ class Ensemble:
         """How many members there are."""
         return len(self.params["min_log_variance"])
 
+    @exact
     def distribution(self, inputs: Array) -> tuple[Array, Array]:
         """Return means and standard deviations (members, ..., T) for inputs (..., I), physical units."""
         # Written out: on a CPU separate matrix products are faster than a batched one.
@@ -130,6 +132,7 @@ class Ensemble:
         means, stds = zip(*members, strict=True)
         return jnp.stack(means), jnp.stack(stds)
 
+    @exact
     def means(self, inputs: Array) -> Array:
         """Return the means of `distribution` alone (members, ..., T)."""
         x = self._standardised(inputs)
@@ -140,6 +143,7 @@ class Ensemble:
         """Return the mean of the members' means (..., T)."""
         return self.means(inputs).mean(axis=0)
 
+    @exact
     def sample(self, inputs: Array, key: Array) -> Array:
         """Return a draw (N, T) for each row of inputs (N, I), from a member chosen at random for each.
 

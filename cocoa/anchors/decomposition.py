@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from cocoa.dynamics.xla.compiler import compiled
+from cocoa.dynamics.xla.numerics import exact
 
 CHUNK = 2**14
 """Rows that `in_chunks` puts on a device at a time."""
@@ -39,6 +40,7 @@ class Observe:
     std: jax.Array
     anchors: Any = None
 
+    @exact
     def __call__(self, state: jax.Array) -> jax.Array | Decomposition:
         """Return the observation of `state`; no gradient flows into the models behind it."""
         if self.anchors is None:

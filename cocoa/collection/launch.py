@@ -60,7 +60,7 @@ def run(settings: Collection) -> Path:
     start_backend()
     keep_compilations(cache_folder(None) / "compiled")
     folder = expanded(settings.folder or f"collected/{stem(settings)}", "folder")
-    with _locked(folder), numerics("highest"):
+    with _locked(folder), numerics():
         _claim(folder, settings)
         if "minari" in settings.format:
             names = [file_name(settings, kind, seed) for kind in settings.sets for seed in settings.seeds]

@@ -14,10 +14,11 @@ from cocoa.config.typed import build, check_choice, literal
 from cocoa.data.preprocessing import REWARD_NORMALIZATIONS, DataConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.settings import Settings
+from cocoa.dynamics.xla.numerics import HIGHEST
 from cocoa.errors import ConfigError
 from cocoa.extras import extra_of
 
-MATMUL_PRECISIONS = ("default", "high", "highest")
+MATMUL_PRECISIONS = ("default", "high", HIGHEST)
 _MOST_SEEDS = 10_000
 WANDB_MODES = ("auto", "online", "offline", "off")
 
@@ -75,9 +76,10 @@ class Config:
     data would fill more than half of a device's memory. Models are fitted on a device all the same."""
     distributed: DistributedConfig = field(default_factory=DistributedConfig)
     """The other processes of the run, if it has several."""
-    matmul_precision: str = "highest"
-    """Precision of matrix products: highest, high or default. highest is float32, as on a CPU and in PyTorch;
-    default is JAX's own, TF32 on recent GPUs and bfloat16 on TPUs."""
+    matmul_precision: str = HIGHEST
+    """Precision of the matrix products of updates: highest, high or default. highest is float32; default is
+    JAX's own, TF32 on recent GPUs and bfloat16 on TPUs. A CPU computes all three in float32. Models, anchors,
+    evaluations and saved policies always have the highest."""
     logger: tuple[str, ...] = ("csv", "wandb")
     """Where to log: csv (always written), wandb, tensorboard, or module:Class."""
     wandb: str = "auto"

@@ -25,6 +25,7 @@ from cocoa.dynamics.forward import ForwardModel, forward_data
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.reverse import ReverseModel, reverse_data, reverse_rollouts
 from cocoa.dynamics.termination import termination_data
+from cocoa.dynamics.xla.numerics import HIGHEST
 from cocoa.errors import DataError
 from cocoa.preparation.cache import History, Store, fingerprint
 from cocoa.preparation.termination import find_termination
@@ -169,7 +170,7 @@ class ModelSet:
         return {
             "dataset": self.dataset.sha256,
             "transitions": digest(columns),
-            "matmul_precision": self.config.matmul_precision,
+            "matmul_precision": HIGHEST,
         }
 
     @property

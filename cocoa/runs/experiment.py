@@ -179,7 +179,8 @@ class Experiment:
         record.say(describe(mesh, len(seeds)) + (", batches streamed from the host" if stream else ""))
         data, observe, world = for_seeds((inputs.data, inputs.observe, inputs.world), self.share)
         networks = build_networks(config.algo, config.cocoa, data.action.shape[1])
-        job = TrainingJob(config.algo, networks, data, seeds, config.all_updates, config.batch_size, world)
+        sizes = config.all_updates, config.batch_size
+        job = TrainingJob(config.algo, networks, data, seeds, *sizes, world, config.matmul_precision)
         training = online.training(job, observe, mesh) if online else Training(job, mesh, stream)
         host = host_mesh() if evaluates_beside(mesh) else None
         evaluations = None

@@ -203,7 +203,7 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
     lock = filelock.FileLock(folder / ".lock")
     processes.by_first(lambda: acquire(lock, folder))
     say = Console(folder).say if processes.leads() else lambda text: None
-    with _released(lock), numerics(config.matmul_precision), Stopper(say) as stopper:
+    with _released(lock), numerics(), Stopper(say) as stopper:
         if moved:
             _check_episodes(config, dataset, folder)
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)

@@ -47,7 +47,7 @@ def build_pieces(config: Config, dataset: Dataset) -> Pieces:
     batch, scaling = unnormalized_batch(episodes, config.data)
     batch = batch_for(config.algo, batch, episodes)
     store = Store(config.cache_dir, Progress(print, Stopper(print)))
-    with numerics(config.matmul_precision):
+    with numerics():
         inputs = build_inputs(config, episodes, batch, scaling, store, lambda _: contextlib.nullcontext())
         data, observe, world = (of_seed(part, 0) for part in (inputs.data, inputs.observe, inputs.world))
     networks = build_networks(config.algo, config.cocoa, data.action.shape[1])

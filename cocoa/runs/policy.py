@@ -17,7 +17,7 @@ from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config, names_modules
 from cocoa.data.sources.names import label
-from cocoa.dynamics.xla.numerics import standard_numerics
+from cocoa.dynamics.xla.numerics import HIGHEST, standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
 from cocoa.errors import RunError
 from cocoa.export.files import write
@@ -83,7 +83,7 @@ class Policy:
             (state, interface), (observation, *draw) = parts, inputs
             key = jax.random.key(seed, impl="threefry2x32")
             keys = [jax.random.fold_in(key, number) for number in draw]
-            with jax.default_matmul_precision(config.matmul_precision):  # as in evaluation
+            with jax.default_matmul_precision(HIGHEST):  # as in evaluation
                 action = algorithm.act(state, interface.observe(observation), *keys)
                 return interface.scaling.to_environment(jnp.clip(action, -1, 1))  # as in evaluation
 

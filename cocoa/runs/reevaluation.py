@@ -81,7 +81,7 @@ def evaluate_run(
     require_installed(config.env)
     chosen = tuple(config.seeds if seeds is None else seeds)
     rows = [position_of(seed, config, run) for seed in chosen]
-    with locked(run), numerics(config.matmul_precision):
+    with locked(run), numerics():
         start_backend()
         learners = load_learners(run, config)
         if done := _read(run, learners.step, chosen, episodes):

@@ -56,7 +56,7 @@ def select_run(
     settings = settings or Selection()
     run = find_run(folder)
     config = read_config(run, trust)
-    with locked(run), numerics(config.matmul_precision):
+    with locked(run), numerics():
         offer_cores(None, len(config.seeds))
         start_backend()
         learners = load_learners(run, config)

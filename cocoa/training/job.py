@@ -12,6 +12,7 @@ from flax import struct
 
 from cocoa.algos.base import Algorithm, Array, Batch, World
 from cocoa.algos.networks import Networks
+from cocoa.dynamics.xla.numerics import HIGHEST
 from cocoa.training.seeds import PerSeed, of_seed
 
 
@@ -48,6 +49,8 @@ class TrainingJob:
     batch_size: int
     world: World | PerSeed | None = None
     """The learned environment; model-based algorithms need one."""
+    matmul_precision: str = HIGHEST
+    """Of the matrix products of updates, in JAX's words; those of models and anchors have the highest."""
 
     @property
     def size(self) -> int:

@@ -174,7 +174,8 @@ class Training:
             _, draw_key, update_key = _update_keys(key, step)
             taken = data.take(self._rows(key, step, data), step)
             batch = self.source.draw(buffer, taken, world, draw_key, self.job.batch_size)
-            return self.algorithm.update(learner, batch, update_key)
+            with jax.default_matmul_precision(self.job.matmul_precision):
+                return self.algorithm.update(learner, batch, update_key)
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
             vectors, totals = carry

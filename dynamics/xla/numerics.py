@@ -11,6 +11,8 @@ import jax
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+HIGHEST = "highest"
+"""The precision of all matrix products but those of updates: float32."""
 _STANDARD = {
     "enable_x64": False,
     "numpy_dtype_promotion": "standard",
@@ -22,13 +24,13 @@ _STANDARD = {
 
 
 @contextlib.contextmanager
-def numerics(matmul_precision: str) -> Iterator[None]:
-    """Set the precision of matrix products, and JAX's defaults of what else matters, in all threads.
+def numerics() -> Iterator[None]:
+    """Set the highest precision of matrix products, and JAX's defaults of what else matters, in all threads.
 
     JAX's own contexts do so in one thread. What the user has set, such as double precision
     ($JAX_ENABLE_X64), is set again at the end.
     """
-    wanted = {"default_matmul_precision": matmul_precision, **_STANDARD}
+    wanted = {"default_matmul_precision": HIGHEST, **_STANDARD}
     before = {f"jax_{name}": getattr(jax.config, f"jax_{name}") for name in wanted}
     for name, value in wanted.items():
         jax.config.update(f"jax_{name}", value)
@@ -37,6 +39,17 @@ def numerics(matmul_precision: str) -> Iterator[None]:
     finally:
         for name, value in before.items():
             jax.config.update(name, value)
+
+
+def exact(function: Function) -> Function:
+    """Let a function's matrix products have the highest precision, whatever that of its caller's is."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        with jax.default_matmul_precision(HIGHEST):
+            return function(*args, **kwargs)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def standard_numerics(function: Function) -> Function:

@@ -45,9 +45,9 @@ def test_numerics_hold_in_all_threads_and_until_the_end():
         pool.submit(int).result()  # the thread is older than the settings
         jax.config.update("jax_enable_x64", True)
         try:
-            with numerics("high"):
+            with numerics():
                 seen = pool.submit(lambda: (jnp.zeros(1).dtype, jax.config.jax_default_matmul_precision))
-                assert seen.result() == (jnp.float32, "high")
+                assert seen.result() == (jnp.float32, "highest")
             assert pool.submit(lambda: jnp.zeros(1).dtype).result() == jnp.float64
             assert standard_numerics(lambda: jnp.zeros(1).dtype)() == jnp.float32
         finally:
