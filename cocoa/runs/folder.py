@@ -239,6 +239,10 @@ class Console:
         _show(text)
         self.log(text)
 
+    def debug(self, text: str) -> None:
+        """Log a text for who looks for a cause; it is not printed."""
+        self.log(f"DEBUG {text}")
+
     def log(self, text: str) -> None:
         """Log a text that has been printed."""
         stamp = time.strftime("%Y-%m-%d %H:%M:%S")

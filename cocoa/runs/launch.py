@@ -22,6 +22,7 @@ from cocoa.errors import RunError, UserError
 from cocoa.extras import require
 from cocoa.runs import length
 from cocoa.runs.checkpoint import read_position
+from cocoa.runs.compilations import compilations_noted
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
     Console,
@@ -202,8 +203,9 @@ def _check_episodes(config: Config, dataset: Dataset, folder: Path) -> None:
 def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False) -> None:
     lock = filelock.FileLock(folder / ".lock")
     processes.by_first(lambda: acquire(lock, folder))
-    say = Console(folder).say if processes.leads() else lambda text: None
-    with _released(lock), numerics(), Stopper(say) as stopper:
+    console = Console(folder) if processes.leads() else None
+    say, debug = (console.say, console.debug) if console else (lambda text: None,) * 2
+    with _released(lock), numerics(), compilations_noted(debug), Stopper(say) as stopper:
         if moved:
             _check_episodes(config, dataset, folder)
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)
