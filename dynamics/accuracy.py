@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cocoa.dynamics.forward import ForwardModel
@@ -23,7 +22,7 @@ def forward_report(
     Names are `forward/observation_i`, `forward/reward`, and `forward/relative` for the root mean square over
     the state's dimensions, each in its standard deviations.
     """
-    ahead, reward = jax.jit(ForwardModel.mean_step)(model, jnp.asarray(observations), jnp.asarray(actions))
+    ahead, reward = jax.jit(ForwardModel.mean_step)(model, observations, actions)
     errors = np.asarray(reward, np.float64) - rewards
     report = _errors("forward", ahead, next_observations, observations)
     return report | {"forward/reward": float(np.sqrt((errors**2).mean()))}
@@ -47,8 +46,7 @@ def reverse_report(
     ) -> tuple[jax.Array, jax.Array]:
         return reverse.mean_step(s_next, a), reverse.mean_step(forward.mean_step(s, a)[0], a)
 
-    rows = (jnp.asarray(x) for x in (observations, actions, next_observations))
-    behind, back = jax.jit(predict)(forward, reverse, *rows)
+    behind, back = jax.jit(predict)(forward, reverse, observations, actions, next_observations)
     report = _errors("reverse", behind, observations, observations)
     return report | _errors("round_trip", back, observations, observations)
 

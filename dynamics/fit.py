@@ -69,18 +69,13 @@ class EnsembleFit:
         if not config.standardize_targets:
             self.target_moments = _raw_moments(*self.target_moments)
         x, y = _standardise(x, *self.input_moments), _standardise(y, *self.target_moments)
-        self.train_data = jnp.asarray(x[train]), jnp.asarray(y[train])
-        self.holdout_data = jnp.asarray(x[held_out]), jnp.asarray(y[held_out])
+        self.train_data = jax.device_put((x[train], y[train]))
+        self.holdout_data = jax.device_put((x[held_out], y[held_out]))
 
     def init(self) -> FitState:
         """Return the state before the first epoch."""
         sizes = self.train_data[0].shape[1], self.config.hidden, self.train_data[1].shape[1]
-        keys = jax.random.split(jax.random.fold_in(self.key, 0), self.config.members)
-        params = jax.vmap(lambda key: init_params(key, *sizes))(keys)
-        optimizer = jax.vmap(_optimizer(self.config, 1).init)(params)
-        best_params = jax.tree.map(jnp.copy, params)
-        best_error = jnp.full(self.config.members, jnp.inf, jnp.float32)
-        return FitState(params, optimizer, best_params, best_error, jnp.int32(0), jnp.int32(0))
+        return _initial(self.config, sizes, self.key)
 
     def epoch(self, state: FitState) -> tuple[FitState, dict[str, float]]:
         """Return the state after one more epoch and its losses; `state` is used up.
@@ -92,13 +87,13 @@ class EnsembleFit:
             self.config, state, rows, lambda member: self.batches(epoch, member)
         )
         state = _keep_best(self.config, state, params, optimizer, error)
-        holdout_error = float(jnp.sort(state.best_error)[: self.config.elites].mean())
+        holdout_error = float(np.sort(state.best_error)[: self.config.elites].mean())
         if not np.isfinite(holdout_error):
             raise ValueError(
                 f"the ensemble diverged in epoch {int(state.epoch)}: less than {self.config.elites} of its "
                 f"members have a finite holdout error. Lower learning_rate ({self.config.learning_rate})."
             )
-        return state, {"loss": float(loss.mean()), "holdout_error": holdout_error}
+        return state, {"loss": float(np.mean(loss)), "holdout_error": holdout_error}
 
     def batches(self, epoch: int, member: int) -> np.ndarray:
         """Return (B, batch_size) numbers of training rows: the member's bootstrap sample in a new order.
@@ -130,12 +125,12 @@ class EnsembleFit:
 
     def result(self, state: FitState) -> Ensemble:
         """Return the members with the lowest holdout errors, as they were in their best epochs."""
-        elites = jnp.argsort(state.best_error)[: self.config.elites]
-        params = jax.tree.map(lambda x: x[elites], state.best_params)
+        elites = np.argsort(state.best_error, kind="stable")[: self.config.elites]
+        params = jax.tree.map(lambda x: np.asarray(x)[elites], state.best_params)
         (input_mean, input_std), (target_mean, target_std) = self.input_moments, self.target_moments
         # A constant target keeps the deviation 0: it is predicted exactly and without noise.
-        vectors = (input_mean, divisor(input_std), target_mean, target_std)
-        return Ensemble(params, *map(jnp.asarray, vectors))
+        vectors = input_mean, divisor(input_std), target_mean, target_std
+        return Ensemble(*jax.device_put((params, *vectors)))
 
 
 def held_out_rows(config: EnsembleConfig, rows: int) -> np.ndarray:
@@ -173,24 +168,35 @@ def _optimizer(config: EnsembleConfig, updates: int) -> optax.GradientTransforma
     return optax.adam(optax.linear_schedule(config.learning_rate, 0.0, whole))
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _initial(config: EnsembleConfig, sizes: tuple[int, tuple[int, ...], int], key: Array) -> FitState:
+    """Return the state before the first epoch of members with these inputs, hidden layers and targets."""
+    keys = jax.random.split(jax.random.fold_in(key, 0), config.members)
+    params = jax.vmap(lambda key: init_params(key, *sizes))(keys)
+    optimizer = jax.vmap(_optimizer(config, 1).init)(params)
+    best_error = jnp.full(config.members, jnp.inf, jnp.float32)
+    return FitState(params, optimizer, params, best_error, jnp.int32(0), jnp.int32(0))
+
+
 def _train_members(
     config: EnsembleConfig, state: FitState, rows: tuple[Rows, Rows], batches: Callable[[int], np.ndarray]
 ) -> tuple[Params, Any, Array, Array]:
     """Return what `_member_epoch` does of all members, stacked; `batches` gives a member's.
 
     On a CPU each member has a thread, which computes on one core: to divide products of this size among
-    cores, or to batch them, is slower. Accelerators compute all members at once.
+    cores, or to batch them, is slower. NumPy takes the members apart and joins them, for which JAX would
+    compile a program for each shape. Accelerators compute all members at once.
     """
     train, members = _program(config), range(config.members)
     if jax.default_backend() != "cpu":
         return train((state.params, state.optimizer), rows, np.stack([batches(index) for index in members]))
 
     def one(index: int) -> Any:
-        member = jax.tree.map(lambda x: x[index], (state.params, state.optimizer))
+        member = jax.tree.map(lambda x: np.asarray(x)[index], (state.params, state.optimizer))
         return jax.block_until_ready(train(member, rows, batches(index)))
 
     with ThreadPoolExecutor(config.members) as pool:
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *pool.map(one, members))
+        return jax.tree.map(lambda *leaves: np.stack(leaves), *pool.map(one, members))
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,23 +114,20 @@ class SeekerFit:
         Raises RunError if a state is not finite.
         """
         self.config = config
-        self.states, self.actions = jnp.asarray(states), jnp.asarray(actions)
-        if not jnp.isfinite(self.states).all():
+        if not np.isfinite(states).all():
             raise RunError(
                 "The reverse rollouts left the range of floating-point numbers, so the seeker cannot learn "
                 "from them. Lower cocoa.rollout_length or cocoa.rollout_scale, or train the reverse model "
                 "for longer (dynamics.max_epochs, dynamics.max_updates)."
             )
-        mean, std = moments(np.asarray(self.states))
-        self.mean, self.std = jnp.asarray(mean), jnp.asarray(divisor(std))
+        mean, std = moments(np.asarray(states))
+        self.states, self.actions, self.mean, self.std = jax.device_put((states, actions, mean, divisor(std)))
         self.key, shuffle_key = jax.random.split(key)
         self.shuffle_seed = np.asarray(jax.random.key_data(shuffle_key)).tolist()
 
     def init(self) -> SeekerState:
         """Return the state before the first epoch."""
-        network = SeekerNetwork(tuple(self.config.hidden), self.actions.shape[1])
-        model = Model.create(network, Adam(self.config.learning_rate), self.key, self.states[:1])
-        return SeekerState(model, jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0))
+        return _initial(self.config, self.states.shape[1], self.actions.shape[1], self.key)
 
     def epoch(self, state: SeekerState) -> tuple[SeekerState, dict[str, float]]:
         """Return the state after one more pass over all rows, and its mean loss; `state` is used up."""
@@ -159,6 +157,14 @@ class SeekerFit:
     def result(self, state: SeekerState) -> Seeker:
         """Return the seeker as it is after `state`."""
         return Seeker(state.model.params, self.mean, self.std, state.model.module)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
+def _initial(config: SeekerConfig, state_dim: int, action_dim: int, key: jax.Array) -> SeekerState:
+    """Return the state before the first epoch."""
+    network = SeekerNetwork(tuple(config.hidden), action_dim)
+    model = Model.create(network, Adam(config.learning_rate), key, jnp.zeros((1, state_dim)))
+    return SeekerState(model, jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0))
 
 
 def _epoch(

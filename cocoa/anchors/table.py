@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -44,8 +43,8 @@ def express_all(observe: Observe, states: np.ndarray, anchors: np.ndarray | None
     """
 
     def express(rows: slice) -> Any:
-        known = None if anchors is None else jnp.asarray(anchors[..., rows, :])
-        return observe.express(jnp.asarray(states[rows]), known)
+        known = None if anchors is None else jax.device_put(anchors[..., rows, :])
+        return observe.express(jax.device_put(states[rows]), known)
 
     if not on_host:
         return express(slice(None))

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Batch, World
@@ -70,10 +69,8 @@ def build_inputs(
     join = PerSeed.stack if seeds else operator.itemgetter(0)
     anchors = [build_anchors(models, cocoa) for models in model_sets] if cocoa else []
     maps = [own.map for own in anchors]
-    observes = [
-        Observe(jnp.asarray(scaling.observation_mean), jnp.asarray(scaling.observation_std), own)
-        for own in maps or [None]
-    ]
+    mean, std = jax.device_put((scaling.observation_mean, scaling.observation_std))
+    observes = [Observe(mean, std, own) for own in maps or [None]]
     table = join([own.table for own in anchors]) if anchors else None
     world = None
     if algorithm.members:
@@ -113,7 +110,7 @@ def _expressed(batch: Batch, observe: Observe, table: AnchorTable | PerSeed | No
 
     Of a `table` for each seed, the observations are `PerSeed`; seeds differ in nothing else of `observe`.
     """
-    move = np.asarray if on_host else jnp.asarray
+    move = np.asarray if on_host else jax.device_put
     separate = isinstance(table, PerSeed)
     anchors = table.values if separate else table
 

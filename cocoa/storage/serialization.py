@@ -133,8 +133,8 @@ def _verify(path: Path, arrays: Iterable[tuple[str, np.ndarray]], metadata: Mapp
 def _like(leaf: Any, array: np.ndarray) -> Any:
     """Return an array in the type of `leaf`: a key, a NumPy array, or an array on the device."""
     if is_key(leaf):
-        return jax.random.wrap_key_data(jnp.asarray(array))
-    return array if isinstance(leaf, np.ndarray) else jnp.asarray(array)
+        return jax.random.wrap_key_data(jax.device_put(array))
+    return array if isinstance(leaf, np.ndarray) else jax.device_put(array)
 
 
 def read_metadata(path: Path, verified: bool = False) -> dict[str, str]:

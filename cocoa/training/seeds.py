@@ -139,6 +139,7 @@ def _replaced(change: Callable[[PerSeed], Any], tree: Any) -> Any:
     return jax.tree.map(lambda part: change(part) if is_per_seed(part) else part, tree, is_leaf=is_per_seed)
 
 
+@jax.jit  # else a program would be compiled for every shape
 def _rows(tree: Any) -> list[Any]:
     """Return the trees whose leaves are the rows of the leaves of `tree`."""
     leaves, structure = jax.tree.flatten(tree)

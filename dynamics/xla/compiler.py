@@ -27,10 +27,14 @@ def compiler_options(options: Mapping[str, Any] = CPU_OPTIONS) -> dict[str, Any]
 @functools.cache
 def _known(name: str, value: Any) -> bool:
     try:
-        jax.jit(lambda x: x, compiler_options={name: value})(0.0)
+        jax.jit(_probe, compiler_options={name: value})(0.0)
     except Exception:  # XLA's options come and go with its versions, and so do the errors for unknown ones.
         return False
     return True
+
+
+def _probe(x: Any) -> Any:
+    return x
 
 
 @functools.cache
