@@ -17,8 +17,9 @@ class XQL(Regression):
 
     The losses are those of `InSample` and `Regression` with ρ(u) = exp(z) - z - 1, z = min(u / b, clip); the
     minimum of its mean is V(s) = b log E exp(Q̄(s, a) / b). The authors' code divides a batch's loss by its
-    largest exp(z), which Adam undoes but for its memory, and has a Huber loss for the critics; both are left
-    out.
+    largest exp(z), which Adam undoes but for its memory, and has a Huber loss for the critics, which is
+    quadratic up to errors of 20. Both are left out, and so are the LayerNorm in front of its value's
+    activations, and the random actions in L(V) and the noise on the data's that its scripts use on some sets.
     """
 
     value_temperature: float = 2.0

@@ -146,9 +146,12 @@ def test_settings_of_all_datasets_are_the_published_ones():
     assert settings("awac", "any") == {"data.observation_normalization": True}
     assert settings("awac", "hopper-medium-v2", "algo.") == {"temperature": 0.1}
     assert settings("xql", "hopper-medium-v2")["data.reward_normalization"] == "return_range"
-    assert settings("xql", "antmaze-umaze-v2") == {"data.reward_shift": -1.0} | settings(
-        "bc", "antmaze-umaze-v2"
-    )
+    maze = {"data.reward_shift": -1.0, "algo.temperature": 10.0}
+    assert settings("xql", "antmaze-umaze-v2") == maze | settings("bc", "antmaze-umaze-v2")
+    clipped = {"value_temperature": 5.0, "exponent_clip": 5.0}
+    assert settings("xql", "walker2d-medium-replay-v2", "algo.") == clipped
+    assert settings("xql", "hopper-medium-v2", "algo.") == {"value_temperature": 5.0}
+    assert settings("xql", "hopper-medium-v2")["batch_size"] == 1024
     layers = [256, 256, 256]
     networks = {"encoder_hidden": layers, "embedding": 32, "hidden": layers}
     assert settings("cql", "hopper-medium-v2", "cocoa.") == networks
