@@ -24,9 +24,10 @@ from cocoa.algos.networks import Adam, Gaussian, Model, Networks, SquashedGaussi
 from cocoa.algos.networks.symlog import Squeezed
 from cocoa.algos.rollouts import ModelBased
 from cocoa.algos.td import TDLearning
-from cocoa.algos.trajectories import Imagination, ImaginingBatch, Trajectories, imagine
+from cocoa.algos.trajectories import Imagination, ImaginingBatch, Trajectories, imagine, slope_weights
 
 _LARGEST = 1 - 1e-6  # of an action, in size: nearer to 1 float32 has no arctanh
+_SMALLEST = 1e-25  # weight of the last step: slopes are divided by it, and below 1e-38 float32 has 0
 
 
 @struct.dataclass
@@ -100,6 +101,11 @@ class LEQ(ModelBased, TDLearning):
         check_at_least(1, self, "return_length")
         check_positive(self, "expectile", "return_decay", most=1)
         check_positive(self, "exploration", "actor_learning_rate", "critic_learning_rate")
+        if slope_weights(self.return_length, self.discount, self.return_decay)[-1] < _SMALLEST:
+            raise ValueError(
+                f"return_decay={self.return_decay} is so small that the last of return_length="
+                f"{self.return_length} steps weigh nothing: raise it, or take fewer steps"
+            )
 
     @property
     def source(self) -> Imagination:

@@ -64,6 +64,11 @@ def return_shares(horizon: int, decay: float) -> np.ndarray:
     return 1 - 1 / weights[:-1]
 
 
+def slope_weights(horizon: int, discount: float, decay: float) -> np.ndarray:
+    """Return the weights Π_{i<t} γ (1 - 1 / w_i) of Q^λ_t in Q^λ_0, (H + 1,)."""
+    return np.cumprod(np.append(1.0, discount * return_shares(horizon, decay)))
+
+
 def lambda_returns(
     value: Array, reward: Array, terminal: Array, there: Array, discount: float, decay: float
 ) -> Array:
@@ -99,8 +104,8 @@ def imagine(
 ) -> Trajectories:
     """Return rollouts of a deterministic policy from `starts`, leaves (B, ...), with values and λ-returns.
 
-    All slopes cost one backward pass: where a rollout goes on, Q^λ_0 holds Q^λ_t with the constant weight
-    Π_{i<t} γ (1 - 1 / w_i), and nothing else in it depends on a_t.
+    All slopes cost one backward pass: where a rollout goes on, Q^λ_0 holds Q^λ_t with a constant weight, see
+    `slope_weights`, and nothing else in it depends on a_t.
     """
     keys = jax.random.split(key, horizon)
 
@@ -128,8 +133,7 @@ def imagine(
 
     like = jax.eval_shape(policy, starts)
     slope, found = jax.grad(rollouts, has_aux=True)(jnp.zeros((horizon + 1, *like.shape), like.dtype))
-    weights = np.cumprod(np.append(1.0, discount * return_shares(horizon, decay)))
-    slope = slope / weights.astype(like.dtype)[:, None, None]
+    slope = slope / slope_weights(horizon, discount, decay).astype(like.dtype)[:, None, None]
     # Where the model has left the range of numbers there is no slope; behind the end of a rollout, no policy.
     return found.replace(slope=jnp.where(found.going[..., None] & jnp.isfinite(slope), slope, 0))
 

@@ -350,6 +350,20 @@ def test_rollouts_start_in_held_out_states_where_losses_are_of_these(setting):
     assert abs(found["lambda_return"] - other["lambda_return"]) > 0.01
 
 
+@pytest.mark.parametrize(("length", "decay"), [(10, 1e-3), (4, 1e-8), (200, 0.5)])
+def test_weights_that_vanish_in_float32_are_refused(length, decay):
+    with pytest.raises(ValueError, match="so small that the last of return_length="):
+        LEQ(return_length=length, return_decay=decay)
+    LEQ(return_length=1, return_decay=decay)
+
+
+def test_slopes_are_not_zero_at_the_smallest_decay_that_is_taken(setting):
+    algorithm = dataclasses.replace(ALGORITHM, return_decay=1e-6)
+    state, batch, *_ = setting
+    paths = algorithm.imagine(state, batch, KEY)
+    assert (np.abs(paths.slope)[paths.going].sum(axis=-1) > 1e-4).all()
+
+
 def test_the_policys_noise_is_before_its_tanh(setting):
     state, batch, _, s, b = setting
     algorithm = dataclasses.replace(ALGORITHM, exploration=0.5)
