@@ -9,6 +9,7 @@ from cocoa.cli.runs_and_fields import words_of
 from cocoa.config.schema import seeds_of
 from cocoa.config.typed import literal
 from cocoa.errors import ConfigError, UserError
+from cocoa.runs.folder import read_config
 from cocoa.runs.reevaluation import EPISODES, FILE, FinalEvaluation, evaluate_run
 from cocoa.runs.terminal import print_result
 from cocoa.statistics.aggregates import iqm
@@ -51,7 +52,8 @@ def run(arguments: Sequence[str], program: str) -> int:
             print(f"{folder}: {error}\n", file=sys.stderr)
             failed.append(str(folder))
             continue
-        print_result(f"{folder}: returns of the policies after update {final.step:,}\n\n{table(final)}\n")
+        position = read_config(final.folder, words.trust).position(final.step)
+        print_result(f"{folder}: returns of the policies after {position}\n\n{table(final)}\n")
     if failed:
         count = f"{len(failed)} of {len(words.runs)}"
         print(f"{count} runs were not evaluated: {', '.join(failed)}", file=sys.stderr)

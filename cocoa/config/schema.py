@@ -111,6 +111,11 @@ class Config:
         """The length of the run as its metrics count it: updates, then environment steps."""
         return self.updates + self.online.steps
 
+    def position(self, step: int) -> str:
+        """Return where a run is at a step of its metrics, in words: `update 500`, `environment step 20`."""
+        done = step - self.updates
+        return f"environment step {done:,}" if done > 0 else f"update {step:,}"
+
     @property
     def all_updates(self) -> int:
         """The updates per seed, with those of the online stage: what schedules go by."""

@@ -79,7 +79,7 @@ class Evaluations:
         for kind, counts in tally.items():
             if counts.any():
                 metrics[f"evaluation/nonfinite_{kind}s"] = counts[:, 0]
-                warnings.append(faults.describe(kind, counts, self.config.seeds, step))
+                warnings.append(faults.describe(kind, counts, self.config.seeds, self.config.position(step)))
         return Evaluation(episodes, metrics, warnings)
 
     def _episodes(self, learner: PerSeed, step: int) -> Episodes:
@@ -89,6 +89,6 @@ class Evaluations:
             return processes.all_or_none(lambda: self.evaluator.evaluate(policies, step))
         except RunError as error:
             raise RunError(
-                f"{error} The {step:,} updates made are saved; cocoa.load_policy loads their policy. "
-                f"To repeat this evaluation and go on: {how_to_resume(self.folder, self.config)}"
+                f"{error} All is saved up to {self.config.position(step)}; cocoa.load_policy loads its "
+                f"policy. To repeat this evaluation and go on: {how_to_resume(self.folder, self.config)}"
             ) from error.__cause__

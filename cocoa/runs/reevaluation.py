@@ -45,7 +45,7 @@ class FinalEvaluation:
     folder: Path
     """Of the run."""
     step: int
-    """Updates after which the policies were saved."""
+    """Where the run was when they were saved, as its metrics count: updates, then environment steps."""
     seeds: tuple[int, ...]
     """The seeds whose policies were played."""
     episodes: Episodes
@@ -111,7 +111,7 @@ def _play(
                 parts.append(_of_policy(evaluator, policies[row], episodes, odd, bar))
     for kind, counts in faults.tally(odd, seeds).items():
         if counts.any():
-            say(faults.describe(kind, counts, seeds, learners.step))
+            say(faults.describe(kind, counts, seeds, config.position(learners.step)))
     return silent_as_failures(Episodes(*(np.concatenate(values) for values in zip(*parts, strict=True))))
 
 

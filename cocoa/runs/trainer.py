@@ -127,9 +127,8 @@ class Trainer:
         for name, values in metrics.items():
             if not np.isfinite(values).all():
                 bad = [seed for seed, x in zip(self.config.seeds, values, strict=True) if not np.isfinite(x)]
-                self.record.say(
-                    f"Warning: {name} is not finite after update {self.record.step:,} in the seeds {bad}."
-                )
+                after = self.config.position(self.record.step)
+                self.record.say(f"Warning: {name} is not finite after {after} in the seeds {bad}.")
 
     def _log_held_out(self, state: TrainState) -> None:
         """Log the held-out losses of the state after the last update; its checkpoint then covers them."""

@@ -34,12 +34,12 @@ def tally(faults: Sequence[Fault], seeds: Sequence[int]) -> dict[str, np.ndarray
     return counts
 
 
-def describe(kind: str, counts: np.ndarray, seeds: Sequence[int], after: int) -> str:
-    """Return a warning of the `counts` of a kind (see `tally`) in the evaluation after the update `after`."""
+def describe(kind: str, counts: np.ndarray, seeds: Sequence[int], after: str) -> str:
+    """Return a warning of the `counts` of a kind (see `tally`) in the evaluation after `update 500`, say."""
     row = int(np.argmax(counts[:, 0] > 0))
     _, episode, step = counts[row]
     where = (
-        f"in {episodes(counts[:, 0].sum())} of the evaluation after update {after:,}, first in seed "
+        f"in {episodes(counts[:, 0].sum())} of the evaluation after {after}, first in seed "
         f"{seeds[row]}, episode {episode}, step {step}"
     )
     if kind == "action":

@@ -70,7 +70,7 @@ def test_a_failing_environment_loses_no_updates_and_the_run_goes_on(evaluations,
         train(runs, folder.name)
     assert kind.opened == 0
     assert told.value.__cause__ is error
-    assert f"The {saved} updates made are saved; cocoa.load_policy" in str(told.value)
+    assert f"All is saved up to update {saved}; cocoa.load_policy" in str(told.value)
     assert str(told.value).endswith(f"go on: cocoa.resume('{folder}', dataset)")
     assert read_summary(folder)["status"] == "failed"
     assert int(read_metadata(checkpoint_path(folder))["step"]) == saved
@@ -333,6 +333,6 @@ def test_an_environment_that_fails_in_one_process_stops_all(tmp_path):
     ]
     printed = [process.communicate(timeout=300)[0] for process in processes]
     assert [process.returncode for process in processes] == [2, 2], printed
-    assert "(seed 7, episode 0, step 5): RuntimeError: connection lost. The 20 updates" in printed[1]
-    assert "Another process of the run failed; its output says why. The 20 updates" in printed[0]
+    assert "(seed 7, episode 0, step 5): RuntimeError: connection lost. All is saved" in printed[1]
+    assert "Another process of the run failed; its output says why. All is saved up to update 20" in printed[0]
     assert read_summary(tmp_path / "runs" / "arrays" / "bc" / "both")["status"] == "failed"

@@ -264,7 +264,7 @@ def test_numbers_of_the_environment_that_are_not_finite_are_found(value, name, k
     counts = tally(evaluator.faults, evaluator.seeds)
     assert counts[kind].tolist() == [[1, 1, 3], [1, 1, 3]]
     assert not any(rows.any() for other, rows in counts.items() if other != kind)
-    told = describe(kind, counts[kind], evaluator.seeds, 20)
+    told = describe(kind, counts[kind], evaluator.seeds, "update 20")
     assert f"{kind}s of the environment were not finite in 2 episodes" in told
     assert "after update 20, first in seed 3, episode 1, step 3" in told
 
@@ -274,7 +274,7 @@ def test_actions_that_are_not_finite_are_the_policys_whatever_the_environment_ma
         _, evaluator = returns_of(actor=lambda states: np.full((len(states), 2), np.nan))
     assert {fault.kind for fault in evaluator.faults} == {"action"}
     assert [fault.step for fault in evaluator.faults] == [1] * 6
-    told = describe("action", tally(evaluator.faults, (3, 5))["action"], (3, 5), 20)
+    told = describe("action", tally(evaluator.faults, (3, 5))["action"], (3, 5), "update 20")
     assert "actions of the policy were not finite in 6 episodes" in told
     assert "diverged" in told
 
