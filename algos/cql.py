@@ -44,7 +44,7 @@ class CQL(sac.SAC):
 
     `calibrated` makes it Cal-QL (Nakamoto et al.; NeurIPS 2023; arXiv 2303.05479), to go on from online: for
     the 2n actions of the policy the penalty sees max(Q_i(s, a_k), G) with the behaviour's return-to-go G, so
-    that it pushes no value below that. Where G is not known, as of what is collected online, nothing bounds.
+    that it pushes no value below that. Where G is not known, as in an episode that runs, nothing bounds.
     """
 
     quick: ClassVar[Mapping[str, Any]] = {"weight": 0.3, "samples": 4}

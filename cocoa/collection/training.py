@@ -21,9 +21,10 @@ from cocoa.training.behaviour import placed_like, uniform
 from cocoa.training.evaluation import Actor, Evaluator
 from cocoa.training.job import TrainState
 from cocoa.training.loop import Training
-from cocoa.training.online import STREAM, Online
+from cocoa.training.online import Online
 from cocoa.training.replay import Replay
 from cocoa.training.stepping import Steps
+from cocoa.training.streams import COLLECTED
 from cocoa.training.turns import Turns
 
 
@@ -86,8 +87,10 @@ class PolicyTraining:
             job.example, settings.steps, len(seeds), setup.observe, setup.mesh, self.turns, settings.envs
         )
         training = Training(job, setup.mesh, feed=replay)
-        random = uniform(seeds, STREAM, setup.action_dim)
-        online = Online(training, replay, setup.sampler, setup.stepper(STREAM, self.log), self.turns, random)
+        random = uniform(seeds, COLLECTED, setup.action_dim)
+        online = Online(
+            training, replay, setup.sampler, setup.stepper(COLLECTED, self.log), self.turns, random
+        )
         if not self.step:
             return online, training.init()
         online.refill(self.log.parts())

@@ -32,7 +32,7 @@ from cocoa.preparation.inputs import TrainingInputs, build_inputs, observed
 from cocoa.runs.checkpoint import load_state
 from cocoa.runs.evaluations import Evaluations
 from cocoa.runs.interface import Interface
-from cocoa.runs.online import OnlineStage, check_possible
+from cocoa.runs.online import OnlineStage, check_memory, check_possible
 from cocoa.runs.progress import Progress, Stopper
 from cocoa.runs.record import Record
 from cocoa.runs.trainer import Trainer
@@ -69,7 +69,7 @@ class Experiment:
         evaluator = processes.all_or_none(lambda: self._evaluator(scaling))
         with _closing(evaluator):
             stream = too_large(batch, config) if config.stream is None else config.stream
-            with _closing(online := self._online(scaling, stream, evaluator)):
+            with _closing(online := self._online(batch, scaling, stream, evaluator)):
                 inputs = self._inputs(batch, scaling, stream, evaluator)
                 self.stopper.check()
                 self._train(inputs, stream, evaluator, online)
@@ -137,11 +137,14 @@ class Experiment:
             )
         return evaluator
 
-    def _online(self, scaling: Scaling, stream: bool, evaluator: Evaluator | None) -> OnlineStage | None:
+    def _online(
+        self, batch: Batch, scaling: Scaling, stream: bool, evaluator: Evaluator | None
+    ) -> OnlineStage | None:
         config, record = self.config, self.record
         if not config.online.steps:
             return None
         check_possible(config, stream, evaluator)
+        check_memory(config, batch)
         if config.algo.deterministic and record.step <= config.updates:
             record.say(f"Warning: the policy of {config.algo.name} has no noise: its steps explore nothing.")
         done = max(0, record.step - config.updates)
@@ -211,8 +214,8 @@ class Experiment:
         state = training.restore(saved, done)
         if online:
             online.restore(state)
-        unit = "step" if online else "update"
-        record.say(f"Going on after {unit} {record.step:,} of {config.length:,}")
+        end = config.position(config.length)
+        record.say(f"Going on after {config.position(record.step)}; the run ends after {end}")
         return state
 
 

@@ -8,22 +8,25 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from cocoa.algos.base import Metrics
+from cocoa.algos.base import Batch, Metrics
 from cocoa.anchors.decomposition import Observe
 from cocoa.config.schema import Config
 from cocoa.data import Scaling
+from cocoa.data.memory import available_memory
 from cocoa.errors import ConfigError
 from cocoa.storage.serialization import load_tree, save_tree
 from cocoa.training.behaviour import Sampler, placed_like, stochastic
-from cocoa.training.devices import evaluates_beside, host_mesh
+from cocoa.training.devices import evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Evaluator
+from cocoa.training.feed import data_bytes, device_memory, seen_bytes
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.loop import Training, mean
-from cocoa.training.online import STREAM, Online
+from cocoa.training.online import Online
 from cocoa.training.replay import Replay
 from cocoa.training.seeds import PerSeed
 from cocoa.training.step_log import StepLog, begin
 from cocoa.training.stepping import Stepper, Steps
+from cocoa.training.streams import COLLECTED
 from cocoa.training.turns import Turns
 
 
@@ -45,6 +48,21 @@ def check_possible(config: Config, stream: bool, evaluator: Evaluator | None) ->
     if evaluator and len(evaluator.instances) < len(config.seeds) * config.eval_episodes:
         raise ConfigError(
             f"{steps} is not possible in {config.env}, of which only one instance can exist at a time."
+        )
+
+
+def check_memory(config: Config, batch: Batch) -> None:
+    """Raise ConfigError if a device has no room for what its seeds collect beside the transitions `batch`."""
+    steps, seeds = config.online.steps, len(config.seeds)
+    seeds //= seeds_mesh(seeds, config.devices).size
+    needed = steps * seeds * seen_bytes(batch, config, 1) / len(batch.reward)
+    limit = device_memory()
+    free = available_memory() if limit is None else limit - data_bytes(batch, config)
+    if free is not None and needed > free:
+        raise ConfigError(
+            f"online.steps={steps} needs {needed / 1e9:.1f} GB for what {seeds} seeds collect on a device, "
+            f"and {max(free, 0) / 1e9:.1f} GB are left beside the data. Take fewer steps, fewer seeds at a "
+            "time, or more devices."
         )
 
 
@@ -72,7 +90,7 @@ class OnlineStage:
         self._acting = folder / "checkpoints" / "acting"
         self._rewards, self._saved = rewards, done
         self._unsaved: list[Steps] = []
-        self.stepper = Stepper(config.env or "", config.seeds, online.envs, scaling, STREAM)
+        self.stepper = Stepper(config.env or "", config.seeds, online.envs, scaling, COLLECTED)
         begin(self.stepper, self.log, say)
 
     def training(self, job: TrainingJob, observe: Observe | PerSeed, mesh: jax.sharding.Mesh) -> Training:
@@ -88,6 +106,7 @@ class OnlineStage:
             online.envs,
             job.data,
             online.balanced,
+            config.algo.discount if config.algo.returns else None,
         )
         training = Training(job, mesh, feed=replay)
         acting = host_mesh() if evaluates_beside(mesh) else mesh

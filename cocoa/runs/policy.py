@@ -12,10 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from cocoa.algos.base import Batch, NextActionBatch, ReturnBatch
+from cocoa.algos.base import Batch
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.config.schema import Config, names_modules
+from cocoa.data.behaviour import extended
 from cocoa.data.sources.names import label
 from cocoa.dynamics.xla.numerics import HIGHEST, standard_numerics
 from cocoa.dynamics.xla.pruning import PrunedFunction
@@ -234,9 +235,9 @@ def _state_template(config: Config, interface: Interface) -> TrainState:
     action, number = numbers(1, action_dim), numbers(1)
     data = Batch(observation, action, number, number, observation)
     if config.algo.next_actions:
-        data = NextActionBatch(**vars(data), next_action=action, next_action_known=number)
+        data = extended(data, next_action=action, next_action_known=number)
     if config.algo.returns:
-        data = ReturnBatch(**vars(data), return_to_go=number)
+        data = extended(data, return_to_go=number)
     networks = build_networks(config.algo, config.cocoa, action_dim)
     job = TrainingJob(config.algo, networks, data, config.seeds, config.all_updates, config.batch_size)
     return job.template()

@@ -73,8 +73,16 @@ def placed_like(policies: Policies, template: Policies) -> Policies:
 
 
 def stochastic(algorithm: Algorithm) -> Sample:
-    """Return how the stochastic policy of any algorithm acts; it does not tell densities."""
-    return lambda learner, observation, key: (algorithm.act(learner, observation, key), jnp.nan)
+    """Return how the stochastic policy of any algorithm acts; it does not tell densities.
+
+    One that has diverged acts with 0, so that the environments of the other seeds are stepped on.
+    """
+
+    def sample(learner: Any, observation: Any, key: Any) -> tuple[Any, Any]:
+        action = algorithm.act(learner, observation, key)
+        return jnp.where(jnp.isfinite(action), action, 0), jnp.nan
+
+    return sample
 
 
 def uniform(seeds: Sequence[int], stream: int, action_dim: int) -> Behaviour:

@@ -169,11 +169,24 @@ class Streamed:
 
 def too_large(batch: Batch, config: Config) -> bool:
     """Return whether all transitions, as the networks will see them, are too large for a device's memory."""
+    limit = device_memory()
+    return limit is not None and data_bytes(batch, config) > limit
+
+
+def device_memory() -> float | None:
+    """Return the bytes that the data may fill on a device; None where the device does not tell."""
     memory = jax.local_devices()[0].memory_stats()
-    if not memory or "bytes_limit" not in memory:
-        return False
+    return _DEVICE_SHARE * memory["bytes_limit"] if memory and "bytes_limit" in memory else None
+
+
+def data_bytes(batch: Batch, config: Config) -> int:
+    """Return the bytes of all transitions as the networks of all seeds will see them."""
+    per_seed = config.cocoa is not None and config.cocoa.per_seed
+    return seen_bytes(batch, config, len(config.seeds) if per_seed else 1)
+
+
+def seen_bytes(batch: Batch, config: Config, copies: int) -> int:
+    """Return the bytes of transitions as networks see them; COCOA decomposes each state `copies` times."""
     observations = batch.observation.nbytes + batch.next_observation.nbytes
-    size = sum(x.nbytes for x in jax.tree.leaves(batch)) - observations
-    if config.cocoa:  # two vectors for each state
-        observations *= 2 * (len(config.seeds) if config.cocoa.per_seed else 1)
-    return size + observations > _DEVICE_SHARE * memory["bytes_limit"]
+    rest = sum(x.nbytes for x in jax.tree.leaves(batch)) - observations
+    return rest + observations * (2 * copies if config.cocoa else 1)

@@ -11,6 +11,7 @@ from cocoa.algos.base import Array, Batch, Metrics, World
 from cocoa.algos.networks import frozen
 from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, over_seeds, place, spread
+from cocoa.training.streams import HELD_OUT
 
 
 class HeldOut:
@@ -39,6 +40,6 @@ class HeldOut:
             batch = self._source.draw(empty, batch, world, draw_key, len(batch.reward))
             return self._algorithm.held_out(learner, batch, update_key)
 
-        keys = jax.random.split(jax.random.fold_in(key, 3), len(data.reward))  # 0, 1, 2: `Training`
+        keys = jax.random.split(jax.random.fold_in(key, HELD_OUT), len(data.reward))
         metrics = jax.lax.map(lambda pair: of_batch(*pair), (data, keys))
         return jax.tree.map(lambda values: values.mean(axis=0), metrics)

@@ -14,6 +14,7 @@ from cocoa.algos.base import Algorithm, Array, Batch, World
 from cocoa.algos.networks import Networks
 from cocoa.dynamics.xla.numerics import HIGHEST
 from cocoa.training.seeds import PerSeed, of_seed
+from cocoa.training.streams import INITIAL
 
 
 @struct.dataclass
@@ -65,7 +66,7 @@ class TrainingJob:
     def init(self, key: Array) -> Any:
         """Return the learner of the seed with this key before the first update."""
         example = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), self.example)
-        return self.algorithm.init(jax.random.fold_in(key, 0), self.networks, example, self.updates)
+        return self.algorithm.init(jax.random.fold_in(key, INITIAL), self.networks, example, self.updates)
 
     def template(self) -> TrainState:
         """Return shapes and types of `TrainState.saved`."""

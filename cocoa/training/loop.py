@@ -18,6 +18,7 @@ from cocoa.training.feed import Block, Feed, Resident, Streamed, Whole
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.replay import Filled
 from cocoa.training.seeds import SPLIT, PerSeed, over_seeds, place, spread
+from cocoa.training.streams import RENEWALS, UPDATES
 
 Fed = Whole | Block | Filled
 _ALL = Whole(())  # type: ignore[arg-type]  # all transitions of the job, of which only the number counts
@@ -200,9 +201,9 @@ def mean(parts: list[tuple[int, Metrics]]) -> Metrics:
 
 def _update_keys(key: Array, step: Array) -> Array:
     """Return a seed's three keys for an update: the source's `rows`, its `draw`, and the update itself."""
-    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 1), step), 3)
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, UPDATES), step), 3)
 
 
 def _renewal_keys(key: Array, number: Array) -> Array:
     """Return a seed's two keys for a renewal of the buffer: the source's `starts` and its `refresh`."""
-    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, 2), number))
+    return jax.random.split(jax.random.fold_in(jax.random.fold_in(key, RENEWALS), number))

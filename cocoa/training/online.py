@@ -14,10 +14,8 @@ from cocoa.training.loop import Training
 from cocoa.training.replay import Collected, Replay
 from cocoa.training.seeds import PerSeed
 from cocoa.training.stepping import Stepper, Steps
+from cocoa.training.streams import COLLECTED
 from cocoa.training.turns import Turns
-
-STREAM = 3
-"""The stream of random numbers of the steps that a training collects."""
 
 
 class Online:
@@ -61,7 +59,7 @@ class Online:
         behaviour = self._random if step < turns.warmup else None
         if behaviour is None:
             acting = self.delayed or self.sampler.policies(state.learner)
-            behaviour = self.sampler.behaviour(acting, STREAM)
+            behaviour = self.sampler.behaviour(acting, COLLECTED)
         count = turns.every // self.stepper.instances
         steps = self.stepper.advance(behaviour, step // self.stepper.instances, count)
         self._add(steps)

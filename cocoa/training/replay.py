@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import fields, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,8 +16,10 @@ import numpy as np
 from flax import struct
 from jax.sharding import Mesh, NamedSharding
 
-from cocoa.algos.base import Array, Batch, NextActionBatch, ReturnBatch
+from cocoa.algos.base import Array, Batch, NextActionBatch
+from cocoa.data.behaviour import extended
 from cocoa.training.feed import Draw
+from cocoa.training.returns import returns_to_go
 from cocoa.training.seeds import SPLIT, PerSeed, Together, over_seeds, place, spread
 from cocoa.training.turns import Turns
 
@@ -43,6 +46,8 @@ class Filled:
     """The position of a seed among those of its device; of all seeds, `PerSeed`."""
     filled: Array
     """How many rows of `collected` there are by now, from the first on."""
+    returns: Together | None
+    """Of these rows the discounted returns from there on, (seeds, capacity); None: nobody needs them."""
     instances: int = struct.field(pytree_node=False)
     balanced: bool = struct.field(pytree_node=False)
 
@@ -79,16 +84,14 @@ class Filled:
         """Return these rows of what was collected."""
         held: Collected = self.collected.values
         batch = jax.tree.map(lambda x: x[self.row, rows], held.batch)
-        if isinstance(self.data, ReturnBatch):
-            return ReturnBatch(**vars(batch), return_to_go=jnp.full_like(batch.reward, -jnp.inf))
+        if self.returns is not None:
+            batch = extended(batch, return_to_go=self.returns.values[self.row, rows])
         if not isinstance(self.data, NextActionBatch):
             return batch
         following = rows + self.instances
         known = ~held.ends[self.row, rows] & (following < self.filled)
         action = jnp.where(known[..., None], held.batch.action[self.row, following], 0)
-        return NextActionBatch(
-            **vars(batch), next_action=action, next_action_known=known.astype(batch.reward.dtype)
-        )
+        return extended(batch, next_action=action, next_action_known=known.astype(batch.reward.dtype))
 
 
 class Replay:
@@ -105,11 +108,13 @@ class Replay:
         instances: int = 1,
         data: Batch | None = None,
         balanced: bool = False,
+        discount: float | None = None,
     ):
         """`example` holds shapes and types, (1, ...), of a transition of one seed as the networks see it.
 
         `observe` maps states to observations, and may be `PerSeed`. `instances` is how many instances of the
         environment each seed has. The dataset's `data` are as in `Resident`; `balanced` is as in `Filled`.
+        Transitions get their returns with `discount`; None: they get none.
         """
         self.capacity = capacity
         self.added = 0
@@ -127,6 +132,9 @@ class Replay:
         self._collected = Together(jax.tree.map(empty, Collected(Batch(**columns), ends)))
         self._rows = place(PerSeed(np.arange(seeds, dtype=np.int32) % (seeds // mesh.size)), mesh)
         self._add = spread(_added, mesh, donate_argnums=0)
+        self._returns = None
+        if discount is not None:
+            self._returns = spread(partial(_returns, instances=instances, discount=discount), mesh)
 
     def add(self, rows: PerSeed) -> None:
         """Add transitions: a `Collected` of states, NumPy arrays (seeds, M, ...).
@@ -143,7 +151,8 @@ class Replay:
     def at(self, step: int) -> Filled:
         """Return what the update `step` draws from, though more may have been added since."""
         filled = place(np.int32(min(self._turns.collected(step), self.added)), self._mesh)
-        return Filled(self._data, self._collected, self._rows, filled, **self._static)
+        returns = self._returns(self._collected, filled) if self._returns else None
+        return Filled(self._data, self._collected, self._rows, filled, returns, **self._static)
 
     def left(self, step: int) -> int:
         """Return for how many updates this suffices."""
@@ -171,3 +180,17 @@ def _added(held: Together, observe: Any, rows: PerSeed, start: Array) -> Togethe
         return jax.lax.dynamic_update_slice_in_dim(buffer, new.astype(buffer.dtype), start, axis=1)
 
     return Together(jax.tree.map(put, held.values, over_seeds(observed, observe, rows).values))
+
+
+def _returns(held: Together, filled: Array, instances: int, discount: float) -> Together:
+    """Return the returns of the first `filled` rows, (seeds, capacity)."""
+    collected: Collected = held.values
+    reward, terminal = collected.batch.reward, collected.batch.terminal
+    seeds, capacity = collected.ends.shape
+
+    def by_step(x: Array) -> Array:
+        return x.reshape(seeds, -1, instances).swapaxes(0, 1).reshape(-1, seeds * instances)
+
+    columns = by_step(reward), by_step(terminal), by_step(collected.ends)
+    returns = returns_to_go(*columns, filled // instances, discount)
+    return Together(returns.reshape(-1, seeds, instances).swapaxes(0, 1).reshape(seeds, capacity))

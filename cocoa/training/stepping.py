@@ -120,14 +120,24 @@ class Stepper:
             self._reset(instance)
 
     def restore(self, running: Running) -> bool:
-        """Begin where the episodes were, and return whether the environments repeat what was observed."""
+        """Begin where the episodes were, and return whether the environments repeat what was observed.
+
+        Raises RunError if an environment fails.
+        """
         self._episodes[:] = running.episodes
         repeated = True
         for which in np.ndindex(self._episodes.shape):
             self._reset(which)
             actions = self._to_environment(running.actions[which[0]][which[1]])
-            for action in actions:
-                self._states[which] = self._instances[which].step(action)[0]
+            for number, action in enumerate(actions):
+                try:
+                    self._states[which] = self._instances[which].step(action)[0]
+                except Exception as error:
+                    raise RunError(
+                        f"Environment {self.env!r} failed while episode {self._episodes[which]} of seed "
+                        f"{self.seeds[which[0]]} was repeated, which was running when this stopped, at its "
+                        f"step {number}: {described(error)}. Once that is mended, resume again."
+                    ) from error
             if len(actions):
                 repeated &= bool((self._states[which] == running.states[which]).all())
         return repeated

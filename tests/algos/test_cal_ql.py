@@ -1,5 +1,7 @@
 """Cal-QL: the bounded penalty and the returns of the data, against derivations in NumPy float64."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -91,6 +93,10 @@ def test_returns_are_those_of_each_episode():
             expected.append(ahead + 0.9 ** (length - step) * beyond)
         start += length
     np.testing.assert_allclose(found.return_to_go, expected, rtol=1e-5)
+    both = data.batch_for(SimpleNamespace(next_actions=True, returns=True, discount=0.9), batch, dataset)
+    np.testing.assert_array_equal(both.return_to_go, found.return_to_go)
+    np.testing.assert_array_equal(both.next_action_known, np.isin(np.arange(12), last, invert=True))
+    np.testing.assert_array_equal(both.next_action[:3], dataset.actions[1:4].astype(np.float32))
 
 
 def test_batches_hold_returns_where_the_algorithm_is_calibrated():

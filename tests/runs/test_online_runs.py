@@ -9,15 +9,17 @@ import pytest
 from support.pendulum import assert_same_run, interrupt
 
 import cocoa
+from cocoa.algos.base import Batch
 from cocoa.algos.mopo import MOPO
 from cocoa.algos.rebrac import ReBRAC
+from cocoa.anchors import Seek
 from cocoa.config.compose import compose
 from cocoa.config.online import OnlineConfig
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
 from cocoa.runs.folder import read_config
 from cocoa.runs.metrics import read_metrics
-from cocoa.runs.online import check_possible
+from cocoa.runs.online import check_memory, check_possible
 from cocoa.runs.summary import read_summary
 from cocoa.training.online import Online
 from cocoa.training.step_log import StepLog
@@ -167,6 +169,38 @@ def test_what_is_not_possible_is_refused(changes, message, online, monkeypatch):
     check_possible(online, False, SimpleNamespace(instances=[None] * 4)) if "processes" not in changes else 0
     with pytest.raises(ConfigError, match=message):
         check_possible(config, changes.get("stream", False), evaluator)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "cocoa", "steps", "fits"),
+    [
+        # Of a row 2 * 16 of 44 bytes are of states, and COCOA decomposes each into two.
+        ((1, 2), None, 400, True),
+        ((1, 2), None, 500, False),
+        ((1,), None, 500, True),
+        ((1,), Seek(), 400, True),
+        ((1,), Seek(), 500, False),
+        ((1, 2), Seek(), 400, False),
+    ],
+)
+@pytest.mark.parametrize("host", [False, True])
+def test_memory_for_what_is_collected_is_foreseen(seeds, cocoa, steps, fits, host, online, monkeypatch):
+    states, numbers = np.zeros((100, 4), np.float32), np.zeros(100, np.float32)
+    batch = Batch(states, numbers[:, None], numbers, numbers, states)
+    data = 100 * (44 + 32 * (cocoa is not None))
+    free = 500 * 44 * 2 - 1 if cocoa is None else 500 * 76 - 1
+    memory = None if host else {"bytes_limit": 2 * (data + free)}
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: memory)])
+    monkeypatch.setattr("cocoa.runs.online.available_memory", lambda: free)
+    monkeypatch.setattr("cocoa.runs.online.seeds_mesh", lambda seeds, devices: SimpleNamespace(size=1))
+    config = dataclasses.replace(online, seeds=seeds, cocoa=cocoa, online=OnlineConfig(steps=steps, every=10))
+    if fits:
+        check_memory(config, batch)
+    else:
+        with pytest.raises(
+            ConfigError, match=rf"online.steps={steps} needs 0.0 GB for what {len(seeds)} seeds"
+        ):
+            check_memory(config, batch)
 
 
 @pytest.mark.parametrize(

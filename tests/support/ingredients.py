@@ -6,10 +6,11 @@ import numpy as np
 from flax import struct
 
 from cocoa.algos import Batch
-from cocoa.algos.base import NextActionBatch, World
+from cocoa.algos.base import World
 from cocoa.algos.networks import Networks
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import Transduction
+from cocoa.data.behaviour import extended
 
 OBSERVATION_DIM, ACTION_DIM = 3, 2
 
@@ -84,7 +85,7 @@ def with_next_actions(batch):
     rng = np.random.default_rng(5)
     action = jnp.asarray(rng.uniform(-0.9, 0.9, batch.action.shape), jnp.float32)
     known = jnp.arange(len(action)) % 2.0
-    return NextActionBatch(**vars(batch), next_action=action * known[:, None], next_action_known=known)
+    return extended(batch, next_action=action * known[:, None], next_action_known=known)
 
 
 def scatter(state, models, targets=()):

@@ -19,6 +19,7 @@ from cocoa.training.held_out import HeldOut
 from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, of_seed, place
+from cocoa.training.streams import HELD_OUT
 
 BATCHES, ROWS = 3, 16
 IMAGINING = {"rollout_starts": 8, "rollout_length": 2, "rollout_every": 3, "rollout_rounds": 1}
@@ -109,7 +110,7 @@ def test_losses_are_those_of_an_update_with_steps_of_size_zero(name):
     for seed in range(2):
         learner, key = without_steps(of_seed(state.learner, seed)), of_seed(training.keys, seed)
         logged = []
-        for index, batch_key in enumerate(jax.random.split(jax.random.fold_in(key, 3), BATCHES)):
+        for index, batch_key in enumerate(jax.random.split(jax.random.fold_in(key, HELD_OUT), BATCHES)):
             batch = row(data, index)
             if name == "td3_bc":
                 learner = learner.replace(step=jnp.int32(1))

@@ -12,14 +12,16 @@ from cocoa.algos.sac import SAC
 from cocoa.anchors.decomposition import Observe
 from cocoa.anchors.encoder import build_networks
 from cocoa.data import Scaling
-from cocoa.training.behaviour import Sampler, uniform
+from cocoa.errors import RunError
+from cocoa.training.behaviour import Sampler, stochastic, uniform
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.job import TrainingJob
 from cocoa.training.loop import Training
-from cocoa.training.online import STREAM, Online, transitions
+from cocoa.training.online import Online, transitions
 from cocoa.training.replay import Replay
 from cocoa.training.seeds import PerSeed, of_seed
 from cocoa.training.stepping import Running, Stepper
+from cocoa.training.streams import COLLECTED
 from cocoa.training.turns import Turns
 
 ENV, SEEDS, CAPACITY = "Corridor-v0", (3, 7), 40
@@ -117,6 +119,27 @@ def test_a_number_that_is_not_finite_stops_with_seed_and_step():
         stepper().advance(diverged, 0, 6)
 
 
+def test_a_policy_that_has_diverged_does_not_stop_the_others():
+    algorithm = SAC(hidden=(8,))
+    state = algorithm.init(jax.random.key(0), build_networks(algorithm, None, 1), make_job().example, 10)
+    broken = jax.tree.map(lambda x: x * np.nan, state)
+    sample, states = stochastic(algorithm), np.zeros((3, 2), np.float32)
+    wanted = algorithm.act(state, states, jax.random.key(1))
+    np.testing.assert_array_equal(sample(state, states, jax.random.key(1))[0], wanted)
+    np.testing.assert_array_equal(sample(broken, states, jax.random.key(1))[0], np.zeros((3, 1)))
+
+
+def test_an_environment_that_fails_while_it_is_restored_is_named(walked, monkeypatch):
+    def broken(self, action):
+        raise ValueError("no such place")
+
+    restored = Stepper(ENV, SEEDS, 2, SCALING, stream=5)
+    monkeypatch.setattr(Corridor, "step", broken)
+    running = Running(np.array([[0, 0], [4, 0]]), [[np.zeros((0, 1))] * 2, [np.zeros((2, 1))] * 2], None)
+    with pytest.raises(RunError, match=r"while episode 4 of seed 7 was repeated.*step 0.*no such .*resume"):
+        restored.restore(running)
+
+
 class Spy(SAC):
     """SAC that tells the lowest age of a batch's next states: zeros in rows that are not filled."""
 
@@ -153,7 +176,7 @@ def online():
         return learner.actor(observation).sample_and_log_prob(key)
 
     sampler = Sampler(sample, job.template().learner, OBSERVE, SEEDS, mesh)
-    return Online(training, replay, sampler, stepper(), TURNS, random(STREAM))
+    return Online(training, replay, sampler, stepper(), TURNS, random(COLLECTED))
 
 
 def add(replay, steps):
@@ -196,7 +219,7 @@ def test_the_policy_that_steps_is_the_last_or_the_one_before(online, overlap):
         learners.append(jax.device_get(state.learner))
         state, steps, _ = online.block(state, step)
         acting = learners[max(0, len(learners) - 1 - overlap)]
-        behaviour = online.sampler.behaviour(online.sampler.policies(acting), 3)
+        behaviour = online.sampler.behaviour(online.sampler.policies(acting), COLLECTED)
         for row in range(2):
             expected, log_prob = behaviour(row, steps.state[row, 1], step // 2 + 1)
             np.testing.assert_allclose(steps.action[row, 1], expected, rtol=1e-5)

@@ -21,7 +21,9 @@ from support.ingredients import (
 from support.paths import ROOT
 
 from cocoa.algos import REGISTRY
-from cocoa.algos.base import Batch
+from cocoa.algos.base import Batch, ReturnBatch
+from cocoa.algos.cql import CQL
+from cocoa.data.behaviour import NextActionReturnBatch, extended
 from cocoa.training.behaviour import Sampler, stochastic
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.job import TrainingJob
@@ -31,7 +33,7 @@ from cocoa.training.seeds import PerSeed, Together, of_seed
 from cocoa.training.turns import Turns
 
 SIZE, STEPS, INSTANCES, SEEDS = 10, 12, 2, (3, 7)
-CAPACITY = STEPS * INSTANCES
+CAPACITY, DISCOUNT = STEPS * INSTANCES, 0.9
 TURNS = Turns(every=4, updates=8, warmup=4, overlap=True, before=100)
 
 
@@ -60,7 +62,7 @@ def add(replay, steps):
 
 def make_filled(filled, balanced):
     data = make_batch(False, SIZE)
-    return Filled(data, Together(()), 0, jnp.int32(filled), INSTANCES, balanced)
+    return Filled(data, Together(()), 0, jnp.int32(filled), None, INSTANCES, balanced)
 
 
 def draws(filled, balanced, shape=(20_000,)):
@@ -145,17 +147,61 @@ def test_a_next_action_is_known_with_the_next_step_of_the_same_episode():
     jax.tree.map(np.testing.assert_array_equal, known, data)
 
 
-@pytest.mark.parametrize("name", REGISTRY)
+def discounted(steps, seed, filled):
+    """Returns to go of the first rows, by going back from the end of each episode."""
+    reward, terminal = (np.float64(x[seed]) for x in (steps.batch.reward, steps.batch.terminal))
+    ends, expected = steps.ends[seed, :filled], np.full(filled, -np.inf)
+    for instance in range(INSTANCES):
+        rows, start = np.arange(instance, filled, INSTANCES), 0
+        for place in np.flatnonzero(ends[rows]):
+            episode = rows[start : place + 1]
+            ahead = 0.0 if terminal[rows[place]] else reward[episode].mean() / (1 - DISCOUNT)
+            for row in episode[::-1]:
+                ahead = reward[row] + DISCOUNT * ahead
+                expected[row] = ahead
+            start = place + 1
+    return expected
+
+
+def with_returns(data):
+    return extended(data, return_to_go=jnp.arange(SIZE, dtype=jnp.float32))
+
+
+@pytest.mark.parametrize("more", [False, True], ids=["returns", "returns_and_next_actions"])
+def test_a_return_is_known_with_the_end_of_its_episode(more):
+    data, steps = with_returns(make_batch(False, SIZE)), walk()
+    data = with_next_actions(data) if more else data
+    assert type(data) is (NextActionReturnBatch if more else ReturnBatch)
+    replay, unknown = make_replay(data, make_observe(False), discount=DISCOUNT), 0
+    add(replay, steps)
+    for update, filled in ((100, 8), (116, 16), (999, CAPACITY)):
+        for seed in range(2):
+            taken = of_seed(replay.at(update), seed).take(SIZE + np.arange(filled), 0)
+            assert type(taken) is type(data)
+            expected = discounted(steps, seed, filled)
+            unknown += int(np.isinf(expected).sum())
+            np.testing.assert_allclose(taken.return_to_go, expected, rtol=1e-4)
+    assert unknown > 3
+    known = of_seed(replay.at(0), 0).take(np.arange(SIZE), 0)
+    jax.tree.map(np.testing.assert_array_equal, known, data)
+
+
+ALGORITHMS = {name: cls(**{**cls.quick, "hidden": (8,)}) for name, cls in REGISTRY.items()}
+ALGORITHMS["cal_ql"] = CQL(**CQL.quick, hidden=(8,), calibrated=True)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
 def test_every_algorithm_learns_from_it_and_explores(name):
     """By shapes alone, as compiling all of them takes a minute."""
-    cls = REGISTRY[name]
-    algorithm = cls(**{**cls.quick, "hidden": (8,)})
+    algorithm = ALGORITHMS[name]
     data = make_batch(False, SIZE)
     data = with_next_actions(data) if algorithm.next_actions else data
+    data = with_returns(data) if algorithm.returns else data
     world = make_world(False) if algorithm.members else None
     job = TrainingJob(algorithm, make_networks(False), data, SEEDS, 10, 8, world)
     observe, mesh = make_observe(False), seeds_mesh(len(SEEDS), 1)
-    training = Training(job, mesh, feed=make_replay(data, observe, balanced=True))
+    discount = algorithm.discount if algorithm.returns else None
+    training = Training(job, mesh, feed=make_replay(data, observe, balanced=True, discount=discount))
     template, numbers = job.template(), [jnp.int32(0)] * 3
     feed, keys = training.feed.at(0), training.keys
     result = jax.eval_shape(
