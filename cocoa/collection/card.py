@@ -14,8 +14,26 @@ from cocoa.data import Dataset
 from cocoa.runs.plots import STATE, save
 from cocoa.storage.files import atomic_write
 
-References = tuple[float, float]
-"""Mean returns of random actions and of the last policy: 0 % and 100 %."""
+
+@dataclass(frozen=True)
+class References:
+    """Mean returns of a collection's random actions (0 %) and of its last policy (100 %)."""
+
+    low: float
+    high: float
+    error: float
+    """Standard error of their difference."""
+
+    @classmethod
+    def of(cls, random: np.ndarray, last: np.ndarray) -> References:
+        """Return the references of episode returns (N,), (M,)."""
+        error = np.sqrt(random.var() / len(random) + last.var() / len(last))
+        return cls(float(random.mean()), float(last.mean()), float(error))
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """Both returns, or None if the last policy is not clearly better: then scores would be noise."""
+        return (self.low, self.high) if self.high - self.low > 2 * self.error else None
 
 
 @dataclass(frozen=True)
@@ -36,9 +54,11 @@ class Row:
 
     @property
     def score(self) -> str:
-        """The mean return in percent of the way from random actions to the last policy, if that is better."""
-        low, high = self.references
-        return "-" if low >= high else f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
+        """The mean return in percent of the way from random to the last policy's, if there is a scale."""
+        if not self.references.scale:
+            return "-"
+        low, high = self.references.scale
+        return f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
 
 
 def write_card(
@@ -54,8 +74,8 @@ def write_card(
         for row in rows
     )
     references = "\n".join(
-        f"- {name}: {low:.2f} (random actions), {high:.2f} (last policy)"
-        for name, (low, high) in dict.fromkeys(
+        f"- {name}: {found.low:.2f} (random actions), {found.high:.2f} (last policy)"
+        for name, found in dict.fromkeys(
             (row.name.removeprefix(row.name.split(" ")[0]).strip() or "all sets", row.references)
             for row in rows
         )
@@ -81,9 +101,9 @@ return of random actions to that of the last policy, both of this collection's o
 {references}
 
 It is not D4RL's normalized score. The two returns are in the attribute `reference_returns` of each
-file, and `cocoa.normalized_score(<file>, <return>)` uses them, unless the last policy is not better
-than random actions: then there is no score. Actions were drawn from the stochastic policies, as in
-training.
+file, and `cocoa.normalized_score(<file>, <return>)` uses them, unless the last policy is not clearly
+better than random actions (by two standard errors): then there is no score. Actions were drawn from
+the stochastic policies, as in training.
 
 ![Returns](returns.png)
 """
@@ -97,7 +117,7 @@ def draw_returns(path: Path, rows: list[Row]) -> None:
     figure = Figure(figsize=(6.4, 1.1 * len(rows) + 0.8), layout="constrained")
     for row, axes in zip(rows, figure.subplots(len(rows), sharex=True, squeeze=False)[:, 0], strict=True):
         axes.hist(row.returns, bins=bins, color=STATE)  # type: ignore[arg-type]
-        for reference in row.references:
+        for reference in (row.references.low, row.references.high):
             axes.axvline(reference, color="0.3", linestyle="--", linewidth=1)
         axes.set_title(
             f"{row.name}: {len(row.returns):,} episodes, mean {row.returns.mean():.1f}",

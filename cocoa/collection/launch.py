@@ -102,7 +102,7 @@ def _collect(setup: Setup) -> None:
 def _write_set(setup: Setup, kind: str, row: int, medium: int) -> Row:
     """Write a set of the seed at `row` in the formats in which it is not there yet; return the card's row."""
     settings, seed = setup.settings, setup.settings.seeds[row]
-    references = _references(setup, row)
+    references = References.of(*(setup.log(name).returns(row) for name in ("random", "expert")))
     path = setup.folder / f"{file_name(settings, kind, seed)}.hdf5"
     if not path.exists():
         to_environment = action_map(settings.env, setup.scaling)
@@ -121,18 +121,12 @@ def _write_set(setup: Setup, kind: str, row: int, medium: int) -> Row:
     return Row.of(dataset, f"{kind} of seed {seed}" if several else kind, references)
 
 
-def _references(setup: Setup, row: int) -> References:
-    low, high = (float(setup.log(name).returns(row).mean()) for name in ("random", "expert"))
-    return low, high
-
-
 def _attributes(setup: Setup, kind: str, row: int, references: References, medium: int) -> dict[str, Any]:
     """Return where a set comes from."""
     settings = setup.settings
     steps = {"random": 0, "medium": medium, "medium-replay": medium}.get(kind, settings.steps)
-    low, high = references
     scale: dict[str, Any] = {
-        "reference_returns": np.array(references),
+        "reference_returns": np.array(references.scale),
         "reference": "mean returns of this collection's random actions (0 %) and last policy (100 %)",
     }
     return {
@@ -144,7 +138,7 @@ def _attributes(setup: Setup, kind: str, row: int, references: References, mediu
         "configuration": json.dumps(decisive(settings)),
         "command": command(settings),
         "versions": json.dumps(provenance()["versions"]),
-        **(scale if low != high else {}),
+        **(scale if references.scale else {}),
     }
 
 

@@ -60,7 +60,7 @@ def _written(folder: Path) -> list[str]:
 def _write(name: str, setup: Setup, dataset: Dataset, references: References) -> None:
     import minari
 
-    low, high = references
+    low, high = references.scale or (None, None)
     made: Any = None
     episodes = _episodes(dataset)
     for start in range(0, len(episodes), _EPISODES):

@@ -14,6 +14,7 @@ from support.robots import Robot, registered
 import cocoa
 from cocoa.algos.sac import SAC
 from cocoa.collection import policies
+from cocoa.collection.card import References
 from cocoa.collection.launch import collect, run
 from cocoa.collection.settings import SETS, collection, command
 from cocoa.environments.spaces import make_environment
@@ -146,16 +147,39 @@ def test_the_medium_policy_of_a_known_curve(returns, step, advice):
     assert (advice in warning and "seed 7" in warning) if advice else warning is None
 
 
-def test_references_are_the_collections_own(whole, tmp_path):
-    low, high = read(whole, "medium")[1]["reference_returns"]
-    for kind, expected in (("random", low), ("expert", high)):
-        path = whole / f"InvertedPendulum-v4-{kind}-seed3.hdf5"
-        dataset = cocoa.load(path)
-        wholes = dataset.episode_returns[dataset.complete]
-        np.testing.assert_allclose(wholes.mean(), expected)
+@pytest.mark.parametrize(
+    ("last", "scale"),
+    [([5.0, 7.0], (2, 6)), ([3.0, 3.0], (2, 3)), ([2.0, 3.0], None), ([1.0, 1.0], None), ([2.0, 2.0], None)],
+)
+def test_a_last_policy_that_is_not_clearly_better_gives_no_scale(last, scale):
+    """The standard error of the random actions' mean is 0.5 / sqrt(4)."""
+    random = np.array([1.5, 2.5, 1.5, 2.5])
+    assert References.of(random, np.array(last)).scale == scale
+
+
+def test_references_are_the_collections_own(tmp_path):
+    def step(self, action):
+        state, _, *rest = Robot.step(self, action)
+        return state, float(action[0]), *rest
+
+    algo = replace(SETTINGS.algo, actor_learning_rate=0.03, critic_learning_rate=0.03, discount=0.0)
+    sets = {"sets": ("random", "expert"), "folder": str(tmp_path / "sets")}
+    settings = replace(SETTINGS, env="Robot-v0", seeds=(3,), algo=algo, **sets)
+    with registered(step=step):
+        folder = run(settings)
+        made = [cocoa.load(folder / f"Robot-v0-{kind}.hdf5") for kind in settings.sets]
+    low, high = (dataset.episode_returns[dataset.complete].mean() for dataset in made)
+    for dataset in made:
+        np.testing.assert_allclose(dataset.reference_returns, (low, high))
+    lines = (folder / "README.md").read_text().splitlines()
+    for kind, score in zip(settings.sets, ("0.0", "100.0"), strict=True):
+        assert next(line for line in lines if line.startswith(f"| {kind} |")).endswith(f" | {score} |")
+
+
+def test_worse_references_in_a_file_give_no_score(whole, tmp_path):
     copied = shutil.copy(whole / "InvertedPendulum-v4-medium-seed3.hdf5", tmp_path)
-    for worse, better in (sorted([low, high]), sorted([low, high], reverse=True)):
-        with h5py.File(copied, "r+") as file:  # so short a training may end below random actions
+    for worse, better in ((4.0, 6.0), (6.0, 4.0)):
+        with h5py.File(copied, "r+") as file:
             file.attrs["reference_returns"] = worse, better
         score = pytest.approx(100) if worse < better else None
         assert cocoa.normalized_score(copied, better) == score
@@ -270,9 +294,8 @@ def test_minari_has_the_same_rows(whole, monkeypatch, tmp_path):
     for key, name in (("actions", "actions"), ("rewards", "rewards"), ("terminals", "terminations")):
         np.testing.assert_array_equal(np.concatenate([getattr(e, name) for e in episodes]), columns[key])
     np.testing.assert_array_equal(episodes[0].observations[:-1], columns["observations"][: len(episodes[0])])
-    low, high = attributes["reference_returns"]
-    metadata = made.storage.metadata
-    assert (metadata["ref_min_score"], metadata["ref_max_score"]) == (low, high)
+    assert "reference_returns" not in attributes  # the last policy is not clearly better than random actions
+    assert not {"ref_min_score", "ref_max_score"} & {*made.storage.metadata}
 
 
 def test_a_name_that_minari_has_is_refused_before_the_training(whole, monkeypatch, tmp_path):
