@@ -7,9 +7,8 @@ import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
 from cocoa.report.groups import Group
+from cocoa.report.online import gains, steps_of
 from cocoa.report.scores import Scores, best
 from cocoa.statistics.bootstrap import Estimate
 
@@ -17,6 +16,7 @@ _COLUMNS = (
     *("dataset", "method", "unit", "updates", "seeds", "diverged"),
     *("last_iqm", "last_iqm_low", "last_iqm_high", "last_mean"),
     *("last10_iqm", "last10_iqm_low", "last10_iqm_high", "data"),
+    *("online_steps", "online_before_iqm", "online_mean_iqm", "online_regret_iqm"),
 )
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -44,7 +44,19 @@ def _row(group: Group) -> list[str]:
     numbers = [*group.last_iqm, float(group.last.mean()), *group.last_ten_iqm, run.behaviour]
     counts = (run.updates, len(group.seeds), group.diverged)
     names = (_plain(group.dataset), _plain(group.label), run.unit)
-    return [*names, *map(str, counts), *(repr(float(x)) if np.isfinite(x) else "" for x in numbers)]
+    return [*names, *map(str, counts), *map(_text, numbers), *_online(group)]
+
+
+def _online(group: Group) -> list[str]:
+    """Return environment steps, the scores before and in the mean, and the regret; empty: there is none."""
+    for gain in gains([group]):
+        values = (math.nan if one is None else one.value for one in (gain.before, gain.mean, gain.regret))
+        return [str(steps_of(gain)), *map(_text, values)]
+    return [""] * 4
+
+
+def _text(value: float) -> str:
+    return repr(float(value)) if math.isfinite(value) else ""
 
 
 def _plain(text: str) -> str:

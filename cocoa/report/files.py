@@ -14,6 +14,8 @@ from cocoa.report.export import to_csv, to_latex
 from cocoa.report.figures import draw, file_names
 from cocoa.report.held_out import markdown
 from cocoa.report.markdown import table
+from cocoa.report.online import gains
+from cocoa.report.online import markdown as online_table
 from cocoa.report.page.report import page
 from cocoa.report.verdict import text as comparison_text
 from cocoa.storage.files import atomic_write
@@ -54,6 +56,8 @@ def _printed(contents: Contents, out: Path) -> Iterator[str]:
     groups = contents.groups
     if groups:
         yield table(groups)
+    if gained := online_table(gains(groups)):
+        yield f"\nOnline:\n\n{gained}"
     compared = [*contents.comparisons, *([contents.chosen] if contents.chosen else [])]
     if compared:
         yield f"\n{comparison_text(compared, contents.options.effect)}"

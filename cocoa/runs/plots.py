@@ -24,10 +24,11 @@ _LARGEST = 1e100
 """Of larger numbers the intervals and axes would overflow."""
 
 
-def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
+def learning_curve(folder: Path, behaviour: float | None = None, updates: int | None = None) -> Path:
     """Draw the score, or the return without a reference, of the run in `folder`; return the PNG's path.
 
-    `behaviour` is the data's own score or return, drawn as a dashed line.
+    `behaviour` is the data's own score or return, drawn as a dashed line. Behind `updates`, a dotted line, a
+    run counts environment steps; None: it makes none.
     """
     metrics = read_metrics(folder / "metrics.csv")
     scored = bool(metrics.seeds("evaluation/score"))
@@ -37,8 +38,11 @@ def learning_curve(folder: Path, behaviour: float | None = None) -> Path:
     draw_curve(axes, steps, values, "mean of seeds" if len(values) > 1 else "policy", STATE)
     if behaviour is not None:
         axes.axhline(behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
+    if updates is not None:
+        axes.axvline(updates, color="0.3", linestyle=":", linewidth=1, label="online from here")
     axes.set_title(escaped(" / ".join(folder.parts[-3:])), fontsize=10, parse_math=False)
-    finish_curve(axes, "score (%)" if scored else "return")
+    steps_name = "updates" if updates is None else "updates, then environment steps"
+    finish_curve(axes, "score (%)" if scored else "return", steps_name)
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
     save(figure, path)
@@ -105,14 +109,14 @@ def draw_curve(
     axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
 
 
-def finish_curve(axes: Axes, label: str) -> None:
+def finish_curve(axes: Axes, label: str, steps: str = "updates") -> None:
     """Name the axes and fit them to the lines: the interval of two seeds may be far wider than the plot."""
     heights = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines])
     heights = heights[np.isfinite(heights)]
     if heights.size:
         margin = 0.15 * np.ptp(heights) or 1.0
         axes.set_ylim(heights.min() - margin, heights.max() + margin)
-    axes.set_xlabel("updates")
+    axes.set_xlabel(steps)
     axes.set_ylabel(label)
     last = max((np.max(line.get_xdata(), initial=0.0) for line in axes.lines), default=0.0)
     axes.set_xlim(0, max(axes.get_xlim()[1], last))  # also where the curves have no numbers any more

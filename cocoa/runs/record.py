@@ -289,7 +289,8 @@ def _plots(folder: Path, summary: Mapping[str, Any], again: bool = True) -> Iter
     from cocoa.runs.plots import held_out_curves, learning_curve  # slow to import, and not needed for a start
 
     if summary.get("return") is not None and (again or not (folder / "learning_curve.png").exists()):
-        yield learning_curve(folder, behaviour=_behaviour(summary))
+        updates = summary["updates"] if "online" in summary else None
+        yield learning_curve(folder, _behaviour(summary), updates)
     if "held_out" in summary and (again or not (folder / "held_out.png").exists()):
         yield held_out_curves(folder)
 

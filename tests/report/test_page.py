@@ -14,11 +14,13 @@ from support.browser import dom, needs_browser
 from support.run_folders import make_run, make_study
 
 from cocoa.algos.iql import IQL
+from cocoa.config.online import OnlineConfig
 from cocoa.report.__main__ import main
 from cocoa.report.contents import contents_of
 from cocoa.report.page import provenance, rendering
 from cocoa.report.scores import best
 from cocoa.report.watch import INTERVAL, fingerprint
+from cocoa.runs.metrics import read_metrics
 from cocoa.runs.summary import read_summary, write_summary
 from cocoa.statistics.bootstrap import Estimate
 
@@ -378,3 +380,30 @@ def test_equal_devices_are_counted_and_named_once():
 
     assert shown("cpu: cpu", "cpu: cpu") == "2 x cpu"
     assert shown("gpu: NVIDIA H100") == "gpu: NVIDIA H100"
+
+
+def test_what_runs_gained_online_has_its_table_and_curve(tmp_path, capsys):
+    runs, seeds = tmp_path / "runs", (0, 1, 2)
+    make_run(runs, "iql", False, "hopper-demo", seeds, 40.0, name="offline")
+    stage = OnlineConfig(steps=5000)
+    folder = make_run(runs, "sac", False, "hopper-demo", seeds, 80.0, evaluations=4, online=stage)
+    steps, values = read_metrics(folder / "metrics.csv").values("evaluation/score")
+    assert steps.tolist() == [2500, 5000, 7500, 10000]
+    assert main([str(runs), "--out", str(tmp_path)]) == 0
+    text = (tmp_path / "runs-report.html").read_text()
+    (row,) = Tables(text).tables["Before the online stage, after it, and its mean"]
+    means = values[:, 2:].mean(axis=1)
+    expected = {"before": values[:, 1], "after": values[:, 3], "mean": means, "regret": 1 - means / 100}
+    for name, per_seed in expected.items():
+        assert row[name][1] == pytest.approx(scipy.stats.trim_mean(per_seed, 0.25))
+    assert (row["method"][0], row["environment steps"][0]) == ("sac", "5,000")
+    assert "environment steps are counted" in text
+    printed = capsys.readouterr().out
+    numbers = f"| {row['before'][0]} | {row['after'][0]} | {row['mean'][0]} | {row['regret'][0]} |"
+    assert f"| hopper-demo | sac | 5,000 {numbers}" in printed
+    with (tmp_path / "runs-scores.csv").open() as file:
+        offline, online = csv.DictReader(file)
+    assert {offline[f"online_{name}"] for name in ("steps", "before_iqm", "mean_iqm", "regret_iqm")} == {""}
+    assert online["online_steps"] == "5000"
+    for name in ("before", "mean", "regret"):
+        assert float(online[f"online_{name}_iqm"]) == row[name][1]

@@ -49,7 +49,7 @@ def make_run(
             metrics.write(0, values, None)
     for number in range(1, evaluations + 1):
         scores = mean * number / evaluations + random.normal(0, 5, len(seeds))
-        step = updates * number // evaluations
+        step = config.length * number // evaluations
         metrics.write(step, {"evaluation/return": 30 * scores, "evaluation/score": scores}, seeds)
         returns = 30 * scores[:, None] + random.normal(0, 100, (len(seeds), 10))
         blank = np.full_like(returns, np.nan)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.ticker import EngFormatter
 
 from cocoa.report.groups import Group
+from cocoa.report.online import gains
 from cocoa.report.page.rendering import INK, Chart
 from cocoa.report.page.styles import MOST_CHARTS, Lines, panel, thinned
 from cocoa.report.page.tables import Section
@@ -35,6 +36,8 @@ def curves(groups: Sequence[Group]) -> Section:
         "Means over seeds with 95 % intervals (Student's t); of two seeds the range. The dotted line is the "
         "data's own score."
     ]
+    if gains(groups):
+        text.append("Behind the updates of a run that went on online its environment steps are counted.")
     if any(len(members) > _MOST_CURVES for members in datasets.values()):
         text.append(
             f"Of more than {_MOST_CURVES} methods on a dataset those with the highest scores are drawn."

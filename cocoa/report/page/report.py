@@ -8,11 +8,13 @@ from collections import Counter
 import matplotlib
 
 from cocoa.report.contents import Contents
+from cocoa.report.online import gains
 from cocoa.report.page.anchors import anchors
 from cocoa.report.page.comparison import chosen, comparison, profiles
 from cocoa.report.page.cost import cost, seconds_of
 from cocoa.report.page.curves import curves
 from cocoa.report.page.listing import held_out, listing
+from cocoa.report.page.online import online
 from cocoa.report.page.price import price
 from cocoa.report.page.provenance import provenance
 from cocoa.report.page.rendering import STYLE, render
@@ -48,6 +50,7 @@ def _sections(contents: Contents) -> list[Section | None]:
             chosen(contents.chosen, contents.options.effect),
             table_of_scores(groups, contents.scores, contents.notes),
             curves(groups),
+            online(gains(groups)),
             profiles(contents.comparisons),
             price(contents.prices),
             selection(contents.selections),
