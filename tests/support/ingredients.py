@@ -90,13 +90,14 @@ def with_next_actions(batch):
 
 def scatter(state, models, targets=()):
     """Move all parameters of the named fields at random, so that none stays at a special value such as 0."""
-    rng = np.random.default_rng(0)
+    rng, state = np.random.default_rng(0), jax.device_get(state)
 
-    def move(tree):
-        return jax.tree.map(lambda x: x + jnp.asarray(0.2 * rng.normal(size=x.shape), x.dtype), tree)
+    def move(tree):  # by NumPy, which compiles nothing
+        return jax.tree.map(lambda x: x + (0.2 * rng.normal(size=x.shape)).astype(x.dtype), tree)
 
     fields = {name: getattr(state, name).replace(params=move(getattr(state, name).params)) for name in models}
-    return state.replace(**fields, **{name: move(getattr(state, name)) for name in targets})
+    moved = state.replace(**fields, **{name: move(getattr(state, name)) for name in targets})
+    return jax.tree.map(jnp.asarray, moved)
 
 
 class Quiet:

@@ -91,6 +91,7 @@ def squashed_distribution(params, observation):
 
 def level(params, values):
     """Shift critics, whose values are `values` (count, B), to the first one's mean: any can be lowest."""
+    values = np.asarray(values)
     biases = -(values - values[:1]).mean(axis=1, keepdims=True)
     if "Values" in params:
         return {"Values": shifted(params["Values"], biases)}
@@ -98,7 +99,7 @@ def level(params, values):
 
 
 def shifted(value, bias):
-    return {**value, "Dense_0": {**value["Dense_0"], "bias": value["Dense_0"]["bias"] + bias}}
+    return {**value, "Dense_0": {**value["Dense_0"], "bias": np.asarray(value["Dense_0"]["bias"]) + bias}}
 
 
 def lowest(values):
