@@ -51,8 +51,8 @@ class CQL(sac.SAC):
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""
-    cosine_schedule: bool = False
-    """Let the policy's step size decay to zero over the training."""
+    actor_learning_rate: float = 1e-4
+    """Adam's step size of the policy, and of α."""
     deterministic_backup: bool = True
     """Leave the entropy out of the critics' target."""
     weight: float = 5.0

@@ -36,10 +36,6 @@ class EDAC(sac.SAC):
     """Widths of the hidden layers of actor and critics, behind the encoder."""
     critics: int = 10
     """N: number of critics, of which the lowest value counts."""
-    actor_learning_rate: float = 3e-4
-    """Adam's step size of the policy, and of α."""
-    cosine_schedule: bool = False
-    """Let the policy's step size decay to zero over the training."""
     diversity_weight: float = 1.0
     """η: weight of the critics' diversity; 0 is SAC-N."""
 

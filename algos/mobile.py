@@ -56,6 +56,10 @@ class MOBILE(ModelBased, sac.SAC):
     members: ClassVar[int] = 2
     quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1, "samples": 4, "clamp_target": False}
 
+    actor_learning_rate: float = 1e-4
+    """Adam's step size of the policy, and of α."""
+    cosine_schedule: bool = True
+    """Let the policy's step size decay to zero over the training."""
     deterministic_backup: bool = True
     """Leave the entropy out of the critics' target."""
     penalty_weight: float = 1.5

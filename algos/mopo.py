@@ -23,6 +23,10 @@ class MOPO(ModelBased, SAC):
 
     quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1}
 
+    actor_learning_rate: float = 1e-4
+    """Adam's step size of the policy, and of α."""
+    cosine_schedule: bool = True
+    """Let the policy's step size decay to zero over the training."""
     penalty: str = "aleatoric"
     """u: aleatoric (largest predicted deviation), pairwise (largest disagreement), deviation (spread)."""
     penalty_weight: float = 0.5

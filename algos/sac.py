@@ -54,11 +54,11 @@ class SAC(TDLearning):
         "target_rate": 0.05,
     }
 
-    actor_learning_rate: float = 1e-4
+    actor_learning_rate: float = 3e-4
     """Adam's step size of the policy, and of α."""
     critic_learning_rate: float = 3e-4
     """Adam's step size of the critics."""
-    cosine_schedule: bool = True
+    cosine_schedule: bool = False
     """Let the policy's step size decay to zero over the training."""
     auto_alpha: bool = True
     """Learn the temperature; else it stays at `initial_alpha`."""

@@ -64,7 +64,7 @@ class Collection:
     accelerators or, on a CPU, of the cores."""
     folder: str | None = None
     """Where the sets and the state of the training are kept. None takes collected/<env>."""
-    algo: SAC = field(default_factory=lambda: SAC(actor_learning_rate=3e-4, cosine_schedule=False))
+    algo: SAC = field(default_factory=SAC)
     """The hyperparameters of SAC."""
 
     def __post_init__(self) -> None:

@@ -205,7 +205,7 @@ def test_cqls_best_of_n_backup(with_cocoa):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "decays"), [(SAC(), True), (MOPO(), True), (COMBO(), True), (CQL(), False)]
+    ("algorithm", "decays"), [(SAC(), False), (MOPO(), True), (COMBO(), True), (CQL(), False)]
 )
 def test_only_the_policys_step_size_may_fall(algorithm, decays):
     state = algorithm.init(jax.random.key(0), make_networks(False), make_batch(False), 100)

@@ -272,7 +272,7 @@ def test_mopo_refuses_a_penalty_that_there_is_not():
 
 
 def test_mopo_learns_as_sac_does(with_cocoa):
-    plain = {"discount": 0.9, "initial_alpha": 0.3, "actor_learning_rate": 0.01}
+    plain = {"discount": 0.9, "initial_alpha": 0.3, "actor_learning_rate": 0.01, "cosine_schedule": True}
     mopo, sac = MOPO(**plain, **OPTIONS), SAC(**plain)
     batch = mixed(with_cocoa)
     state = sac.init(jax.random.key(0), make_networks(with_cocoa), batch, 100)
