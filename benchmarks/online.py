@@ -34,7 +34,7 @@ def online(python: str, env: str, steps: int, threads: int) -> Iterator[Line]:
     """Rates of both, and the mean return of ten episodes after all steps."""
     theirs = json.loads(
         subprocess.run(
-            [python, str(Path(__file__).with_name("sb3.py")), env, str(steps), str(threads)],
+            [python, str(Path(__file__).with_name("sb3.py")), "rates", env, str(steps), str(threads)],
             check=True,
             capture_output=True,
             text=True,

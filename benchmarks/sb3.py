@@ -1,7 +1,8 @@
-"""Stable-Baselines3's SAC at the settings of `cocoa collect`: prints what `benchmarks.online` compares with.
+"""Stable-Baselines3's SAC at the settings of `cocoa collect`: prints what ours is compared with, as JSON.
 
 It runs in an environment of its own, `pip install stable-baselines3 'gymnasium[mujoco]'`, and imports nothing
-of this project: `python benchmarks/sb3.py HalfCheetah-v4 20000 1`.
+of this project: `python benchmarks/sb3.py rates HalfCheetah-v4 20000 1` for `benchmarks.online`, and
+`python benchmarks/sb3.py returns Hopper-v4 6000 1000 0 256 256` for `benchmarks.online_returns`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from typing import Any
 WARMUP = 1000
 
 
-def model(env: str, **settings: Any) -> Any:
+def model(env: str, hidden: tuple[int, ...] = (256, 256), seed: int = 0, **settings: Any) -> Any:
     """Return an untrained model."""
     from stable_baselines3 import SAC  # type: ignore[import-not-found]  # another environment's
 
     fixed = {"learning_rate": 3e-4, "batch_size": 256, "tau": 0.005, "gamma": 0.99, "train_freq": 1}
-    return SAC("MlpPolicy", env, policy_kwargs={"net_arch": [256, 256]}, seed=0, **fixed, **settings)
+    return SAC("MlpPolicy", env, policy_kwargs={"net_arch": [*hidden]}, seed=seed, **fixed, **settings)
 
 
 def timed(work: Callable[[], Any], units: int) -> list[float]:
@@ -30,8 +31,8 @@ def timed(work: Callable[[], Any], units: int) -> list[float]:
     return [units / (time.perf_counter() - start), units / (time.process_time() - cores)]
 
 
-def main(env: str, steps: int, threads: int) -> None:
-    """Print rates and the return after all steps as JSON."""
+def rates(env: str, steps: int, threads: int) -> None:
+    """Print rates and the return after all steps."""
     import gymnasium
     import stable_baselines3  # type: ignore[import-not-found]
     import torch  # type: ignore[import-not-found]
@@ -51,5 +52,25 @@ def main(env: str, steps: int, threads: int) -> None:
     print(json.dumps({**found, "returns": [float(x) for x in episodes], "versions": versions}))
 
 
+def returns(env: str, steps: int, every: int, seed: int, *hidden: int) -> None:
+    """Print mean returns, each `every` steps behind the random ones, and CPU seconds per 1,000 steps."""
+    import gymnasium
+    import torch  # type: ignore[import-not-found]
+    from stable_baselines3.common.evaluation import evaluate_policy  # type: ignore[import-not-found]
+
+    torch.set_num_threads(1)
+    trained, evaluation = (
+        model(env, hidden, seed, learning_starts=WARMUP, gradient_steps=1),
+        gymnasium.make(env),
+    )
+    evaluation.reset(seed=10_000 + seed)
+    trained.learn(WARMUP)
+    start, found = time.process_time(), []
+    for _ in range(0, steps, every):
+        trained.learn(every, reset_num_timesteps=False)
+        found.append(float(evaluate_policy(trained, evaluation, 10, warn=False)[0]))
+    print(json.dumps([found, 1000 * (time.process_time() - start) / steps]))
+
+
 if __name__ == "__main__":
-    main(sys.argv[1], *map(int, sys.argv[2:]))
+    {"rates": rates, "returns": returns}[sys.argv[1]](sys.argv[2], *map(int, sys.argv[3:]))
