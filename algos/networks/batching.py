@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from cocoa.dynamics.xla.platform import platform
+
 
 def together() -> bool:
     """Return whether modules of equal shapes are evaluated together, by one batched product for each layer.
@@ -15,7 +17,7 @@ def together() -> bool:
     One seed on an accelerator is bound by the launches of kernels, of which this makes half as many. On a CPU
     separate products are faster. Parameters are the same, and results equal up to rounding.
     """
-    return jax.default_backend() != "cpu"
+    return platform() != "cpu"
 
 
 def stacked(trees: Sequence[Any]) -> Any:

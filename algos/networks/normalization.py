@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from cocoa.algos.base import Array
+from cocoa.dynamics.xla.platform import platform
 
 _EPSILON = 1e-6
 
@@ -57,6 +58,6 @@ normalize.defvjp(_forward, _backward)
 def _sum(x: Array, weights: Array) -> Array:
     """Return Σ_i w_i x_i over the last axis, which stays, for weights (d,)."""
     # For a CPU XLA writes sums over the last axis as windows of 32, far slower than a product with a vector.
-    if jax.default_backend() == "cpu":
+    if platform() == "cpu":
         return (x @ weights)[..., None]
     return jnp.sum(x * weights, axis=-1, keepdims=True)

@@ -46,7 +46,7 @@ class Sampler:
 
         state = jax.ShapeDtypeStruct((1, *example[1].mean.shape), np.float32)
         numbers = jax.ShapeDtypeStruct((2,), np.int32)
-        self._program = PrunedFunction(act, example, (state, numbers))
+        self._program = PrunedFunction(act, example, (state, numbers), mesh.devices.flat[0])
         self._separate = self._program.leaves(jax.tree.map(_marked, tree, is_leaf=is_per_seed))
 
     def policies(self, learner: PerSeed) -> Policies:

@@ -70,7 +70,7 @@ class Actor:
             keys, step = (jax.ShapeDtypeStruct(shape, np.uint32) for shape in ((1, 2), ()))
             sampled = self.algorithm.sampled
             act, inputs = (self._draw, (states, keys, step)) if sampled else (self._act, states)
-            self._programs[structure] = PrunedFunction(act, pair, inputs)
+            self._programs[structure] = PrunedFunction(act, pair, inputs, self.mesh.devices.flat[0])
         return self._programs[structure]
 
     def _act(self, pair: tuple[Any, Observe], states: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -16,13 +17,17 @@ class PrunedFunction:
     read, the function may use shape and type.
     """
 
-    def __init__(self, function: Callable[[Any, Any], Any], tree: Any, x: Any):
-        """`tree` and `x` are examples: arrays or jax.ShapeDtypeStruct."""
+    def __init__(self, function: Callable[[Any, Any], Any], tree: Any, x: Any, device: Any = None):
+        """`tree` and `x` are examples: arrays or jax.ShapeDtypeStruct.
+
+        `device` is where the tree will be, if that is not where JAX computes by default: see `platform`.
+        """
         leaves, structure = jax.tree.flatten(tree)
         shapes = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves]
 
         def of_leaves(leaves: list[Any], x: Any) -> Any:
-            return function(jax.tree.unflatten(structure, leaves), x)
+            with jax.default_device(device) if device else contextlib.nullcontext():
+                return function(jax.tree.unflatten(structure, leaves), x)
 
         traced = jax.make_jaxpr(of_leaves)(leaves, x).jaxpr
         read = {id(var) for used in (traced.outvars, *(eqn.invars for eqn in traced.eqns)) for var in used}
