@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         euler,
         flow_matching,
         polyak,
+        scan,
     )
     from cocoa.algos.rebrac import ReBRAC
     from cocoa.algos.rollouts import ModelBased
@@ -171,6 +172,7 @@ __all__ = [
     "register_source",
     "resume",
     "sample",
+    "scan",
     "termination_rule",
 ]
 

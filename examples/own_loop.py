@@ -21,7 +21,7 @@ def train(state, data, key):
         rows_key, update_key = jax.random.split(key)
         return algorithm.update(state, cocoa.sample(data, rows_key, 256), update_key)
 
-    state, metrics = jax.lax.scan(step, state, jax.random.split(key, 500))
+    state, metrics = cocoa.scan(step, state, jax.random.split(key, 500))
     return state, jax.tree.map(lambda values: values.mean(), metrics)
 
 
@@ -29,4 +29,5 @@ for update in range(0, updates, 500):  # whole rounds of 500
     state, metrics = train(state, pieces.data, jax.random.fold_in(key, update))
     print(f"update {update + 500}:", {name: round(float(value), 2) for name, value in metrics.items()})
 states = cocoa.load("hopper-demo").observations[:2]
-print("actions:", pieces.scaling.to_environment(algorithm.act(state, pieces.observe(states))))
+actions = algorithm.act(state, pieces.observe(states), key if algorithm.sampled else None)
+print("actions:", pieces.scaling.to_environment(actions))

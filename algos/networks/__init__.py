@@ -20,7 +20,7 @@ from cocoa.algos.networks.heads import (
 from cocoa.algos.networks.initializers import drawn_on_host, orthogonal
 from cocoa.algos.networks.normalization import LayerNorm
 from cocoa.algos.networks.optimization import Adam, Model, frozen, polyak
-from cocoa.algos.networks.packing import packed, unpacked
+from cocoa.algos.networks.packing import packed, scan, unpacked
 
 __all__ = [
     "LOG_STD_BOUNDS",
@@ -50,6 +50,7 @@ __all__ = [
     "orthogonal",
     "packed",
     "polyak",
+    "scan",
     "stacked",
     "together",
     "unpacked",

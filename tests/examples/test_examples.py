@@ -100,6 +100,15 @@ def test_the_page_lists_every_example():
     )
 
 
+def test_a_loop_of_ones_own_asks_a_policy_that_draws_its_actions(tmp_path, environment):
+    text = (EXAMPLES / "own_loop.py").read_text().replace("cocoa.IQL(", "cocoa.FQL(")
+    (tmp_path / "own_loop.py").write_text(text)
+    command = [sys.executable, "own_loop.py", "0"]  # no updates
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"actions: \[\[.*\]", done.stdout)
+
+
 def test_a_loop_of_ones_own_needs_less_than_30_lines_and_cocoa_alone():
     text = (EXAMPLES / "own_loop.py").read_text()
     assert len([line for line in text.splitlines() if line.strip()]) < 30
