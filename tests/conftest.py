@@ -61,9 +61,14 @@ def recording(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def artifacts(tmp_path_factory):
+    """The cache of models of this process's runs; modules that need an empty one override this fixture."""
+    return tmp_path_factory.mktemp("artifacts")
+
+
 @pytest.fixture(scope="module")
-def config(recording, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("work")
+def config(recording, artifacts, tmp_path_factory):
     return Config(
         algo=cocoa.IQL(hidden=(16,)),
         cocoa=COCOA,
@@ -77,8 +82,8 @@ def config(recording, tmp_path_factory):
         eval_episodes=2,
         dynamics=MODELS,
         wandb="off",
-        runs_dir=str(folder / "runs"),
-        cache_dir=str(folder / "cache"),
+        runs_dir=str(tmp_path_factory.mktemp("work") / "runs"),
+        cache_dir=str(artifacts),
     )
 
 

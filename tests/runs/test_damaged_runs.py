@@ -18,6 +18,12 @@ from cocoa.storage import serialization
 from cocoa.storage.serialization import read_metadata
 
 
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """A cache of models that no other module fills."""
+    return tmp_path_factory.mktemp("artifacts")
+
+
 def test_a_run_that_goes_on_with_other_models_says_so(config, finished, monkeypatch):
     """And its policies are those of the models that it goes on with."""
     interrupt(monkeypatch, 3)

@@ -19,6 +19,12 @@ SHARE = DataConfig(validation=0.1, observation_normalization=True, reward_normal
 
 
 @pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    """A cache of models that no other module fills."""
+    return tmp_path_factory.mktemp("artifacts")
+
+
+@pytest.fixture(scope="module")
 def divided(config):
     return dataclasses.replace(config, data=SHARE, eval_episodes=0)
 
@@ -28,7 +34,7 @@ def whole(divided):
     return launch.run(dataclasses.replace(divided, name="whole"))
 
 
-def artifacts(cache):
+def contents(cache):
     """The arrays of each kind of artifact in a cache."""
     return {path.name.partition("-")[0]: arrays_in(path.read_bytes()) for path in cache.glob("*.safetensors")}
 
@@ -52,7 +58,7 @@ def test_held_out_losses_stand_beside_those_of_the_training(whole, divided):
     assert "critic_loss" in log.splitlines()[-1]
 
 
-def test_nothing_learned_depends_on_what_is_held_out(whole, divided, recording):
+def test_nothing_learned_depends_on_what_is_held_out(whole, divided, recording, artifacts, tmp_path):
     data = load(recording, ENV)
     held_out = np.isin(data.observations, split(data, SHARE)[1].observations).all(axis=1)
     assert 0 < held_out.sum() < len(data)
@@ -62,13 +68,12 @@ def test_nothing_learned_depends_on_what_is_held_out(whole, divided, recording):
         arrays[name][held_out] *= factor
     returns = np.bincount(data.episodes, arrays["rewards"])
     changed = dataclasses.replace(data, episode_returns=returns, **arrays)
-    cache = whole.parents[3] / "cache-of-changed"
-    name, wandb = "changed", {"cache_dir": str(cache), "dataset": "pendulum", "name": "changed"}
+    name, wandb = "changed", {"cache_dir": str(tmp_path), "dataset": "pendulum", "name": "changed"}
     folder = launch.run(dataclasses.replace(divided, **wandb), changed)
     assert folder.name == name
-    fitted = artifacts(cache)
+    fitted = contents(tmp_path)
     assert fitted.keys() == {"forward", "reverse", "seeker", "anchors"}
-    assert fitted == artifacts(whole.parents[3] / "cache")
+    assert fitted == contents(artifacts)
     assert arrays_in(checkpoint_path(folder).read_bytes()) == arrays_in(checkpoint_path(whole).read_bytes())
     first, second = (read_metrics(path / "metrics.csv").series for path in (folder, whole))
     assert first.keys() == second.keys()
