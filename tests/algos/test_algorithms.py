@@ -68,6 +68,12 @@ def make_training(algorithm, with_cocoa):
     return Training(make_job(algorithm, with_cocoa))
 
 
+@functools.cache
+def make_actor(algorithm, with_cocoa):
+    """The policies of that training, whose compiled program all tests share."""
+    return Actor(algorithm, make_observe(with_cocoa), make_training(algorithm, with_cocoa).mesh)
+
+
 def make_job(algorithm, with_cocoa):
     networks, data = make_networks(with_cocoa), bandit_of(algorithm, with_cocoa)
     return TrainingJob(algorithm, networks, data, (3, 7), 500, 64, make_world(with_cocoa))
@@ -81,18 +87,12 @@ def altered(training, **attributes):
 
 
 def assert_equal_trees(a, b, **tolerance):
-    def equal(x, y):
-        if tolerance:
-            np.testing.assert_allclose(x, y, **tolerance)
-        else:
-            np.testing.assert_array_equal(x, y)
-
-    jax.tree.map(equal, a, b)
+    compare = np.testing.assert_allclose if tolerance else np.testing.assert_array_equal
+    jax.tree.map(lambda x, y: compare(x, y, **tolerance), a, b)
 
 
 def assert_different_trees(a, b):
-    same = jax.tree.map(lambda x, y: np.array_equal(x, y), a, b)
-    assert not all(jax.tree.leaves(same))
+    assert not all(jax.tree.leaves(jax.tree.map(np.array_equal, a, b)))
 
 
 def row(tree, index):
@@ -249,7 +249,7 @@ def begun(policy, rows):
 def test_policy_acts_within_bounds_alone_and_in_batches(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state = training.init()
-    policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
+    policies = make_actor(algorithm, with_cocoa).policies(state.learner)
     states = 10 * jax.random.normal(jax.random.key(0), (2, 5, OBSERVATION_DIM))
     for policy, rows in zip(policies, states, strict=True):
         actions = begun(policy, 5)(rows)
@@ -269,7 +269,7 @@ def test_policy_finds_the_best_action_that_the_data_show(algorithm, with_cocoa):
     training = make_training(algorithm, with_cocoa)
     state, _ = training.chunk(training.init(), 0, 500)
     states = jax.random.normal(jax.random.key(0), (2, 100, OBSERVATION_DIM))
-    policies = Actor(algorithm, make_observe(with_cocoa), training.mesh).policies(state.learner)
+    policies = make_actor(algorithm, with_cocoa).policies(state.learner)
     first = np.stack([begun(policy, 100)(rows)[:, 0] for policy, rows in zip(policies, states, strict=True)])
     best = 0.5 if hasattr(state.learner.values, "critics") else 0.0  # cloning takes the mean
     assert abs(float(first.mean()) - best) < 0.25
