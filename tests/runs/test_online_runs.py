@@ -4,6 +4,7 @@ import dataclasses
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from support.pendulum import assert_same_run, interrupt
@@ -23,6 +24,7 @@ from cocoa.runs.online import check_memory, check_possible
 from cocoa.runs.summary import read_summary
 from cocoa.training.online import Online
 from cocoa.training.step_log import StepLog
+from cocoa.training.streams import INITIAL
 
 UPDATES, STEPS = 20, 40
 
@@ -119,38 +121,48 @@ def test_a_killed_model_based_run_makes_its_rollouts_again(config, monkeypatch):
     assert_same_run(whole.parent / "cut-mopo", whole)
 
 
-def test_an_offline_run_is_taken_online_later(config):
-    algorithm = cocoa.IQL(hidden=(16,), cosine_schedule=False)
-    offline = dataclasses.replace(config, algo=algorithm, cocoa=None, updates=UPDATES, seeds=(3,))
-    stage = OnlineConfig(steps=20, every=10)
-    whole = launch.run(dataclasses.replace(offline, name="at-once", online=stage))
-    later = launch.run(dataclasses.replace(offline, name="later"))
+def test_an_offline_run_is_taken_online_later(online, whole):
+    later = launch.run(dataclasses.replace(online, name="later", online=OnlineConfig()))
     with pytest.raises(ConfigError, match=r"With online.steps=0 .* set online.steps= as well"):
-        launch.resume(later, online={"every": 10})
+        launch.resume(later, online={"every": 5})
     with pytest.raises(ConfigError, match=r"log_every=10 .* multiple of online.every=50"):
         launch.resume(later, online={"steps": 100})
-    launch.resume(later, online={"steps": 20, "every": 10})
-    assert read_config(later).online == stage
+    launch.resume(later, online={"steps": STEPS, "every": 5})
+    assert read_config(later).online == online.online
     series = [read_metrics(folder / "metrics.csv").series for folder in (whole, later)]
     assert series[0].keys() == series[1].keys()
     for name, values in series[0].items():
         np.testing.assert_allclose(series[1][name], values, rtol=1e-4, err_msg=str(name))
-    with pytest.raises(ConfigError, match=r"has made 20 steps already"):
-        launch.resume(later, online={"steps": 10})
+    with pytest.raises(ConfigError, match=r"has made 40 steps already"):
+        launch.resume(later, online={"steps": 20})
     with pytest.raises(ConfigError, match=r"only online.steps may change"):
-        launch.resume(later, online={"steps": 40, "balanced": True})
+        launch.resume(later, online={"steps": 80, "balanced": True})
     with pytest.raises(ConfigError, match=r"only online.steps may change"):
         launch.resume(later, updates=30)
 
 
-def test_a_policy_is_trained_online_alone(config):
+@dataclasses.dataclass(frozen=True)
+class OneDiverges(cocoa.BC):
+    """BC of which the seed 3 begins without numbers."""
+
+    def init(self, key, networks, batch, updates):
+        state = super().init(key, networks, batch, updates)
+        broken = (key == jax.random.fold_in(jax.random.key(3), INITIAL)).all()
+        return state.replace(params=jax.tree.map(lambda x: jnp.where(broken, jnp.nan, x), state.params))
+
+
+def test_a_policy_is_trained_online_alone_and_goes_on_beside_one_that_diverges(config):
     """Without updates before, and without evaluations; a policy without noise is warned of."""
     stage = OnlineConfig(steps=20, every=10)
-    bare = dataclasses.replace(config, algo=cocoa.BC(hidden=(8,)), cocoa=None, eval_episodes=0)
+    bare = dataclasses.replace(config, algo=OneDiverges(hidden=(8,)), cocoa=None, eval_episodes=0)
     folder = launch.run(dataclasses.replace(bare, name="alone", updates=0, online=stage))
     assert read_summary(folder)["step"] == 20
-    assert "has no noise" in (folder / "log.txt").read_text()
-    assert np.isfinite(cocoa.load_policy(folder, 7)(np.ones(4))).all()
+    log = (folder / "log.txt").read_text()
+    assert "has no noise" in log
+    assert "not finite after environment step 20 in the seeds [3]" in log
+    (steps,) = StepLog(folder / "checkpoints" / "online").parts()
+    assert (steps.action[0] == 0).all()
+    assert (steps.action[1] != 0).any()
 
 
 @pytest.mark.parametrize(

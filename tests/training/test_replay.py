@@ -230,7 +230,7 @@ jax.config.update("jax_num_cpu_devices", 4)
 import numpy as np
 from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, make_observe
 from cocoa.algos.base import Batch
-from cocoa.algos.iql import IQL
+from cocoa.algos.bc import BC
 from cocoa.training.behaviour import Sampler, stochastic
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.job import TrainingJob
@@ -240,7 +240,7 @@ from cocoa.training.seeds import PerSeed
 from cocoa.training.turns import Turns
 
 observe, data, seeds = make_observe(True), make_batch(True, 20), (3, 7, 1, 8)
-job = TrainingJob(IQL(hidden=(8,)), make_networks(True), data, seeds, 100, 16)
+job = TrainingJob(BC(hidden=(8,)), make_networks(True), data, seeds, 100, 16)
 rng = np.random.default_rng(0)
 states = rng.normal(size=(4, 24, OBSERVATION_DIM)).astype(np.float32)
 numbers = rng.normal(size=(4, 24)).astype(np.float32)
