@@ -32,6 +32,8 @@ class SeekerConfig(Settings):
     """Recorded (state, action) pairs per update."""
     max_epochs: int = 50
     """Upper bound of passes over all reverse rollouts."""
+    max_updates: int | None = 200_000
+    """The pass in which this number of updates is reached is the last. None: no bound."""
     patience: int = 5
     """Stop after this many epochs in a row without an improvement of `min_improvement`."""
     min_improvement: float = 0.005
@@ -47,6 +49,14 @@ class SeekerConfig(Settings):
                 raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
         if not all(width >= 1 for width in self.hidden):
             raise ValueError(f"hidden={list(self.hidden)} must have widths of at least 1")
+        if self.max_updates is not None and self.max_updates < 1:
+            raise ValueError(f"max_updates={self.max_updates} must be at least 1")
+
+    def epochs(self, updates: int) -> int:
+        """Return the largest number of passes, each of `updates` updates."""
+        if self.max_updates is None:
+            return self.max_epochs
+        return min(self.max_epochs, -(-self.max_updates // updates))
 
 
 class SeekerNetwork(nn.Module):
@@ -104,8 +114,9 @@ class SeekerFit:
     """Training of a seeker on the reverse rollouts, in epochs; stops and goes on bit for bit between any two.
 
     Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, shuffled again in every
-    epoch, with Adam. It ends after `max_epochs`, or once `patience` epochs in a row have not lowered the
-    epoch's mean loss by the share `min_improvement` of the lowest so far.
+    epoch, with Adam. It ends after `max_epochs`, after the epoch in which `max_updates` is reached, or once
+    `patience` epochs in a row have not lowered the epoch's mean loss by the share `min_improvement` of the
+    lowest so far.
     """
 
     def __init__(self, config: SeekerConfig, states: ArrayLike, actions: ArrayLike, key: jax.Array):
@@ -141,18 +152,22 @@ class SeekerFit:
 
         Drawn on the host, where a permutation of millions of rows takes milliseconds.
         """
-        rows, size = len(self.states), self.config.batch_size
-        order = np.random.default_rng([*self.shuffle_seed, epoch]).permutation(rows)
-        return np.resize(order, (-(-rows // size), size)).astype(np.int32)
+        order = np.random.default_rng([*self.shuffle_seed, epoch]).permutation(len(self.states))
+        return np.resize(order, (self._updates, self.config.batch_size)).astype(np.int32)
 
     def finished(self, state: SeekerState) -> bool:
         """Return whether no epoch is left."""
         settled = int(state.stale_epochs) >= self.config.patience
-        return settled or int(state.epoch) >= self.config.max_epochs
+        return settled or int(state.epoch) >= self.config.epochs(self._updates)
 
     def progress(self, state: SeekerState) -> tuple[int, int]:
         """Return the epochs done and an upper bound of all."""
-        return int(state.epoch), self.config.max_epochs
+        return int(state.epoch), self.config.epochs(self._updates)
+
+    @property
+    def _updates(self) -> int:
+        """Updates of an epoch."""
+        return -(-len(self.states) // self.config.batch_size)
 
     def result(self, state: SeekerState) -> Seeker:
         """Return the seeker as it is after `state`."""

@@ -161,6 +161,14 @@ def test_seeker_stops_when_its_loss_has_settled(patience, min_improvement):
     assert losses[-1] >= best * (1 - min_improvement)
 
 
+def test_the_epoch_in_which_a_seekers_last_update_is_reached_is_its_last():
+    config = dataclasses.replace(SMALL, batch_size=64, max_updates=9)
+    fit = SeekerFit(config, *states_and_actions(250), jax.random.key(0))  # 4 updates an epoch
+    state, losses = run(fit, fit.init())
+    assert len(losses) == 3
+    assert fit.progress(state) == (3, 3)
+
+
 @pytest.mark.parametrize(("rows", "batches"), [(1000, 4), (1024, 4), (1025, 5), (100, 1)])
 def test_each_epoch_sees_every_row_in_a_new_order(rows, batches):
     states, actions = states_and_actions(rows)
@@ -525,6 +533,7 @@ def test_a_variant_without_build_cannot_be_instantiated():
         (Nearest, {"candidates": 0}),
         (SelfNoise, {"noise": -1.0}),
         (SeekerConfig, {"max_epochs": 0}),
+        (SeekerConfig, {"max_updates": 0}),
         (SeekerConfig, {"learning_rate": -1.0}),
         (SeekerConfig, {"hidden": (8, 0)}),
     ],
