@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 from benchmarks import (
     accelerator,
@@ -16,6 +15,7 @@ from benchmarks import (
     ensembles,
     fits,
     growth,
+    jobs,
     kernels,
     preparation,
     streaming,
@@ -23,11 +23,8 @@ from benchmarks import (
     updates,
     yardstick,
 )
-from benchmarks.pages import write_part
+from benchmarks.pages import write_lines
 from benchmarks.setting import Line
-
-PAGE = Path(__file__).with_name("README.md")
-HEADER = "| measure | value | goal | goal met |"
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "floor": updates.floor,
@@ -37,6 +34,7 @@ PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "ensembles": ensembles.ensembles,
     "preparation": preparation.preparation,
     "fits": fits.fits,
+    "jobs": jobs.jobs,
     "yardstick": yardstick.yardstick,
     "surroundings": surroundings.surroundings,
     "devices": devices.devices,
@@ -56,17 +54,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     for part in options.only:
         print(f"\n# {part}: {(PARTS[part].__doc__ or '').splitlines()[0]}", flush=True)
-        lines = []
-        for line in PARTS[part]():
-            print(line, flush=True)
-            lines.append(line)
-        if options.write and lines:
-            rows = [
-                "| measure | value | goal | goal met |",
-                "|---|---|---|---|",
-                *(line.row for line in lines),
-            ]
-            write_part(PAGE, part, "\n".join(rows))
+        write_lines(part, PARTS[part](), options.write)
 
 
 if __name__ == "__main__":

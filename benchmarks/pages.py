@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.setting import Line
 from cocoa.storage.files import atomic_write
 
 DOCS = Path(__file__).parents[1] / "docs"
+PAGE = Path(__file__).with_name("README.md")
+
+
+def write_lines(part: str, lines: Iterable[Line], write: bool) -> None:
+    """Print each line when it is measured; with `write`, put their table into the part of `PAGE`."""
+    rows = ["| measure | value | goal | goal met |", "|---|---|---|---|"]
+    for line in lines:
+        print(line, flush=True)
+        rows.append(line.row)
+    if write and len(rows) > 2:
+        write_part(PAGE, part, "\n".join(rows))
 
 
 def write_part(page: Path, name: str, text: str) -> None:

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from benchmarks.__main__ import PAGE, PARTS
-from benchmarks.pages import DOCS
+from benchmarks.__main__ import PARTS
+from benchmarks.pages import DOCS, PAGE
 from benchmarks.setting import Line
 
 TABLES = PAGE.read_text()
