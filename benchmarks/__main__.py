@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 from benchmarks import (
     accelerator,
+    algorithms,
     devices,
     ensembles,
     fits,
@@ -28,6 +29,7 @@ from benchmarks.setting import Line
 
 PARTS: dict[str, Callable[[], Iterable[Line]]] = {
     "floor": updates.floor,
+    "algorithms": algorithms.algorithms,
     "compiled": updates.compiled,
     "cocoa": updates.cocoa_cost,
     "cql": updates.cql_sizes,

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.tree_util import Partial
 
-from cocoa.algos.base import Algorithm, Batch, World
+from cocoa.algos.base import Algorithm, Batch, NextActionBatch, World
 from cocoa.anchors import Seek
 from cocoa.anchors.decomposition import Observe, in_chunks
 from cocoa.anchors.encoder import build_networks
@@ -162,6 +162,8 @@ def make_training(
     world = World(model, see, Partial(_never), jnp.float32(1), jnp.float32(0)) if algorithm.members else None
     networks = build_networks(algorithm, cocoa, ACTION)
     data = make_data(see, rows)
+    if algorithm.next_actions:
+        data = NextActionBatch(**vars(data), next_action=data.action, next_action_known=jnp.ones(rows))
     data = jax.device_get(data) if stream else data
     job = TrainingJob(algorithm, networks, data, tuple(range(seeds)), 1_000_000, batch_size, world)
     return Training(job, mesh, stream)
