@@ -1,6 +1,6 @@
 """Networks, distributions over actions, and the optimizer's state."""
 
-from cocoa.algos.networks.batching import stacked, together
+from cocoa.algos.networks.batching import joined, together
 from cocoa.algos.networks.distributions import Distribution, Gaussian, SquashedGaussian
 from cocoa.algos.networks.factory import Networks
 from cocoa.algos.networks.flows import NoisePolicy, VelocityField, euler, flow_matching
@@ -47,11 +47,11 @@ __all__ = [
     "euler",
     "flow_matching",
     "frozen",
+    "joined",
     "orthogonal",
     "packed",
     "polyak",
     "scan",
-    "stacked",
     "together",
     "unpacked",
 ]

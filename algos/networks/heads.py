@@ -145,7 +145,7 @@ class Critics(nn.Module):
         """Return the parameters of one critic, each with a leading axis of critics."""
         if _BATCHED in params:
             return params[_BATCHED]
-        return batching.stacked([params[f"Value_{index}"] for index in range(self.count)])
+        return batching.joined([params[f"Value_{index}"] for index in range(self.count)])
 
     @property
     def _settings(self) -> tuple[Encoder, tuple[int, ...], bool, str]:

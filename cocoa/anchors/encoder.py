@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from cocoa.algos.base import Algorithm
-from cocoa.algos.networks import MLP, Networks, drawn_on_host, orthogonal, stacked, together
+from cocoa.algos.networks import MLP, Networks, drawn_on_host, joined, orthogonal, together
 from cocoa.algos.networks.normalization import LayerNorm
 from cocoa.anchors.base import AnchorVariant
 from cocoa.anchors.decomposition import Decomposition
@@ -67,10 +67,10 @@ class TransductiveEncoder(nn.Module):
         settings = self.hidden, self.embedding
         if self.is_initializing() or not together() or delta.shape != anchor.shape:
             return Factor(*settings, name="difference")(delta), Factor(*settings, name="anchor")(anchor)
-        params = stacked([self.variables["params"][name] for name in ("difference", "anchor")])
-        factor, inputs = Factor(*settings, parent=None), jnp.stack([delta, anchor])
+        params = joined([self.variables["params"][name] for name in ("anchor", "difference")])
+        factor, inputs = Factor(*settings, parent=None), jnp.stack([anchor, delta])
         both: Any = jax.vmap(lambda params, x: factor.apply({"params": params}, x))(params, inputs)
-        return both[0], both[1]
+        return both[1], both[0]
 
 
 @dataclass(frozen=True)
