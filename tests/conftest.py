@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 from support.paths import ROOT
 
@@ -39,6 +40,14 @@ def caches(tmp_path_factory):
     os.environ["JAX_COMPILATION_CACHE_DIR"] = str(folder / "compiled")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
     os.environ["COCOA_CACHE"] = str(folder / "models")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def room_for_programs():
+    """Drop compiled programs before their memory maps, 65,530 at most on Linux, make the process crash."""
+    maps = Path("/proc/self/maps")
+    if maps.exists() and len(maps.read_bytes().splitlines()) > 25_000:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
