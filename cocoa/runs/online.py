@@ -52,12 +52,18 @@ def check_possible(config: Config, stream: bool, evaluator: Evaluator | None) ->
 
 
 def check_memory(config: Config, batch: Batch) -> None:
-    """Raise ConfigError if a device has no room for what its seeds collect beside the transitions `batch`."""
+    """Raise ConfigError if a device has no room for what its seeds collect beside the transitions `batch`.
+
+    Devices that do not tell their memory are cores of a CPU, which share the machine's.
+    """
     steps, seeds = config.online.steps, len(config.seeds)
-    seeds //= seeds_mesh(seeds, config.devices).size
+    memory = device_memory()
+    if memory is None:
+        memory = available_memory()
+    else:
+        seeds //= seeds_mesh(seeds, config.devices).size
     needed = steps * seeds * seen_bytes(batch, config, 1) / len(batch.reward)
-    limit = device_memory()
-    free = available_memory() if limit is None else limit - data_bytes(batch, config)
+    free = None if memory is None else memory - data_bytes(batch, config)
     if free is not None and needed > free:
         raise ConfigError(
             f"online.steps={steps} needs {needed / 1e9:.1f} GB for what {seeds} seeds collect on a device, "

@@ -195,16 +195,18 @@ def test_what_is_not_possible_is_refused(changes, message, online, monkeypatch):
         ((1, 2), Seek(), 400, False),
     ],
 )
-@pytest.mark.parametrize("host", [False, True])
-def test_memory_for_what_is_collected_is_foreseen(seeds, cocoa, steps, fits, host, online, monkeypatch):
+@pytest.mark.parametrize(("host", "devices"), [(False, 1), (True, 1), (True, 2)])
+def test_memory_for_what_is_collected_is_foreseen(
+    seeds, cocoa, steps, fits, host, devices, online, monkeypatch
+):
     states, numbers = np.zeros((100, 4), np.float32), np.zeros(100, np.float32)
     batch = Batch(states, numbers[:, None], numbers, numbers, states)
     data = 100 * (44 + 32 * (cocoa is not None))
     free = 500 * 44 * 2 - 1 if cocoa is None else 500 * 76 - 1
     memory = None if host else {"bytes_limit": 2 * (data + free)}
     monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: memory)])
-    monkeypatch.setattr("cocoa.runs.online.available_memory", lambda: free)
-    monkeypatch.setattr("cocoa.runs.online.seeds_mesh", lambda seeds, devices: SimpleNamespace(size=1))
+    monkeypatch.setattr("cocoa.runs.online.available_memory", lambda: data + free)
+    monkeypatch.setattr("cocoa.runs.online.seeds_mesh", lambda seeds, _: SimpleNamespace(size=devices))
     config = dataclasses.replace(online, seeds=seeds, cocoa=cocoa, online=OnlineConfig(steps=steps, every=10))
     if fits:
         check_memory(config, batch)
