@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +23,13 @@ class References:
     low: float
     high: float
     error: float
-    """Standard error of their difference."""
+    """Standard error of their difference; infinite where one is of a single episode."""
 
     @classmethod
     def of(cls, random: np.ndarray, last: np.ndarray) -> References:
         """Return the references of episode returns (N,), (M,)."""
-        error = np.sqrt(random.var() / len(random) + last.var() / len(last))
-        return cls(float(random.mean()), float(last.mean()), float(error))
+        parts = [x.var(ddof=1) / len(x) if len(x) > 1 else math.inf for x in (random, last)]
+        return cls(float(random.mean()), float(last.mean()), math.sqrt(sum(parts)))
 
     @property
     def scale(self) -> tuple[float, float] | None:

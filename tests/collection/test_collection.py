@@ -149,10 +149,17 @@ def test_the_medium_policy_of_a_known_curve(returns, step, advice):
 
 @pytest.mark.parametrize(
     ("last", "scale"),
-    [([5.0, 7.0], (2, 6)), ([3.0, 3.0], (2, 3)), ([2.0, 3.0], None), ([1.0, 1.0], None), ([2.0, 2.0], None)],
+    [
+        ([5.0, 7.0], (2, 6)),
+        ([3.0, 3.0], (2, 3)),
+        ([2.0, 3.0], None),
+        ([1.0, 1.0], None),
+        ([2.0, 2.0], None),
+        ([9.0], None),
+    ],
 )
 def test_a_last_policy_that_is_not_clearly_better_gives_no_scale(last, scale):
-    """The standard error of the random actions' mean is 0.5 / sqrt(4)."""
+    """The standard error of the random actions' mean is 0.577 / sqrt(4)."""
     random = np.array([1.5, 2.5, 1.5, 2.5])
     assert References.of(random, np.array(last)).scale == scale
 
@@ -282,9 +289,12 @@ def test_the_medium_set_trains_a_policy(whole, tmp_path, anchors):
     assert policy(np.zeros(4)).shape == (1,)
 
 
-def test_minari_has_the_same_rows(whole, monkeypatch, tmp_path):
+@pytest.mark.parametrize("scale", [None, (1.0, 9.0)])
+def test_minari_has_the_same_rows(scale, whole, monkeypatch, tmp_path):
     minari = pytest.importorskip("minari")
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    if scale:  # the last policy of these sets is not clearly better than random actions
+        monkeypatch.setattr(References, "scale", scale)
     settings = replace(SETTINGS, folder=str(whole), sets=("medium",), format=("hdf5", "minari"))
     run(settings)
     run(settings)  # which writes nothing
@@ -294,8 +304,10 @@ def test_minari_has_the_same_rows(whole, monkeypatch, tmp_path):
     for key, name in (("actions", "actions"), ("rewards", "rewards"), ("terminals", "terminations")):
         np.testing.assert_array_equal(np.concatenate([getattr(e, name) for e in episodes]), columns[key])
     np.testing.assert_array_equal(episodes[0].observations[:-1], columns["observations"][: len(episodes[0])])
-    assert "reference_returns" not in attributes  # the last policy is not clearly better than random actions
-    assert not {"ref_min_score", "ref_max_score"} & {*made.storage.metadata}
+    assert "reference_returns" not in attributes
+    metadata = made.storage.metadata
+    found = tuple(metadata[name] for name in ("ref_min_score", "ref_max_score") if name in metadata)
+    assert found == (scale or ())
 
 
 def test_a_name_that_minari_has_is_refused_before_the_training(whole, monkeypatch, tmp_path):
