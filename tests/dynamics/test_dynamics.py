@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from cocoa.dynamics import fit as fitting
 from cocoa.dynamics.accuracy import format_report, forward_report, reverse_report
 from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.dynamics.ensemble import Ensemble, ensemble_template, init_params, negative_log_likelihood, predict
@@ -150,13 +151,23 @@ def test_a_fit_cut_in_two_equals_one_in_one_piece(system, tmp_path, restart):
     jax.tree.map(np.testing.assert_array_equal, again.result(state), expected)
 
 
-def test_all_epochs_run_one_program():
+def test_all_epochs_run_one_program(monkeypatch):
+    """Members are trained in threads of their own."""
+    traced = []
+
+    def loss(*inputs):
+        traced.append(inputs)
+        return negative_log_likelihood(*inputs)
+
+    monkeypatch.setattr(fitting, "negative_log_likelihood", loss)
+    config = dataclasses.replace(SMALL, batch_size=48)  # as in no other test
     rng = np.random.default_rng(0)
-    fit = EnsembleFit(SMALL, rng.normal(size=(200, 3)), rng.normal(size=(200, 2)), jax.random.key(0))
+    fit = EnsembleFit(config, rng.normal(size=(200, 3)), rng.normal(size=(200, 2)), jax.random.key(0))
     state, _ = fit.epoch(fit.init())
-    with jax.no_tracing():
-        for _ in range(2):
-            state, _ = fit.epoch(state)
+    first = len(traced)
+    for _ in range(2):
+        state, _ = fit.epoch(state)
+    assert 0 < len(traced) == first
 
 
 def test_each_epoch_has_its_own_order(system):
