@@ -48,5 +48,7 @@ def scan(step: Callable[[Any, Any], tuple[Any, Any]], state: Any, xs: Any) -> tu
 
 
 def _joined(part: Any) -> bool:
-    floats = isinstance(part, dict) and all(x.dtype == jnp.float32 for x in jax.tree.leaves(part))
+    floats = isinstance(part, dict) and all(
+        getattr(x, "dtype", None) == jnp.float32 for x in jax.tree.leaves(part)
+    )
     return floats and together()
