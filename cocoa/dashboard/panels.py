@@ -26,6 +26,19 @@ def scores() -> list[Any]:
     ]
 
 
+def online() -> list[Any]:
+    """Return what runs gained in their environment: scores before and after that stage, and its regret."""
+    return [
+        wr.BarPlot(title=title, metrics=[f"online/{name}"], **BY_METHOD)
+        for name, title in {
+            "before": "Score or return before the online stage",
+            "after": "Score or return after the online stage",
+            "mean": "Mean of the online stage",
+            "regret": "Regret of the online stage",
+        }.items()
+    ]
+
+
 def losses() -> list[Any]:
     """Return the curves of the training."""
     names = ("training/critic_loss", "training/actor_loss", "training/q", "training/updates_per_second")

@@ -22,6 +22,7 @@ def workspace(entity: str, project: str) -> ws.Workspace:
     """Return the workspace of a project: runs grouped by dataset and method, scores first."""
     sections = {
         "Scores": panels.scores(),
+        "Offline to online": panels.online(),
         "Final policies": panels.policies(),
         "Anchors and models": panels.anchors(),
         "Training": panels.losses(),

@@ -31,13 +31,15 @@ def test_the_workspace_groups_runs_by_dataset_and_method_and_opens_with_the_scor
     assert [key["name"] for key in runs["grouping"]] == ["dataset.value", "method.value"]
     sections = [section for section in spec["panelBankConfig"]["sections"] if section["panels"]]
     assert [section["name"] for section in sections] == [
-        *("Scores", "Final policies", "Anchors and models", "Training"),
+        *("Scores", "Offline to online", "Final policies", "Anchors and models", "Training"),
     ]
-    assert [section["isOpen"] for section in sections] == [True, False, False, False]
+    assert [section["isOpen"] for section in sections] == [True, False, False, False, False]
     bars, score, _ = sections[0]["panels"]
     assert bars["config"]["metrics"] == ["score"]
     assert score["config"]["metrics"] == ["evaluation/score", "evaluation/behaviour_score"]
     assert score["config"]["xAxis"] == "update"
+    gains = [metric for panel in sections[1]["panels"] for metric in panel["config"]["metrics"]]
+    assert gains == ["online/before", "online/after", "online/mean", "online/regret"]
     assert "figures/anchors" in [key for keys in values_of(spec, "mediaKeys") for key in keys]
 
 

@@ -61,13 +61,21 @@ def records(folder):
     return found
 
 
+def summary_of(rows):
+    """What the summary of a W&B run says at its end."""
+    updates = [row["summary"]["update"] for row in rows if row["type"] == "summary"]
+    return {name: value for update in updates for name, value in update.items()}
+
+
 def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
     said = []
     folder = tmp_path / "hopper-demo" / "iql+cocoa" / "logged"
     logger = log(folder, said.append)
     logger.log(10, {"training/loss": np.array([1.25, 2.5]), "shared": 7.0, "unknown": None})
     scores = {"per_seed": [-31.8125, -42.4375]}  # not among W&B's measurements of the machine
-    logger.close({"status": "finished", "score": scores, "behaviour_score": 11.0, "return": None})
+    gains = {name: {"per_seed": [-0.78125, -0.53125]} for name in ("after", "mean", "regret")}
+    online = {"unit": "score", "before": None, **gains}
+    logger.close({"status": "finished", "score": scores, "behaviour_score": 11.0, "online": online})
     assert "wandb sync" in said[0]
     found = records(folder)
     assert set(found) == {3, 7}
@@ -84,6 +92,8 @@ def test_without_a_key_there_is_one_offline_run_per_seed_in_a_group(tmp_path):
         assert loss in printed
         assert score in printed
         assert other not in printed
+        gained = summary_of(map(json.loads, printed.splitlines()))["online/regret"]
+        assert gained == {3: -0.78125, 7: -0.53125}[seed]
 
 
 def test_a_run_that_goes_on_keeps_its_id_and_another_in_its_folder_gets_its_own(tmp_path):
@@ -383,10 +393,7 @@ def test_tables_figures_summary_and_the_policy_are_in_the_offline_file(whole, tm
     columns = tables["evaluations"][0]["columns"]
     assert columns == ["update", "score", "return", "std", "length", "success", "episodes"]
     assert [row[0] for row in tables["evaluations"][0]["data"]] == [20, 40, 60]
-    summary = {}
-    for row in rows:
-        if row["type"] == "summary":
-            summary |= row["summary"]["update"]
+    summary = summary_of(rows)
     assert summary["return"] == pytest.approx(series["evaluation/return", 3][-1][1])
     assert summary["evaluation/return"] == summary["return"]  # the last, not the best
     artifacts = [row["artifact"] for row in rows if row["type"] == "artifact"]

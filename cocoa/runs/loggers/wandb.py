@@ -120,6 +120,9 @@ class WandB(Logger):
             if summary.get(name):
                 run.summary[name] = source.value(summary[name]["per_seed"])
         run.summary["behaviour_score"] = summary.get("behaviour_score")
+        for name, gain in (summary.get("online") or {}).items():
+            if isinstance(gain, Mapping):
+                run.summary[f"online/{name}"] = source.value(gain["per_seed"])
         finished = summary["status"] == "finished"
         if finished and self._run.config.wandb_artifacts and source.index == 0:
             run.log_artifact(self._policy(run), aliases=["final"])
