@@ -15,6 +15,7 @@ from cocoa.algos import cql
 from cocoa.algos.bc import BC
 from cocoa.algos.combo import COMBO
 from cocoa.algos.cql import CQL
+from cocoa.algos.mobile import MOBILE
 from cocoa.algos.mopo import MOPO
 from cocoa.algos.sac import SAC
 from cocoa.algos.td3_bc import TD3BC
@@ -205,7 +206,8 @@ def test_cqls_best_of_n_backup(with_cocoa):
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "decays"), [(SAC(), False), (MOPO(), True), (COMBO(), True), (CQL(), False)]
+    ("algorithm", "decays"),
+    [(SAC(), False), (MOPO(), True), (MOBILE(), True), (COMBO(), True), (CQL(), False)],
 )
 def test_only_the_policys_step_size_may_fall(algorithm, decays):
     state = algorithm.init(jax.random.key(0), make_networks(False), make_batch(False), 100)

@@ -163,6 +163,7 @@ def test_a_policy_is_trained_online_alone_and_goes_on_beside_one_that_diverges(c
     (steps,) = StepLog(folder / "checkpoints" / "online").parts()
     assert (steps.action[0] == 0).all()
     assert (steps.action[1] != 0).any()
+    assert np.isfinite(cocoa.load_policy(folder, 7)(np.ones(4))).all()
 
 
 @pytest.mark.parametrize(

@@ -43,16 +43,19 @@ def test_compiled_programs_are_kept_in_a_folder_of_ones_own(no_cache, tmp_path, 
 def test_numerics_hold_in_all_threads_and_until_the_end():
     with ThreadPoolExecutor(1) as pool:
         pool.submit(int).result()  # the thread is older than the settings
+        before = jax.config.jax_default_matmul_precision
         jax.config.update("jax_enable_x64", True)
+        jax.config.update("jax_default_matmul_precision", "bfloat16")
         try:
             with numerics():
                 seen = pool.submit(lambda: (jnp.zeros(1).dtype, jax.config.jax_default_matmul_precision))
                 assert seen.result() == (jnp.float32, "highest")
             assert pool.submit(lambda: jnp.zeros(1).dtype).result() == jnp.float64
             assert standard_numerics(lambda: jnp.zeros(1).dtype)() == jnp.float32
+            assert jax.config.jax_default_matmul_precision == "bfloat16"
         finally:
             jax.config.update("jax_enable_x64", False)
-    assert jax.config.jax_default_matmul_precision == "highest"
+            jax.config.update("jax_default_matmul_precision", before)
 
 
 def scaled(tree, x):
