@@ -37,7 +37,7 @@ class EnsembleConfig(Settings):
     on, and go back to their best at the end."""
     max_epochs: int = 100
     """Upper bound of passes over the data: what ends the fit of a small dataset."""
-    max_updates: int | None = 20_000
+    max_updates: int | None = 10_000
     """The pass in which this number of updates is reached is the last. None: no bound."""
     log_variance_penalty: float = 0.01
     """Weight of (sum of upper - lower bounds of the log-variance) in the loss of each member, which has

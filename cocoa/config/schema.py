@@ -65,7 +65,7 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     """Transformation of the dataset."""
     dynamics: EnsembleConfig = field(default_factory=EnsembleConfig)
-    """Forward and reverse models: quick, the default, or published. dynamics=quick fits each in about 20,000
+    """Forward and reverse models: quick, the default, or published. dynamics=quick fits each in about 10,000
     updates, at most 100 epochs; dynamics=published fits much as COCOA's authors do, until no member
     improves."""
     devices: int | None = None
