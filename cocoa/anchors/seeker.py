@@ -28,14 +28,18 @@ class SeekerConfig(Settings):
     """Widths of the hidden layers, each with LayerNorm and ReLU."""
     learning_rate: float = 1e-3
     """Adam's step size."""
+    learning_rate_decay: bool = True
+    """Let the step size fall to zero along half a cosine over the whole training, all of whose passes are
+    then made. COCOA's authors keep it constant."""
     batch_size: int = 256
     """Recorded (state, action) pairs per update."""
     max_epochs: int = 50
     """Upper bound of passes over all reverse rollouts."""
-    max_updates: int | None = 200_000
+    max_updates: int | None = 100_000
     """The pass in which this number of updates is reached is the last. None: no bound."""
     patience: int = 5
-    """Stop after this many epochs in a row without an improvement of `min_improvement`."""
+    """Stop after this many epochs in a row without an improvement of `min_improvement`, if the step size is
+    constant."""
     min_improvement: float = 0.005
     """Relative change of the loss that counts as an improvement."""
 
@@ -114,9 +118,9 @@ class SeekerFit:
     """Training of a seeker on the reverse rollouts, in epochs; stops and goes on bit for bit between any two.
 
     Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, shuffled again in every
-    epoch, with Adam. It ends after `max_epochs`, after the epoch in which `max_updates` is reached, or once
-    `patience` epochs in a row have not lowered the epoch's mean loss by the share `min_improvement` of the
-    lowest so far.
+    epoch, with Adam. It ends after `max_epochs`, after the epoch in which `max_updates` is reached, or, with
+    a constant step size, once `patience` epochs in a row have not lowered the epoch's mean loss by the share
+    `min_improvement` of the lowest so far.
     """
 
     def __init__(self, config: SeekerConfig, states: ArrayLike, actions: ArrayLike, key: jax.Array):
@@ -138,7 +142,8 @@ class SeekerFit:
 
     def init(self) -> SeekerState:
         """Return the state before the first epoch."""
-        return _initial(self.config, self.states.shape[1], self.actions.shape[1], self.key)
+        sizes = self.states.shape[1], self.actions.shape[1]
+        return _initial(self.config, sizes, self.config.epochs(self._updates) * self._updates, self.key)
 
     def epoch(self, state: SeekerState) -> tuple[SeekerState, dict[str, float]]:
         """Return the state after one more pass over all rows, and its mean loss; `state` is used up."""
@@ -157,7 +162,8 @@ class SeekerFit:
 
     def finished(self, state: SeekerState) -> bool:
         """Return whether no epoch is left."""
-        settled = int(state.stale_epochs) >= self.config.patience
+        # To stop before the step size has fallen would lose what it falls for.
+        settled = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
         return settled or int(state.epoch) >= self.config.epochs(self._updates)
 
     def progress(self, state: SeekerState) -> tuple[int, int]:
@@ -175,10 +181,12 @@ class SeekerFit:
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
-def _initial(config: SeekerConfig, state_dim: int, action_dim: int, key: jax.Array) -> SeekerState:
-    """Return the state before the first epoch."""
+def _initial(config: SeekerConfig, sizes: tuple[int, int], updates: int, key: jax.Array) -> SeekerState:
+    """Return the state before the first of `updates` updates, for states and actions of these sizes."""
+    state_dim, action_dim = sizes
     network = SeekerNetwork(tuple(config.hidden), action_dim)
-    model = Model.create(network, Adam(config.learning_rate), key, jnp.zeros((1, state_dim)))
+    optimizer = Adam(config.learning_rate, updates if config.learning_rate_decay else None)
+    model = Model.create(network, optimizer, key, jnp.zeros((1, state_dim)))
     return SeekerState(model, jnp.int32(0), jnp.float32(jnp.inf), jnp.int32(0))
 
 

@@ -146,9 +146,8 @@ def test_seeker_depends_on_its_key():
 def test_seeker_stops_when_its_loss_has_settled(patience, min_improvement):
     states, actions = states_and_actions(2000)
     noisy = np.clip(actions + np.random.default_rng(2).normal(0, 0.5, actions.shape), -1, 1)
-    config = SeekerConfig(
-        hidden=(32, 32), max_epochs=40, patience=patience, min_improvement=min_improvement, batch_size=64
-    )
+    settling = {"learning_rate_decay": False, "patience": patience, "min_improvement": min_improvement}
+    config = SeekerConfig(hidden=(32, 32), max_epochs=40, batch_size=64, **settling)
     fit = SeekerFit(config, states, noisy.astype(np.float32), jax.random.key(0))
     _, losses = run(fit, fit.init())
     assert len(losses) < 40
@@ -159,6 +158,21 @@ def test_seeker_stops_when_its_loss_has_settled(patience, min_improvement):
         assert since < patience
     assert since == patience - 1
     assert losses[-1] >= best * (1 - min_improvement)
+
+
+def test_the_step_size_of_a_seeker_falls_to_zero_over_all_its_passes():
+    config = dataclasses.replace(SMALL, batch_size=64, patience=1, min_improvement=1.0)
+    fit = SeekerFit(config, *states_and_actions(250), jax.random.key(0))  # 4 updates an epoch
+    before, moved = fit.init(), []
+    while not fit.finished(before):
+        params = jax.tree.map(np.asarray, before.model.params)
+        before, _ = fit.epoch(before)
+        steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.model.params, params)
+        moved.append(max(jax.tree.leaves(steps)))
+    assert len(moved) == SMALL.max_epochs
+    # Adam's first steps are of the step size, the last four of 1e-3 (1 + cos(π t / 24)) / 2, t = 20 to 23.
+    assert moved[0] > 3e-3
+    assert moved[-1] < 1e-3 * sum(1 + np.cos(np.pi * t / 24) for t in range(20, 24))
 
 
 def test_the_epoch_in_which_a_seekers_last_update_is_reached_is_its_last():
