@@ -66,7 +66,7 @@ class Job:
     @property
     def idle(self) -> float:
         """The share of the loop in which no updates run, since evaluations or files hold them up."""
-        return max(0.0, 1 - self.updates / self.rate / self.loop)
+        return 1 - self.updates / self.rate / self.loop
 
 
 def jobs(updates: int = UPDATES, rows: int = ROWS, names: Sequence[str] = tuple(JOBS)) -> Iterator[Line]:

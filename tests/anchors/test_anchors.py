@@ -163,11 +163,11 @@ def test_seeker_stops_when_its_loss_has_settled(patience, min_improvement):
 def test_the_step_size_of_a_seeker_falls_to_zero_over_all_its_passes():
     config = dataclasses.replace(SMALL, batch_size=64, patience=1, min_improvement=1.0)
     fit = SeekerFit(config, *states_and_actions(250), jax.random.key(0))  # 4 updates an epoch
-    before, moved = fit.init(), []
-    while not fit.finished(before):
-        params = jax.tree.map(np.asarray, before.model.params)
-        before, _ = fit.epoch(before)
-        steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), before.model.params, params)
+    state, moved = fit.init(), []
+    while not fit.finished(state):
+        before = jax.tree.map(np.asarray, state.model.params)
+        state, _ = fit.epoch(state)
+        steps = jax.tree.map(lambda a, b: np.abs(a - b).max(), state.model.params, before)
         moved.append(max(jax.tree.leaves(steps)))
     assert len(moved) == SMALL.max_epochs
     # Adam's first steps are of the step size, the last four of 1e-3 (1 + cos(π t / 24)) / 2, t = 20 to 23.
