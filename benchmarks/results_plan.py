@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from omegaconf import OmegaConf
 
+from cocoa.anchors import ANCHORS
 from cocoa.runs.places import folder_name
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import atomic_write
@@ -109,6 +110,8 @@ def _cells(plan: Mapping[str, Any], data: Path) -> Iterator[Cell]:
                         fields = [*flags, *common, *extra]
                         if not any(field.startswith("dynamics=") for field in fields):
                             fields += plan["models"]
+                        if variant in ANCHORS and ANCHORS[variant].uses_dynamics:
+                            fields += plan["seeker"]
                         if variant == "none":
                             fields = [field for field in fields if not field.startswith("cocoa.")]
                         yield Cell(group["title"], found, method, name, tuple(fields))

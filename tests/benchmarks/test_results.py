@@ -19,6 +19,11 @@ def test_every_cell_of_the_plan_can_be_composed():
     assert len({cell.title for cell in cells}) == len(cells)
     for cell in cells:  # so that no other default changes what a record is of
         assert any(field.startswith("dynamics=") for field in cell.overrides)
+        pinned = {field.rpartition("=")[0] for field in cell.overrides if field.startswith("cocoa.seeker.")}
+        trains = {"+cocoa=seek", "+cocoa=settle"} & set(cell.overrides)
+        assert pinned == (
+            {f"cocoa.seeker.{x}" for x in ("learning_rate_decay", "max_updates")} if trains else set()
+        )
     for cell in (cell for cell in cells if "hopper-medium/" in cell.title):
         config, _ = compose([f"dataset={cell.dataset}", *cell.overrides])
         assert method(config) == cell.method
