@@ -144,10 +144,8 @@ def test_settings_of_all_datasets_are_the_published_ones():
     assert settings("rebrac", "hopper-medium-v2")["batch_size"] == 1024
     assert settings("td3_bc", "any") == {"data.observation_normalization": True}
     assert settings("awac", "any") == {"data.observation_normalization": True}
-    assert settings("awac", "hopper-medium-v2", "algo.") == {"temperature": 0.1}
+    assert settings("awac", "hopper-medium-v2", "algo.") == {"temperature": 0.3333}
     assert settings("xql", "hopper-medium-v2")["data.reward_normalization"] == "return_range"
-    maze = {"data.reward_shift": -1.0, "algo.temperature": 10.0}
-    assert settings("xql", "antmaze-umaze-v2") == maze | settings("bc", "antmaze-umaze-v2")
     clipped = {"value_temperature": 5.0, "exponent_clip": 5.0}
     assert settings("xql", "walker2d-medium-replay-v2", "algo.") == clipped
     assert settings("xql", "hopper-medium-v2", "algo.") == {"value_temperature": 5.0}
@@ -275,6 +273,39 @@ FAMILIES = {
         "eval_episodes": 100,
     },
     ("cql", "door-cloned-v1"): {"algo.weight": 1.0, "data.observation_normalization": True},
+    ("awac", "antmaze-umaze-v2"): {
+        "algo.temperature": 0.1,
+        "data.observation_normalization": True,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("awac", "pen-human-v1"): {"algo.temperature": 0.1, "data.observation_normalization": True},
+    ("edac", "antmaze-medium-play-v2"): {"updates": 3_000_000, "eval_every": 100_000, "eval_episodes": 100},
+    ("edac", "hopper-medium-v2"): {
+        "updates": 3_000_000,
+        "algo.critics": 50,
+        "algo.diversity_weight": 1.0,
+    },
+    ("xql", "antmaze-umaze-v2"): {
+        "algo.temperature": 10.0,
+        "algo.cosine_schedule": False,
+        "data.reward_shift": -1.0,
+        "eval_every": 100_000,
+        "eval_episodes": 100,
+    },
+    ("xql", "kitchen-complete-v0"): {
+        "batch_size": 1024,
+        "algo.temperature": 0.5,
+        "algo.actor_dropout": 0.1,
+    },
+    ("xql", "kitchen-mixed-v0"): {
+        "batch_size": 1024,
+        "algo.temperature": 0.5,
+        "algo.actor_dropout": 0.1,
+        "algo.value_temperature": 8.0,
+    },
+    ("mobrac", "walker2d-medium-v2"): {"batch_size": 1024},
     ("fql", "antmaze-medium-play-v2"): {
         "updates": 500_000,
         "algo.alpha": 10.0,
@@ -309,7 +340,7 @@ FAMILIES = {
         "eval_episodes": 100,
     },
 }
-"""By algorithm and dataset: all that presets set (IQL's code; CORL; ReBRAC's paper)."""
+"""By algorithm and dataset: all that presets set (codes of IQL, XQL and unifloral; CORL; ReBRAC's paper)."""
 
 
 @pytest.mark.parametrize(("algo", "dataset"), FAMILIES, ids="-".join)
