@@ -227,10 +227,13 @@ import sys
 import jax
 sys.path.append("tests")
 jax.config.update("jax_num_cpu_devices", 4)
+import jax.numpy as jnp
 import numpy as np
 from support.ingredients import ACTION_DIM, OBSERVATION_DIM, make_batch, make_networks, make_observe
 from cocoa.algos.base import Batch
 from cocoa.algos.bc import BC
+from cocoa.algos.cql import CQL
+from cocoa.data.behaviour import extended
 from cocoa.training.behaviour import Sampler, stochastic
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.job import TrainingJob
@@ -239,30 +242,41 @@ from cocoa.training.replay import Collected, Replay
 from cocoa.training.seeds import PerSeed
 from cocoa.training.turns import Turns
 
-observe, data, seeds = make_observe(True), make_batch(True, 20), (3, 7, 1, 8)
-job = TrainingJob(BC(hidden=(8,)), make_networks(True), data, seeds, 100, 16)
+observe, seeds, instances = make_observe(True), (3, 7, 1, 8), 2
+plain = make_batch(True, 20)
+data = {
+    BC(hidden=(8,)): plain,
+    CQL(hidden=(8,), samples=2, calibrated=True): extended(plain, return_to_go=jnp.zeros(20)),
+}
 rng = np.random.default_rng(0)
 states = rng.normal(size=(4, 24, OBSERVATION_DIM)).astype(np.float32)
 numbers = rng.normal(size=(4, 24)).astype(np.float32)
 steps = Collected(Batch(states, 0 * states[..., :ACTION_DIM], numbers, 0 * numbers, -states), numbers > 0)
 
-def results(devices):
+def results(algorithm, devices):
     mesh = seeds_mesh(4, devices)
-    replay = Replay(job.example, 48, 4, observe, mesh, Turns(24, 4, 0, True), data=data, balanced=True)
+    job = TrainingJob(algorithm, make_networks(True), data[algorithm], seeds, 100, 16)
+    options = {"data": job.data, "balanced": True, "discount": 0.9 if algorithm.returns else None}
+    replay = Replay(job.example, 48, 4, observe, mesh, Turns(24, 4, 0, True), instances, **options)
     training = Training(job, mesh, feed=replay)
     replay.add(PerSeed(steps))
-    shards = [leaf.addressable_shards for leaf in jax.tree.leaves(replay.at(0).collected)]
+    filled = replay.at(0)
+    shards = [leaf.addressable_shards for leaf in jax.tree.leaves((filled.collected, filled.returns))]
     assert all(len({shard.device for shard in own}) == devices for own in shards)
     state, metrics = training.chunk(training.init(), 0, 4)
-    sampler = Sampler(stochastic(job.algorithm), job.template().learner, observe, seeds, mesh)
+    sampler = Sampler(stochastic(algorithm), job.template().learner, observe, seeds, mesh)
     act = sampler.behaviour(sampler.policies(state.learner), 3)
     actions = [act(row, states[row, :2], 5)[0] for row in range(4)]
-    return [np.asarray(leaf) for leaf in jax.tree.leaves((state, metrics, actions))]
+    return [np.asarray(leaf) for leaf in jax.tree.leaves((state, metrics, actions, filled.returns))]
 
-for one, four in zip(results(1), results(4), strict=True):
-    np.testing.assert_array_equal(one, four)
+for algorithm in data:
+    for one, four in zip(results(algorithm, 1), results(algorithm, 4), strict=True):
+        np.testing.assert_array_equal(one, four)
+    returns = one[:, :24]
+    assert not algorithm.returns or (0.1 < np.isfinite(returns).mean() < 1 and len(np.unique(returns)) > 20)
 """
 
 
 def test_seeds_spread_over_devices_learn_the_same():
+    """Their buffers and, where an algorithm asks for them, the returns of these lie apart."""
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, cwd=ROOT)
