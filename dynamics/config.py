@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from cocoa.dynamics.settings import Settings
+from cocoa.dynamics.epochs import EpochSettings
 
 
 @dataclass(frozen=True)
-class EnsembleConfig(Settings):
+class EnsembleConfig(EpochSettings):
     """Ensemble of probabilistic networks (PETS, MBPO, MOPO)."""
 
     members: int = 7
@@ -48,12 +48,6 @@ class EnsembleConfig(Settings):
     variance_exponent: float = 0.5
     """β of the β-NLL: an output whose variance, as fitted, is v weighs v^β, over the batch's mean of that;
     0 is the likelihood."""
-
-    def epochs(self, updates: int) -> int:
-        """Return the largest number of passes, each of `updates` updates."""
-        if self.max_updates is None:
-            return self.max_epochs
-        return min(self.max_epochs, -(-self.max_updates // updates))
 
 
 ENSEMBLES = {

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
+from cocoa.dynamics.epochs import EpochFit
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.xla.compiler import ONE_CORE_OPTIONS, compiler_options
 
@@ -37,7 +38,7 @@ class FitState:
     epoch: Array
 
 
-class EnsembleFit:
+class EnsembleFit(EpochFit):
     """Fit of an ensemble to (inputs, targets): inputs are standardised, targets if the configuration says so.
 
     Each member has its own bootstrap sample of the training rows, reshuffled in every epoch; what does not
@@ -60,7 +61,7 @@ class EnsembleFit:
             raise ValueError(
                 f"inputs have {len(x)} rows and targets {len(y)}: both need the same, at least 2"
             )
-        self.config = config
+        self.config: EnsembleConfig = config
         self.key = key
         self.draws = np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist()
         held_out = held_out_rows(config, len(x))
@@ -101,27 +102,19 @@ class EnsembleFit:
         Drawn on the host, where a permutation takes milliseconds; on a CPU's device it sorts, which takes
         more than a tenth of the training.
         """
-        rows, (updates, size) = len(self.train_data[0]), self._batch_shape
+        rows, updates, size = len(self.train_data[0]), self.updates, self._batch_size
         bootstrap = np.random.default_rng([*self.draws, member, 0]).integers(rows, size=rows, dtype=np.int32)
         order = np.random.default_rng([*self.draws, member, 1 + epoch]).permutation(bootstrap)
         return order[: updates * size].reshape(updates, size)
 
-    def finished(self, state: FitState) -> bool:
-        """Return whether no epoch is left."""
-        # To stop before a step size has fallen would lose what it falls for.
-        stale = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
-        return stale or int(state.epoch) >= self.config.epochs(self._batch_shape[0])
-
-    def progress(self, state: FitState) -> tuple[int, int]:
-        """Return the epochs done and an upper bound of all."""
-        return int(state.epoch), self.config.epochs(self._batch_shape[0])
+    @property
+    def updates(self) -> int:
+        """Updates of an epoch."""
+        return len(self.train_data[0]) // self._batch_size
 
     @property
-    def _batch_shape(self) -> tuple[int, int]:
-        """Updates of an epoch, and rows of an update."""
-        rows = len(self.train_data[0])
-        size = min(self.config.batch_size, rows)
-        return rows // size, size
+    def _batch_size(self) -> int:
+        return min(self.config.batch_size, len(self.train_data[0]))
 
     def result(self, state: FitState) -> Ensemble:
         """Return the members with the lowest holdout errors, as they were in their best epochs."""

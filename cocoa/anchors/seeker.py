@@ -14,14 +14,14 @@ from flax import struct
 from numpy.typing import ArrayLike
 
 from cocoa.algos.networks import MLP, Adam, Model, packed, unpacked
+from cocoa.dynamics.epochs import EpochFit, EpochSettings
 from cocoa.dynamics.moments import divisor, moments
-from cocoa.dynamics.settings import Settings
 from cocoa.dynamics.xla.compiler import compiled
 from cocoa.errors import RunError
 
 
 @dataclass(frozen=True)
-class SeekerConfig(Settings):
+class SeekerConfig(EpochSettings):
     """Training of the anchor seeker (COCOA, section 4.2)."""
 
     hidden: tuple[int, ...] = (100, 100)
@@ -55,12 +55,6 @@ class SeekerConfig(Settings):
             raise ValueError(f"hidden={list(self.hidden)} must have widths of at least 1")
         if self.max_updates is not None and self.max_updates < 1:
             raise ValueError(f"max_updates={self.max_updates} must be at least 1")
-
-    def epochs(self, updates: int) -> int:
-        """Return the largest number of passes, each of `updates` updates."""
-        if self.max_updates is None:
-            return self.max_epochs
-        return min(self.max_epochs, -(-self.max_updates // updates))
 
 
 class SeekerNetwork(nn.Module):
@@ -114,7 +108,7 @@ def seeker_template(config: SeekerConfig, state_dim: int, action_dim: int) -> Se
     return Seeker(params, moment, moment, network)  # type: ignore[arg-type]
 
 
-class SeekerFit:
+class SeekerFit(EpochFit):
     """Training of a seeker on the reverse rollouts, in epochs; stops and goes on bit for bit between any two.
 
     Minimises L = E |π(s) - a|² / A over the recorded (s, a) of all reverse rollouts, shuffled again in every
@@ -128,7 +122,7 @@ class SeekerFit:
 
         Raises RunError if a state is not finite.
         """
-        self.config = config
+        self.config: SeekerConfig = config
         if not np.isfinite(states).all():
             raise RunError(
                 "The reverse rollouts left the range of floating-point numbers, so the seeker cannot learn "
@@ -143,7 +137,7 @@ class SeekerFit:
     def init(self) -> SeekerState:
         """Return the state before the first epoch."""
         sizes = self.states.shape[1], self.actions.shape[1]
-        return _initial(self.config, sizes, self.config.epochs(self._updates) * self._updates, self.key)
+        return _initial(self.config, sizes, self.config.epochs(self.updates) * self.updates, self.key)
 
     def epoch(self, state: SeekerState) -> tuple[SeekerState, dict[str, float]]:
         """Return the state after one more pass over all rows, and its mean loss; `state` is used up."""
@@ -158,20 +152,10 @@ class SeekerFit:
         Drawn on the host, where a permutation of millions of rows takes milliseconds.
         """
         order = np.random.default_rng([*self.shuffle_seed, epoch]).permutation(len(self.states))
-        return np.resize(order, (self._updates, self.config.batch_size)).astype(np.int32)
-
-    def finished(self, state: SeekerState) -> bool:
-        """Return whether no epoch is left."""
-        # To stop before the step size has fallen would lose what it falls for.
-        settled = not self.config.learning_rate_decay and int(state.stale_epochs) >= self.config.patience
-        return settled or int(state.epoch) >= self.config.epochs(self._updates)
-
-    def progress(self, state: SeekerState) -> tuple[int, int]:
-        """Return the epochs done and an upper bound of all."""
-        return int(state.epoch), self.config.epochs(self._updates)
+        return np.resize(order, (self.updates, self.config.batch_size)).astype(np.int32)
 
     @property
-    def _updates(self) -> int:
+    def updates(self) -> int:
         """Updates of an epoch."""
         return -(-len(self.states) // self.config.batch_size)
 
