@@ -13,7 +13,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
-from cocoa.algos.networks import MLP, Adam, Model, packed, unpacked
+from cocoa.algos.networks import MLP, Adam, Model, scan
 from cocoa.dynamics.epochs import EpochFit, EpochSettings
 from cocoa.dynamics.moments import divisor, moments
 from cocoa.dynamics.xla.compiler import compiled
@@ -99,10 +99,8 @@ class SeekerState:
 
 def seeker_template(config: SeekerConfig, state_dim: int, action_dim: int) -> Seeker:
     """Return the structure of a trained seeker: `jax.ShapeDtypeStruct`s in place of its arrays."""
-    network, moment = (
-        SeekerNetwork(config.hidden, action_dim),
-        jax.ShapeDtypeStruct((state_dim,), jnp.float32),
-    )
+    network = SeekerNetwork(config.hidden, action_dim)
+    moment = jax.ShapeDtypeStruct((state_dim,), jnp.float32)
     state = jax.ShapeDtypeStruct((1, state_dim), jnp.float32)
     params = jax.eval_shape(network.init, jax.random.key(0), state)["params"]
     return Seeker(params, moment, moment, network)  # type: ignore[arg-type]
@@ -183,13 +181,12 @@ def _epoch(
         value = jnp.mean((Seeker(params, mean, std, state.model.module)(x) - y) ** 2)
         return value, {"loss": value}
 
-    def update(vectors: Any, batch: tuple[jax.Array, jax.Array]) -> tuple[Any, jax.Array]:
-        model, metrics = unpacked(vectors, state.model).minimize(loss, *batch)
-        return packed(model), metrics["loss"]
+    def update(model: Model, batch: tuple[jax.Array, jax.Array]) -> tuple[Model, jax.Array]:
+        model, metrics = model.minimize(loss, *batch)
+        return model, metrics["loss"]
 
     # All rows are put in order at once: within the updates this would take a tenth of their time.
-    vectors, losses = jax.lax.scan(update, packed(state.model), (states[batches], actions[batches]))
-    model = unpacked(vectors, state.model)
+    model, losses = scan(update, state.model, (states[batches], actions[batches]))
     epoch_loss = losses.mean()
     improved = epoch_loss < (1 - min_improvement) * state.best_loss
     stale_epochs = jnp.where(improved, 0, state.stale_epochs + 1)
