@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from cocoa.algos.base import check_at_least
 from cocoa.anchors.base import AnchorMap, AnchorVariant, Models, register_anchors
 from cocoa.errors import DataError
 
@@ -32,9 +33,7 @@ class Nearest(AnchorVariant):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        for name in ("horizon", "candidates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
+        check_at_least(1, self, "horizon", "candidates")
 
     def build(self, models: Models) -> AnchorMap:
         """Draw the candidates without replacement. Raises DataError if no episode has more than k steps."""

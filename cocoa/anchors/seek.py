@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 from flax import struct
 
+from cocoa.algos.base import check_at_least
 from cocoa.anchors.base import AnchorMap, AnchorVariant, Models, register_anchors
 from cocoa.anchors.seeker import Seeker, SeekerConfig
 
@@ -37,12 +38,8 @@ class Seek(AnchorVariant):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        for name in ("horizon", "rollout_length"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("rollout_scale", "rollout_noise"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        check_at_least(1, self, "horizon", "rollout_length")
+        check_at_least(0, self, "rollout_scale", "rollout_noise")
 
     def build(self, models: Models) -> AnchorMap:
         """Take the forward dynamics and the seeker."""

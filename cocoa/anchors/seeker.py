@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 from numpy.typing import ArrayLike
 
+from cocoa.algos.base import check_at_least
 from cocoa.algos.networks import MLP, Adam, Model, scan
 from cocoa.dynamics.epochs import EpochFit, EpochSettings
 from cocoa.dynamics.moments import divisor, moments
@@ -45,16 +46,12 @@ class SeekerConfig(EpochSettings):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        for name in ("batch_size", "max_epochs", "patience"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("learning_rate", "min_improvement"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name}={getattr(self, name)} must be at least 0")
+        check_at_least(1, self, "batch_size", "max_epochs", "patience")
+        check_at_least(0, self, "learning_rate", "min_improvement")
         if not all(width >= 1 for width in self.hidden):
             raise ValueError(f"hidden={list(self.hidden)} must have widths of at least 1")
-        if self.max_updates is not None and self.max_updates < 1:
-            raise ValueError(f"max_updates={self.max_updates} must be at least 1")
+        if self.max_updates is not None:
+            check_at_least(1, self, "max_updates")
 
 
 class SeekerNetwork(nn.Module):

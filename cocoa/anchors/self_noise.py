@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import jax
 from flax import struct
 
+from cocoa.algos.base import check_at_least
 from cocoa.anchors.base import AnchorMap, AnchorVariant, Models, register_anchors
 from cocoa.anchors.hashing import draw
 
@@ -23,8 +24,7 @@ class SelfNoise(AnchorVariant):
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
-        if self.noise < 0:
-            raise ValueError(f"noise={self.noise} must be at least 0")
+        check_at_least(0, self, "noise")
 
     def build(self, models: Models) -> AnchorMap:
         """Take the deviations of the data."""
