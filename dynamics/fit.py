@@ -18,6 +18,7 @@ from cocoa.dynamics.config import EnsembleConfig
 from cocoa.dynamics.ensemble import Array, Ensemble, Params, init_params, negative_log_likelihood, predict
 from cocoa.dynamics.epochs import EpochFit
 from cocoa.dynamics.moments import divisor, moments
+from cocoa.dynamics.rows import finite_rows
 from cocoa.dynamics.xla.compiler import ONE_CORE_OPTIONS, compiler_options
 
 Rows = tuple[Array, Array]
@@ -56,7 +57,7 @@ class EnsembleFit(EpochFit):
 
         Raises ValueError for wrong shapes, less than two rows, or numbers that are not finite.
         """
-        x, y = _checked(inputs, "inputs"), _checked(targets, "targets")
+        x, y = finite_rows(inputs, "inputs"), finite_rows(targets, "targets")
         if len(x) != len(y) or len(x) < 2:
             raise ValueError(
                 f"inputs have {len(x)} rows and targets {len(y)}: both need the same, at least 2"
@@ -130,17 +131,6 @@ def held_out_rows(config: EnsembleConfig, rows: int) -> np.ndarray:
     """Return the sorted indices of the rows kept for validation, at least one."""
     count = max(1, min(int(config.holdout_fraction * rows), config.max_holdout))
     return np.sort(np.random.default_rng(0).permutation(rows)[:count])
-
-
-def _checked(rows: ArrayLike, name: str) -> np.ndarray:
-    """Return finite float32 rows (N, d)."""
-    rows = np.asarray(rows, np.float32)
-    if rows.ndim != 2:
-        raise ValueError(f"{name} must have two axes (rows, columns), not the shape {rows.shape}")
-    if not np.isfinite(rows).all():
-        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise ValueError(f"{name} are not finite in row {row}")
-    return rows
 
 
 def _raw_moments(mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

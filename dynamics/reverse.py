@@ -9,6 +9,7 @@ from flax import struct
 from numpy.typing import ArrayLike
 
 from cocoa.dynamics.ensemble import Array, Ensemble
+from cocoa.dynamics.rows import finite_rows
 from cocoa.dynamics.xla.compiler import compiled
 
 _STARTS_AT_ONCE = 16384  # keeps the activations of all rows in flight within tens of MB
@@ -60,8 +61,10 @@ def reverse_rollouts(
     """
     states_dim = len(model.ensemble.target_mean)
     actions_dim = len(model.ensemble.input_mean) - states_dim
-    starts = _checked(starts, states_dim, "starts")
-    directions = jnp.asarray(_checked(direction_actions, actions_dim, "direction_actions"))
+    starts = finite_rows(starts, "starts", states_dim)
+    directions = jnp.asarray(finite_rows(direction_actions, "direction_actions", actions_dim))
+    if min(len(starts), len(directions)) == 0:
+        raise ValueError("starts and direction_actions must have at least one row")
     size, walk = min(_STARTS_AT_ONCE, len(starts)), compiled(_walk, static_argnums=4)
     states = np.empty((len(starts) * length, states_dim), np.float32)
     actions = np.empty((len(starts) * length, actions_dim), np.float32)
@@ -73,19 +76,6 @@ def reverse_rollouts(
         for collected, part in zip((states, actions), parts, strict=True):
             collected[place] = np.asarray(part)[:, : len(rows)].reshape(-1, part.shape[-1])
     return states, actions
-
-
-def _checked(rows: ArrayLike, width: int, name: str) -> np.ndarray:
-    """Return finite float32 rows (N, width), at least one."""
-    rows = np.asarray(rows, np.float32)
-    if rows.ndim != 2 or rows.shape[1] != width or len(rows) == 0:
-        raise ValueError(
-            f"{name} must have the shape (rows, {width}) with at least one row, not {rows.shape}"
-        )
-    if not np.isfinite(rows).all():
-        row = int(np.flatnonzero(~np.isfinite(rows).all(axis=1))[0])
-        raise ValueError(f"{name} are not finite in row {row}")
-    return rows
 
 
 def _walk(

@@ -423,7 +423,7 @@ def test_a_diverged_fit_is_an_error(system):
     ("inputs", "targets", "words"),
     [
         (np.zeros((5, 2)), np.zeros((4, 1)), "5 rows and targets 4"),
-        (np.zeros(5), np.zeros((5, 1)), "two axes"),
+        (np.zeros(5), np.zeros((5, 1)), "inputs must have the shape"),
         (np.full((5, 2), np.nan), np.zeros((5, 1)), "row 0"),
         (np.zeros((1, 2)), np.zeros((1, 1)), "at least 2"),
     ],
