@@ -9,6 +9,7 @@ from cocoa.cli.runs_and_fields import words_of
 from cocoa.config.schema import seeds_of
 from cocoa.config.typed import literal
 from cocoa.errors import ConfigError, UserError
+from cocoa.report import markdown
 from cocoa.runs.folder import read_config
 from cocoa.runs.reevaluation import EPISODES, FILE, FinalEvaluation, evaluate_run
 from cocoa.runs.terminal import print_result
@@ -25,7 +26,7 @@ Usage: {program} <run, or folder above runs> ... [episodes={episodes}] [seeds=[0
 
 Writes {file} into each run's folder, and a block into its summary.json. Episodes that are there already
 are not played again. --trust imports the modules that a run's configuration names, which runs their code."""
-_HEADER = "| seed | episodes | mean | IQM | 95 % interval of the IQM | mean length |\n" + "|---" * 6 + "|"
+_HEADER = ("seed", "episodes", "mean", "IQM", "95 % interval of the IQM", "mean length")
 
 
 def run(arguments: Sequence[str], program: str) -> int:
@@ -62,12 +63,12 @@ def run(arguments: Sequence[str], program: str) -> int:
 
 def table(final: FinalEvaluation) -> str:
     """Return a Markdown table with a row for each seed; intervals are bootstrapped over episodes."""
-    lines = [_HEADER]
+    rows = []
     for seed, returns, lengths in zip(
         final.seeds, final.episodes.returns, final.episodes.lengths, strict=True
     ):
         middle = estimate(iqm, [returns])
         spread = "-" if len(returns) < 2 else f"{middle.low:.1f} to {middle.high:.1f}"
-        numbers = f"{returns.mean():.1f} | {middle.value:.1f} | {spread} | {lengths.mean():.0f}"
-        lines.append(f"| {seed} | {len(returns):,} | {numbers} |")
-    return "\n".join(lines)
+        numbers = f"{returns.mean():.1f}", f"{middle.value:.1f}", spread, f"{lengths.mean():.0f}"
+        rows.append((f"{seed}", f"{len(returns):,}", *numbers))
+    return markdown.table(_HEADER, rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from cocoa.config.help import screen_width
 from cocoa.config.help import table as two_columns
 from cocoa.config.typed import build, document, literal
 from cocoa.errors import RunError, UserError
+from cocoa.report.markdown import table
 from cocoa.runs.terminal import print_result
 from cocoa.selection.comparison import KS, LABELS, Comparison, compare
 from cocoa.selection.select import FILE, select_run
@@ -96,7 +97,7 @@ def text_of(comparison: Comparison) -> str:
         )
         for rank, x in enumerate(comparison.candidates, start=1)
     ]
-    ranking = _table(("rank", "method", "seed", *LABELS.values(), "return", "run"), rows)
+    ranking = table(("rank", "method", "seed", *LABELS.values(), "return", "run"), rows)
     parts = [f"{comparison.dataset} ({settings})", ranking]
     if agreements := comparison.agreements():
         header = (
@@ -112,13 +113,8 @@ def text_of(comparison: Comparison) -> str:
             )
             for x in agreements
         ]
-        parts.append(_table(header, numbers))
+        parts.append(table(header, numbers))
     return "\n\n".join(parts)
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def _cell(number: float) -> str:

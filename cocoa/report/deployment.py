@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 
 from cocoa.errors import RunError
 from cocoa.report.groups import Group
+from cocoa.report.markdown import number, table
 from cocoa.report.runs import Run
-from cocoa.report.verdict import number
 from cocoa.runs.episodes import read_episodes
 from cocoa.runs.plots import save
 from cocoa.statistics.bootstrap import Estimate
@@ -94,19 +94,18 @@ def deployment_figure(price: Price, path: Path) -> None:
 def deployment_text(prices: Sequence[Price]) -> str:
     """Return a Markdown table: the score of the deployed policy after some numbers of evaluations."""
     listed = [n for n in LISTED if all(n <= len(c.score) for price in prices for c in price.curves.values())]
+    rows = []
+    for price in prices:
+        for method, curve in price.curves.items():
+            ends = (Estimate(curve.score[n - 1], curve.low[n - 1], curve.high[n - 1]) for n in listed)
+            rows.append((price.dataset, method, str(curve.policies), str(curve.among), *map(number, ends)))
     lines = [
         "## The price of tuning",
         "",
         "The expected score of the deployed policy, by the number of episodes evaluated to choose it.",
         "",
-        f"| dataset | method | policies | among | {' | '.join(map(str, listed))} |",
-        "|" + "---|" * (4 + len(listed)),
+        table(("dataset", "method", "policies", "among", *map(str, listed)), rows),
     ]
-    for price in prices:
-        for method, curve in price.curves.items():
-            ends = (Estimate(curve.score[n - 1], curve.low[n - 1], curve.high[n - 1]) for n in listed)
-            cells = (price.dataset, method, str(curve.policies), str(curve.among), *map(number, ends))
-            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     notes = [
         f"{price.dataset}: {method}: {why}" for price in prices for method, why in price.left_out.items()
     ]

@@ -12,11 +12,11 @@ from cocoa.report.contents import Contents, Options, contents_of
 from cocoa.report.deployment import deployment_figure, deployment_text
 from cocoa.report.export import to_csv, to_latex
 from cocoa.report.figures import draw, file_names
-from cocoa.report.held_out import markdown
-from cocoa.report.markdown import table
+from cocoa.report.held_out import markdown as held_out_table
 from cocoa.report.online import gains
 from cocoa.report.online import markdown as online_table
 from cocoa.report.page.report import page
+from cocoa.report.scores import markdown as score_table
 from cocoa.report.verdict import text as comparison_text
 from cocoa.storage.files import atomic_write
 
@@ -55,7 +55,7 @@ def _printed(contents: Contents, out: Path) -> Iterator[str]:
     """Yield what is printed as Markdown, after writing the figures that it names."""
     groups = contents.groups
     if groups:
-        yield table(groups)
+        yield score_table(groups)
     if gained := online_table(gains(groups)):
         yield f"\nOnline:\n\n{gained}"
     compared = [*contents.comparisons, *([contents.chosen] if contents.chosen else [])]
@@ -72,7 +72,7 @@ def _printed(contents: Contents, out: Path) -> Iterator[str]:
         deployment_figure(price, path)
         yield f"\n![The price of tuning on {price.dataset}]({path})"
     if contents.held_out:
-        yield f"\nNot evaluated:\n\n{markdown(contents.held_out)}"
+        yield f"\nNot evaluated:\n\n{held_out_table(contents.held_out)}"
 
 
 def _written(contents: Contents, out: Path) -> Iterator[Path]:

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from cocoa.errors import RunError, shown
+from cocoa.report.markdown import table
 from cocoa.runs.places import method_name
 from cocoa.runs.summary import read_summary
-
-_HEADER = "| dataset | method | updates | seeds | held-out loss | mean | run |\n" + "|---" * 7 + "|"
 
 
 @dataclass(frozen=True)
@@ -41,15 +40,15 @@ def held_out(folders: Iterable[Path]) -> list[HeldOut]:
 
 def markdown(losses: Sequence[HeldOut]) -> str:
     """Return the losses as a Markdown table."""
-    return "\n".join([_HEADER, *map(_line, losses)])
-
-
-def _line(loss: HeldOut) -> str:
-    cells = (
-        *(loss.dataset, loss.method, f"{loss.updates:,}", str(loss.seeds)),
-        *(loss.loss, f"{loss.mean:.4g}", shown(loss.folder, 1000)),
+    header = ("dataset", "method", "updates", "seeds", "held-out loss", "mean", "run")
+    rows = (
+        (
+            *(loss.dataset, loss.method, f"{loss.updates:,}", str(loss.seeds)),
+            *(loss.loss, f"{loss.mean:.4g}", shown(loss.folder, 1000)),
+        )
+        for loss in losses
     )
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return table(header, rows)
 
 
 def _losses(folder: Path) -> Sequence[HeldOut]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cocoa.report.groups import Group
+from cocoa.report.markdown import number, table
 from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import Estimate, estimate
 
@@ -59,23 +60,18 @@ def markdown(gains: Sequence[Gain]) -> str:
     """Return a Markdown table of the gains, or an empty string if there are none."""
     if not gains:
         return ""
-    columns = (
-        "dataset",
-        "method",
-        "environment steps",
-        "before: IQM",
-        "after: IQM",
-        "mean: IQM",
-        "regret: IQM",
+    header = (
+        *("dataset", "method", "environment steps"),
+        *("before: IQM", "after: IQM", "mean: IQM", "regret: IQM"),
     )
-    lines = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
-    for gain in gains:
-        cells = (
+    rows = (
+        (
             *(gain.group.dataset, gain.group.label, f"{steps_of(gain):,}"),
             *(_text(gain.before), _text(gain.after), _text(gain.mean), _text(gain.regret, ".3f")),
         )
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines)
+        for gain in gains
+    )
+    return table(header, rows)
 
 
 def steps_of(gain: Gain) -> int:
@@ -84,7 +80,4 @@ def steps_of(gain: Gain) -> int:
 
 
 def _text(found: Estimate | None, form: str = ".1f") -> str:
-    if found is None:
-        return "-"
-    spread = "" if np.isnan(found.low) else f" [{found.low:{form}}, {found.high:{form}}]"
-    return f"{found.value:{form}}{spread}"
+    return "-" if found is None else number(found, form)

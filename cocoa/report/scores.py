@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cocoa.report.groups import Group
+from cocoa.report.markdown import number, table
 from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import Estimate, estimate
 
@@ -39,6 +40,22 @@ def scores_of(groups: Sequence[Group]) -> Scores:
             if all((dataset, method) in cells for dataset in units):
                 overall[method] = estimate(iqm, [cells[dataset, method].last for dataset in units])
     return Scores(units, methods, by_dataset, overall)
+
+
+def markdown(groups: Sequence[Group]) -> str:
+    """Return a Markdown table: IQM over seeds with its 95 % bootstrap interval, last and mean of last ten.
+
+    The IQM counts a diverged seed as minus infinity; the mean of a group that has one is nan.
+    """
+    header = ("dataset", "method", "updates", "seeds", "last: IQM", "last: mean", "last 10: IQM", "data")
+    rows = []
+    for group in groups:
+        run, last = group.runs[0], group.last
+        seeds = f"{len(last)} ({group.diverged} diverged)" if group.diverged else f"{len(last)}"
+        data = "-" if math.isnan(run.behaviour) else f"{run.behaviour:.1f}"
+        scores = number(group.last_iqm), f"{last.mean():.1f}", number(group.last_ten_iqm)
+        rows.append((group.dataset, group.label, f"{run.updates:,}", seeds, *scores, data))
+    return table(header, rows)
 
 
 def best(estimates: Mapping[str, Estimate]) -> set[str]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cocoa.report.comparison import Comparison, Row
-from cocoa.statistics.bootstrap import Estimate
+from cocoa.report.comparison import Comparison, Measure, Row
+from cocoa.report.markdown import number, table
 from cocoa.statistics.differences import MOST_SEEDS, Difference
 
 
@@ -39,13 +39,6 @@ def text(comparisons: Sequence[Comparison], effect: float | None = None) -> str:
     return "\n\n".join(_section(comparison, effect) for comparison in comparisons)
 
 
-def number(value: Estimate, signed: bool = False, digits: int = 1) -> str:
-    """Return an estimate with its interval, as `50.1 [47.0, 53.2]`; `signed` is for differences."""
-    form = f"{'+' if signed else ''}.{digits}f"
-    ends = "" if math.isnan(value.low) else f" [{value.low:{form}}, {value.high:{form}}]"
-    return f"{value.value:{form}}{ends}"
-
-
 def _sentence(found: Difference, rows: Sequence[Row], unit: str, effect: float | None) -> str:
     baseline, method = rows[0].baseline.label, rows[0].method.label
     size, low, high = found.estimate
@@ -59,7 +52,7 @@ def _sentence(found: Difference, rows: Sequence[Row], unit: str, effect: float |
         conclusion = f"No conclusion on {method} against {baseline}: {_why_no_interval(rows)}."
     else:
         conclusion = (
-            f"No conclusion: {method} differs from {baseline} by {number(found.estimate, signed=True)} "
+            f"No conclusion: {method} differs from {baseline} by {number(found.estimate, '+.1f')} "
             f"{unit} {where}. {_seeds_that_would_do(found, size, 'If this is the true difference')}"
         )
     if effect is not None and math.isfinite(found.deviation):
@@ -101,29 +94,23 @@ def _diverged(rows: Sequence[Row]) -> str:
 
 
 def _section(comparison: Comparison, effect: float | None) -> str:
+    rows = [(row.dataset, *_cells(row.measure), str(row.pairs or "-")) for row in comparison.rows]
+    if comparison.improvement is not None and len(comparison.scored) > 1:
+        rows += [(f"all: {name}", *_cells(found), "") for name, found in comparison.measures.items()]
+        rows.append(("all: probability of improvement", "", number(comparison.improvement, ".2f"), "", ""))
     lines = [
         f"## {comparison.method} against {comparison.baseline}",
         "",
         verdict(comparison, effect),
         "",
-        f"| dataset | {comparison.baseline} | {comparison.method} | difference | pairs |",
-        "|" + "---|" * 5,
+        table(("dataset", comparison.baseline, comparison.method, "difference", "pairs"), rows),
     ]
-    for row in comparison.rows:
-        cells = number(row.measure.baseline), number(row.measure.method)
-        change = number(row.measure.difference.estimate, signed=True)
-        lines.append(_line(row.dataset, *cells, change, str(row.pairs or "-")))
-    if comparison.improvement is not None and len(comparison.scored) > 1:
-        for name, measure in comparison.measures.items():
-            change = number(measure.difference.estimate, signed=True)
-            lines.append(_line(f"all: {name}", number(measure.baseline), number(measure.method), change, ""))
-        improvement = number(comparison.improvement, digits=2)
-        lines.append(_line("all: probability of improvement", "", improvement, "", ""))
     for row in comparison.rows:
         if row.changed:
             lines += ["", f"On {row.dataset} the two differ in {', '.join(row.changed)}, too."]
     return "\n".join(lines)
 
 
-def _line(*cells: str) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+def _cells(measure: Measure) -> tuple[str, str, str]:
+    change = number(measure.difference.estimate, "+.1f")
+    return number(measure.baseline), number(measure.method), change

@@ -13,8 +13,9 @@ from cocoa.config.schema import Config, to_dict
 from cocoa.errors import RunError
 from cocoa.report.comparison import compare, comparisons
 from cocoa.report.groups import grouped
+from cocoa.report.markdown import number
 from cocoa.report.runs import Run
-from cocoa.report.verdict import number, row_verdict, text, verdict
+from cocoa.report.verdict import row_verdict, text, verdict
 
 METRICS = pytest.importorskip("rliable.metrics")
 
@@ -213,5 +214,5 @@ def test_numbers_have_their_intervals(tmp_path):
     (found,) = comparisons(grouped(pair(tmp_path, "d", [5.0, 7.0], [9.0, 8.0])))
     measure = found.rows[0].measure
     assert number(measure.baseline) == "6.0 [5.0, 7.0]"
-    assert number(measure.difference.estimate, signed=True).startswith("+2.5 [-16.")
+    assert number(measure.difference.estimate, "+.1f").startswith("+2.5 [-16.")
     assert number(dataclasses.replace(measure.difference).estimate._replace(low=np.nan)) == "2.5"
