@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,6 +27,9 @@ from cocoa.storage.files import expanded
 
 GROUPS = ("algo", "cocoa", "dynamics")
 """Fields that are chosen by name, and then hold fields of their own."""
+_TEXT = re.compile(r"""(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|[^\s,()\[\]{}"'][^,()\[\]{}"']*""")
+_ONLY_IN_QUOTES = re.compile(r"[^\x00-\x7f]|[!#&;<>^`~]")
+"""Characters of texts that Hydra's grammar takes in quotes alone; `=` also names arguments of functions."""
 
 
 def compose(arguments: Sequence[str]) -> tuple[Config, list[Preset]]:
@@ -80,7 +84,7 @@ def parse(arguments: Sequence[str]) -> list[Override]:
 
 
 def rewrite(argument: str) -> str:
-    """Return `argument` in Hydra's grammar, which knows neither bare flags nor the home folder's `~`.
+    """Return `argument` in Hydra's grammar: no bare flags, `~` replaced, texts in quotes as needed.
 
     Raises ConfigError if there is no such home folder.
     """
@@ -89,7 +93,19 @@ def rewrite(argument: str) -> str:
     if argument.startswith("+cocoa="):
         return argument.removeprefix("+")
     key, equal, value = argument.partition("=")
-    return key + equal + (str(expanded(value, key)) if value.startswith("~") else value)
+    return key + equal + _with_quotes(str(expanded(value, key)) if value.startswith("~") else value)
+
+
+def _with_quotes(value: str) -> str:
+    """Return `value` with its texts of other letters than a to z, such as the path of a folder, in quotes."""
+
+    def quoted(match: re.Match[str]) -> str:
+        text = match[0]
+        if match["quoted"] or not _ONLY_IN_QUOTES.search(text):
+            return text
+        return QuotedString(text.rstrip(), Quote.double).with_quotes()
+
+    return value if "${" in value else _TEXT.sub(quoted, value)
 
 
 def replaced(arguments: Sequence[str]) -> list[str]:

@@ -102,7 +102,9 @@ def check_choice(name: str, value: Any, options: Sequence[str]) -> None:
 
 def literal(value: Any) -> str:
     """Return a value as the command line takes it."""
-    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, separators=(",", ":"), default=str, ensure_ascii=False)
 
 
 def leaves(node: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -178,7 +180,8 @@ _KINDS = {int: "an integer", float: "a number", bool: "true or false", str: "a t
 def _kind(hint: Any) -> str:
     """Return what a value of the annotation `hint` is, in words."""
     if get_origin(hint) is tuple:
-        return f"a list, such as [1,2], in which each is {_kind(get_args(hint)[0])}"
+        (item, _) = get_args(hint)
+        return f"a list, such as {'[a,b]' if item is str else '[1,2]'}, in which each is {_kind(item)}"
     if is_dataclass(hint):
         return "given field by field: " + ", ".join(field.name for field in fields(hint))
     return _KINDS[hint]

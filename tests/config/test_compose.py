@@ -13,11 +13,13 @@ from cocoa.algos.bc import BC
 from cocoa.algos.iql import IQL
 from cocoa.anchors import ANCHORS, Seek, SeekerConfig
 from cocoa.cli import main
+from cocoa.cli.study_file import spelled_out
+from cocoa.cli.sweep import expand
 from cocoa.config.compose import compose
 from cocoa.config.presets import load_presets
 from cocoa.config.schema import Config, from_dict, to_dict
 from cocoa.data.preprocessing import DataConfig
-from cocoa.data.sources import SOURCES
+from cocoa.data.sources import SOURCES, dataset_name
 from cocoa.dynamics.config import ENSEMBLES, EnsembleConfig
 from cocoa.errors import ConfigError
 
@@ -304,3 +306,25 @@ def test_a_damaged_configuration_is_a_user_error():
         from_dict(values | {"algo": {"name": "sarsa"}})
     with pytest.raises(ConfigError, match="algo=null"):
         from_dict({})
+
+
+@pytest.mark.parametrize(
+    "path", ["/home/josé/データ/hopper.hdf5", "R&D/run #1.hdf5", "a b/ü~1.npz", 'ø"q.npz']
+)
+def test_a_path_needs_quotes_for_nothing_but_commas_brackets_and_quotes(path: str):
+    written = json.dumps(path, ensure_ascii=False) if '"' in path else path
+    assert configure(f"dataset={written}").dataset == path
+    assert configure(f"dataset=[{written}, b.hdf5]").dataset == dataset_name([path, "b.hdf5"])
+    jobs = expand([f"dataset={written},b.hdf5", "seeds=choice([0],[1])"])
+    assert [configure(*job).dataset for job in jobs] == [path, path, "b.hdf5", "b.hdf5"]
+
+
+def test_a_missing_list_is_shown_by_an_example_of_its_kind():
+    assert "a list, such as [a,b], in which each is a text" in mistake("logger=csv")
+    assert "a list, such as [1,2], in which each is an integer" in mistake("algo.hidden=8")
+
+
+def test_a_list_of_a_study_file_keeps_its_letters(tmp_path: Path):
+    (tmp_path / "étude.yaml").write_text("dataset: [[ä.hdf5, b.hdf5]]\nruns_dir: 走る\n", encoding="utf-8")
+    config = configure(*spelled_out([str(tmp_path / "étude.yaml")]))
+    assert (config.study, config.dataset, config.runs_dir) == ("étude", "[ä.hdf5,b.hdf5]", "走る")
