@@ -11,17 +11,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from cocoa.algos.base import (
-    Algorithm,
-    Array,
-    Batch,
-    Metrics,
-    Observation,
-    check_at_least,
-    check_positive,
-    register,
-)
+from cocoa.algos.base import Array, Batch, Metrics, Observation, check_at_least, check_positive, register
 from cocoa.algos.networks import Adam, Model, Networks, polyak
+from cocoa.algos.td import TDLearning
 
 
 @struct.dataclass
@@ -35,7 +27,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class InSample(Algorithm):
+class InSample(TDLearning):
     """Values of the data's actions alone: what IQL, XQL and IFQL share.
 
     With Q̄ the target critics and Q̄(s, a) = min_i Q̄_i(s, a), one update minimises in this order
@@ -50,21 +42,15 @@ class InSample(Algorithm):
 
     quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
 
-    critics: int = 2
-    """Number of critics, of which the lowest value counts."""
     learning_rate: float = 3e-4
     """Adam's step size of all networks."""
-    target_rate: float = 0.005
-    """Share of the critics that enters their targets with each update."""
     critic_layer_norm: bool = False
     """LayerNorm behind the hidden layers of critics and value."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
-        check_at_least(1, self, "critics")
         check_positive(self, "learning_rate")
-        check_positive(self, "target_rate", most=1)
 
     def init(self, key: Array, networks: Networks, batch: Batch, updates: int) -> State:
         """Return fresh networks; targets equal critics."""
@@ -80,16 +66,9 @@ class InSample(Algorithm):
     def init_actor(self, key: Array, networks: Networks, batch: Batch, updates: int) -> Model:
         """Return a fresh policy."""
 
-    def target(self, state: State, batch: Batch) -> Array:
-        """Return what the critics regress to, (...)."""
-        return batch.reward + self.discount * (1 - batch.terminal) * state.value(batch.next_observation)
-
-    def critic_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
-        """Σ_i L(Q_i)."""
-        target = jax.lax.stop_gradient(self.target(state, batch))
-        q = state.critics(batch.observation, batch.action, params=params)
-        loss = jnp.mean((target - q) ** 2, axis=-1).sum()
-        return loss, {"critic_loss": loss, "q": q.mean()}
+    def next_value(self, state: State, batch: Batch, key: Array) -> Array:
+        """Return V(s'), (...)."""
+        return state.value(batch.next_observation)
 
     @abstractmethod
     def deviation(self, difference: Array) -> Array:
@@ -113,14 +92,10 @@ class InSample(Algorithm):
         value, value_metrics = state.value.minimize(self.value_loss, state, batch, target_q)
         state = replace(state, value=value)
         actor, actor_metrics = state.actor.minimize(self.actor_loss, state, batch, target_q, key)
-        critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch)
+        critics, critic_metrics = state.critics.minimize(self.critic_loss, state, batch, key)
         target_critics = polyak(state.target_critics, critics.params, self.target_rate)
         state = replace(state, actor=actor, critics=critics, target_critics=target_critics)
         return state, value_metrics | actor_metrics | critic_metrics
-
-    def action_value(self, state: State, observation: Observation, action: Array) -> Array:
-        """Return min_i Q_i(s, a), (...)."""
-        return state.critics(observation, action).min(axis=0)
 
 
 @dataclass(frozen=True)

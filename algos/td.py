@@ -1,4 +1,4 @@
-"""Critics that learn by temporal differences: what TD3+BC, AWAC and SAC share."""
+"""Critics that learn by temporal differences, and their targets: the base of all algorithms but BC."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class TDLearning(Algorithm):
 
         L(Q_i) = E (r + γ (1 - terminal) next_value - Q_i(s, a))²
 
-    Its state has the `Model` `critics`.
+    Its state has the `Model` `critics`, and their target parameters `target_critics`.
     """
 
     critics: int = 2
     """Number of critics, of which the lowest value counts."""
     target_rate: float = 0.005
-    """Share of the networks that enters their targets."""
+    """Share of the networks that enters their targets with each update of these."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""

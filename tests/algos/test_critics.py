@@ -1,7 +1,5 @@
 """Critics that are written out and critics that are batched: the same functions of the same parameters."""
 
-import inspect
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -172,11 +170,10 @@ def test_the_critic_loss_moves_nothing_but_the_critics(name):
     """Those whose batches hold imagined transitions: see test_model_based.py."""
     algorithm, batch = REGISTRY[name](), with_next_actions(make_batch(False))
     state = algorithm.init(KEY, make_networks(False), batch, 100)
-    keys = [KEY] * ("key" in inspect.signature(algorithm.critic_loss).parameters)
 
     def loss(state, next_observation):
         moved = batch.replace(next_observation=next_observation)
-        return algorithm.critic_loss(params, state, moved, *keys)[0]
+        return algorithm.critic_loss(params, state, moved, KEY)[0]
 
     params = state.critics.params
     gradient = jax.jit(jax.grad(loss, (0, 1), allow_int=True))(state, batch.next_observation)

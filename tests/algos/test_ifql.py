@@ -39,7 +39,7 @@ def test_value_and_critics_are_those_of_iql(setting):
     next_v = oracle.value(s.value.params, b.next_observation, activation=oracle.gelu)
     target = b.reward + 0.9 * np.where(b.terminal == 1, 0, next_v)
     q = oracle.critics(s.critics.params, b.observation, b.action, oracle.gelu)
-    loss, _ = algorithm.critic_loss(state.critics.params, state, batch)
+    loss, _ = algorithm.critic_loss(state.critics.params, state, batch, jax.random.key(0))
     np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-3)
 
 
