@@ -37,7 +37,7 @@ class AWAC(TDLearning):
     and then moves Q̄ towards Q. The weights pass no gradient; they are clipped as in CORL.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05, "temperature": 0.1}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05, "temperature": 0.1}
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""

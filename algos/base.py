@@ -203,9 +203,9 @@ class Algorithm(Settings, ABC):
     """Whether `act` does not use its key: there is no stochastic policy beside the one that is evaluated."""
     sampled: ClassVar[bool] = False
     """Whether the policy that is evaluated draws its actions: `act` then needs a key."""
-    quick: ClassVar[Mapping[str, Any]] = {}
-    """Values of fields with which few updates on little data are enough, for tests; a subclass adds to
-    its parents'."""
+    toy_fields: ClassVar[Mapping[str, Any]] = {}
+    """Values of fields with which few updates on toy data are enough, for tests; a subclass adds to its
+    parents'."""
 
     discount: float = 0.99
     """Discount per step, γ."""

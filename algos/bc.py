@@ -19,7 +19,7 @@ class BC(Algorithm):
 
     uses_rewards: ClassVar[bool] = False
     deterministic: ClassVar[bool] = True
-    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3}
 
     learning_rate: float = 3e-4
     """Adam's step size."""

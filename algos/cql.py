@@ -47,7 +47,7 @@ class CQL(sac.SAC):
     that it pushes no value below that. Where G is not known, as in an episode that runs, nothing bounds.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"weight": 0.3, "samples": 4}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"weight": 0.3, "samples": 4}
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""

@@ -30,7 +30,7 @@ class EDAC(sac.SAC):
     The critics are updated first, then the policy, then α; the authors' code goes the other way.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"critics": 5}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"critics": 5}
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""

@@ -46,7 +46,7 @@ class FQL(TDLearning):
     """
 
     sampled: ClassVar[bool] = True
-    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05, "alpha": 1.0}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05, "alpha": 1.0}
 
     hidden: tuple[int, ...] = (512, 512, 512, 512)
     """Widths of the hidden layers of all networks, behind the encoder."""

@@ -40,7 +40,7 @@ class InSample(TDLearning):
     the policy is and minimises.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"learning_rate": 3e-3, "target_rate": 0.05}
 
     learning_rate: float = 3e-4
     """Adam's step size of all networks."""

@@ -67,7 +67,7 @@ class LEQ(ModelBased, TDLearning):
     one critic in the paper.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {
+    toy_fields: ClassVar[Mapping[str, Any]] = {
         **{"return_length": 3, "real_ratio": 0.5, "target_rate": 0.05, "cosine_schedule": False},
         **{"actor_learning_rate": 3e-3, "critic_learning_rate": 3e-3},
     }

@@ -54,7 +54,7 @@ class MOBILE(ModelBased, sac.SAC):
     """
 
     members: ClassVar[int] = 2
-    quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1, "samples": 4, "clamp_target": False}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1, "samples": 4, "clamp_target": False}
 
     actor_learning_rate: float = 1e-4
     """Adam's step size of the policy, and of α."""

@@ -21,7 +21,7 @@ class MOPO(ModelBased, SAC):
     reward r̂(s, a) - λ u(s, a); u is the `penalty`.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"penalty_weight": 0.1}
 
     actor_learning_rate: float = 1e-4
     """Adam's step size of the policy, and of α."""

@@ -27,7 +27,7 @@ class ReBRAC(TD3BC):
     """
 
     next_actions: ClassVar[bool] = True
-    quick: ClassVar[Mapping[str, Any]] = {"actor_penalty": 0.5}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"actor_penalty": 0.5}
 
     hidden: tuple[int, ...] = (256, 256, 256)
     """Widths of the hidden layers of actor and critics, behind the encoder."""

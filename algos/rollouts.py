@@ -179,7 +179,7 @@ class ModelBased:
     """Fields of algorithms that learn from model rollouts, too, to be mixed into others."""
 
     members: ClassVar[int] = 1
-    quick: ClassVar[Mapping[str, Any]] = {
+    toy_fields: ClassVar[Mapping[str, Any]] = {
         "rollout_length": 3,
         "rollout_starts": 128,
         "rollout_every": 6,

@@ -48,7 +48,7 @@ class SAC(TDLearning):
     upper bound; OfflineRL-Kit's is 1.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {
+    toy_fields: ClassVar[Mapping[str, Any]] = {
         "actor_learning_rate": 1e-3,
         "critic_learning_rate": 3e-3,
         "target_rate": 0.05,

@@ -50,7 +50,7 @@ class TD3BC(TDLearning):
     standardises observations: `data.observation_normalization=true`.
     """
 
-    quick: ClassVar[Mapping[str, Any]] = {
+    toy_fields: ClassVar[Mapping[str, Any]] = {
         "actor_learning_rate": 3e-3,
         "critic_learning_rate": 3e-3,
         "target_rate": 0.05,

@@ -37,15 +37,15 @@ from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, of_seed, place
 
 
-def quick(cls):
-    """An instance with the fields `quick` of the class, and of its parents where it says nothing of them."""
-    return cls(**ChainMap(*(dict(vars(base).get("quick", {})) for base in cls.__mro__)))
+def toy(cls):
+    """An instance with the `toy_fields` of the class, and of its parents where it says nothing of them."""
+    return cls(**ChainMap(*(dict(vars(base).get("toy_fields", {})) for base in cls.__mro__)))
 
 
 @pytest.fixture(params=sorted(REGISTRY))
 def algorithm(request):
     """Each algorithm with what it needs to learn in few updates."""
-    return quick(REGISTRY[request.param])
+    return toy(REGISTRY[request.param])
 
 
 def bandit(with_cocoa):

@@ -186,8 +186,8 @@ def test_a_return_is_known_with_the_end_of_its_episode(more):
     jax.tree.map(np.testing.assert_array_equal, known, data)
 
 
-ALGORITHMS = {name: cls(**{**cls.quick, "hidden": (8,)}) for name, cls in REGISTRY.items()}
-ALGORITHMS["cal_ql"] = CQL(**CQL.quick, hidden=(8,), calibrated=True)
+ALGORITHMS = {name: cls(**{**cls.toy_fields, "hidden": (8,)}) for name, cls in REGISTRY.items()}
+ALGORITHMS["cal_ql"] = CQL(**CQL.toy_fields, hidden=(8,), calibrated=True)
 
 
 @pytest.mark.parametrize("name", ALGORITHMS)
