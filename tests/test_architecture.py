@@ -99,3 +99,10 @@ def test_every_file_that_the_page_says_to_open_is_there():
     assert len(paths) > 20
     for path in paths:
         assert (ROOT / path).exists(), path
+
+
+def test_algorithms_and_models_know_nothing_of_the_method_that_wraps_them():
+    for folder in ("algos", "dynamics"):
+        for path in (ROOT / folder).rglob("*.py"):
+            text = re.sub(r"\bcocoa\.(algos|dynamics)\b", "", path.read_text())  # their own names
+            assert not re.search(r"anchor|cocoa|decompos", text, re.IGNORECASE), path

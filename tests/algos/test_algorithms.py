@@ -4,7 +4,6 @@ import copy
 import dataclasses
 import functools
 import inspect
-import re
 from collections import ChainMap
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from support.ingredients import (
     make_world,
     with_next_actions,
 )
-from support.paths import ROOT
 
 from cocoa.algos import REGISTRY, Algorithm, Batch
 from cocoa.algos.bc import BC
@@ -295,10 +293,3 @@ def test_an_unfinished_algorithm_is_refused_before_anything_is_trained():
 
     with pytest.raises(TypeError, match=r"abstract method '?act"):
         Unfinished()
-
-
-def test_algorithms_and_models_know_nothing_of_the_method_that_wraps_them():
-    for folder in ("algos", "dynamics"):
-        for path in (ROOT / folder).rglob("*.py"):
-            text = re.sub(r"\bcocoa\.(algos|dynamics)\b", "", path.read_text())  # their own names
-            assert not re.search(r"anchor|cocoa|decompos", text, re.IGNORECASE), path
