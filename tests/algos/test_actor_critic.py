@@ -55,6 +55,11 @@ def test_td3_bc_losses(critics, with_cocoa):
     q = oracle.critics(s.critics.params, b.observation, b.action)
     loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
     np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-4)
+    oracle.assert_slope(
+        lambda params: algorithm.critic_loss(params, state, batch, KEY)[0],
+        state.critics.params,
+        lambda params: td_loss(params, target, b),
+    )
     action = oracle.deterministic_action(s.actor.params, b.observation)
     q_policy = oracle.critics(s.critics.params, b.observation, action)[0]
     weight = 2.0 / np.abs(q_policy).mean()
@@ -66,6 +71,10 @@ def test_td3_bc_losses(critics, with_cocoa):
         # λ is a constant here: no gradient passes it.
         lambda params: actor_loss_with(params, weight, s, b),
     )
+
+
+def td_loss(params, target, b):
+    return sum(np.mean((target - q) ** 2) for q in oracle.critics(params, b.observation, b.action))
 
 
 def actor_loss_with(params, weight, s, b):
@@ -95,8 +104,8 @@ def test_sac_losses(critics, deterministic_backup, with_cocoa):
     state, batch, s, b = setting(algorithm, with_cocoa, ("actor", "critics"), ("target_critics",))
     noise = np.asarray(jax.random.normal(KEY, batch.action.shape), np.float64)
 
-    def sample(observation):
-        mean, log_std = oracle.squashed_distribution(s.actor.params, observation)
+    def sample(observation, params=s.actor.params):
+        mean, log_std = oracle.squashed_distribution(params, observation)
         u = mean + np.exp(log_std) * noise
         log_prob = scipy.stats.norm.logpdf(u, mean, np.exp(log_std)) + 2 * (np.logaddexp(u, -u) - np.log(2))
         return np.tanh(u), log_prob.sum(-1)
@@ -108,11 +117,25 @@ def test_sac_losses(critics, deterministic_backup, with_cocoa):
     q = oracle.critics(s.critics.params, b.observation, b.action)
     loss, _ = algorithm.critic_loss(state.critics.params, state, batch, KEY)
     np.testing.assert_allclose(loss, sum(np.mean((target - q_i) ** 2) for q_i in q), rtol=1e-3)
-    action, log_prob = sample(b.observation)
-    q_policy = oracle.lowest(oracle.critics(s.critics.params, b.observation, action))
+    oracle.assert_slope(
+        lambda params: algorithm.critic_loss(params, state, batch, KEY)[0],
+        state.critics.params,
+        lambda params: td_loss(params, target, b),
+    )
+
+    def policy_loss(params):
+        action, log_prob = sample(b.observation, params)
+        return np.mean(
+            0.3 * log_prob - oracle.lowest(oracle.critics(s.critics.params, b.observation, action))
+        )
+
+    log_prob = sample(b.observation)[1]
     loss, metrics = algorithm.actor_loss(state.actor.params, state, batch, KEY)
-    np.testing.assert_allclose(loss, np.mean(0.3 * log_prob - q_policy), rtol=1e-3)
+    np.testing.assert_allclose(loss, policy_loss(s.actor.params), rtol=1e-3)
     np.testing.assert_allclose(metrics["entropy"], -log_prob.mean(), rtol=1e-3)
+    oracle.assert_slope(
+        lambda params: algorithm.actor_loss(params, state, batch, KEY)[0], state.actor.params, policy_loss
+    )
     loss, _ = algorithm.alpha_loss(state.log_alpha.params, state, metrics["entropy"], ACTION_DIM)
     np.testing.assert_allclose(loss, -np.log(0.3) * np.mean(log_prob - ACTION_DIM), rtol=1e-3)
 
@@ -146,16 +169,21 @@ def test_cql_loss(critics, temperature, with_cocoa):
     np.testing.assert_allclose(found[0], actions, atol=1e-5)
     np.testing.assert_allclose(found[1], densities, rtol=1e-4, atol=1e-3)
     target = np.asarray(algorithm.target(state, batch, target_key), np.float64)
-    q = oracle.critics(s.critics.params, b.observation, b.action)
-    expected, gaps = 0.0, []
-    for i, q_i in enumerate(q):
-        values = np.stack([oracle.critics(s.critics.params, b.observation, a)[i] for a in actions])
-        soft = temperature * scipy.special.logsumexp((values - densities) / temperature, axis=0)
-        gaps.append(soft.mean() - q_i.mean())
-        expected += np.mean((target - q_i) ** 2) + 2.0 * gaps[-1]
+
+    def gaps(params):
+        values = np.stack([oracle.critics(params, b.observation, a) for a in actions])
+        soft = temperature * scipy.special.logsumexp((values - densities[:, None]) / temperature, axis=0)
+        return soft.mean(axis=-1) - oracle.critics(params, b.observation, b.action).mean(axis=-1)
+
+    def derived(params):
+        return td_loss(params, target, b) + 2.0 * gaps(params).sum()
+
     loss, metrics = algorithm.critic_loss(state.critics.params, state, batch, KEY)
-    np.testing.assert_allclose(loss, expected, rtol=1e-4)
-    np.testing.assert_allclose(metrics["gap"], np.mean(gaps), rtol=1e-4)
+    np.testing.assert_allclose(loss, derived(s.critics.params), rtol=1e-4)
+    np.testing.assert_allclose(metrics["gap"], gaps(s.critics.params).mean(), rtol=1e-4)
+    oracle.assert_slope(
+        lambda params: algorithm.critic_loss(params, state, batch, KEY)[0], state.critics.params, derived
+    )
 
 
 def test_cql_estimates_the_integral_over_actions():
