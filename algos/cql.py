@@ -73,6 +73,7 @@ class CQL(sac.SAC):
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
+        check_at_least(0, self, "weight")
         check_at_least(1, self, "samples")
         check_positive(self, "penalty_temperature")
         if self.calibrated and self.discount >= 1:

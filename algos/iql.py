@@ -121,6 +121,7 @@ class Regression(InSample):
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
         check_at_least(0, self, "temperature")
+        check_positive(self, "advantage_clip")
         if not 0 <= self.actor_dropout < 1:
             raise ValueError(f"actor_dropout={self.actor_dropout} must be at least 0 and below 1")
 

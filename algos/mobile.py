@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from cocoa.algos import sac
-from cocoa.algos.base import Array, Batch, Observation, World, register
+from cocoa.algos.base import Array, Batch, Observation, World, check_at_least, register
 from cocoa.algos.rollouts import Buffer, MixedBatch, ModelBased, Rollouts
 
 
@@ -68,6 +68,12 @@ class MOBILE(ModelBased, sac.SAC):
     """Next states drawn from each member of the model."""
     clamp_target: bool = True
     """Keep the critics' targets at 0 or above, as the authors do: wrong where returns may be negative."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        check_at_least(0, self, "penalty_weight")
+        check_at_least(1, self, "samples")
 
     @property
     def source(self) -> ImaginedRollouts:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from cocoa.algos.base import Act, Array, Batch, NextActionBatch, World, concatenate, register
+from cocoa.algos.base import Act, Array, Batch, NextActionBatch, World, check_at_least, concatenate, register
 from cocoa.algos.rebrac import ReBRAC
 from cocoa.algos.rollouts import Buffer, ModelBased, Rollouts
 
@@ -54,6 +54,11 @@ class MoBRAC(ModelBased, ReBRAC):
     """β₁: weight of the distance between policy and batch in the policy's loss."""
     penalty_weight: float = 0.5
     """λ: weight of the model's uncertainty."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        check_at_least(0, self, "penalty_weight")
 
     @property
     def source(self) -> FollowedRollouts:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from cocoa.algos.base import register
+from cocoa.algos.base import check_at_least, register
 from cocoa.algos.rollouts import ModelBased, Rollouts
 from cocoa.algos.sac import SAC
 from cocoa.dynamics.penalties import PENALTIES
@@ -35,6 +35,7 @@ class MOPO(ModelBased, SAC):
     def __post_init__(self) -> None:
         """Raise ValueError for a value that is out of range."""
         super().__post_init__()
+        check_at_least(0, self, "penalty_weight")
         if self.penalty not in PENALTIES:
             raise ValueError(f"penalty={self.penalty} must be one of {', '.join(PENALTIES)}")
 

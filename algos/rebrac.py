@@ -9,16 +9,16 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 
-from cocoa.algos.base import Array, Batch, Metrics, register
-from cocoa.algos.td3_bc import TD3BC, State
+from cocoa.algos.base import Array, Batch, Metrics, check_at_least, register
+from cocoa.algos.td3_bc import TD3, State
 
 
 @register("rebrac")
 @dataclass(frozen=True)
-class ReBRAC(TD3BC):
+class ReBRAC(TD3):
     """ReBRAC: TD3+BC with a penalty on the actor, another on the critics, and LayerNorm in the critics.
 
-    With â' the action that the data took in s', and TD3+BC's Q̄, π̄ and ã,
+    With â' the action that the data took in s', and `TD3`'s Q̄, π̄ and ã,
 
         L(Q_i) = E (r + γ (1 - terminal) (min_i Q̄_i(s', ã) - β₂ |ã - â'|²) - Q_i(s, a))²
         L(π)   = E (β₁ |π(s) - a|² - λ min_i Q_i(s, π(s))),   λ = 1 / E|min_i Q_i(s, π(s))|
@@ -41,6 +41,11 @@ class ReBRAC(TD3BC):
     """β₁: weight of the distance between policy and data in the policy's loss."""
     critic_penalty: float = 0.01
     """β₂: weight of the same in the critics' target."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        check_at_least(0, self, "actor_penalty", "critic_penalty")
 
     def next_value(self, state: State, batch: Any, key: Array) -> Array:
         """Return min_i Q̄_i(s', ã) - β₂ |ã - â'|², (...)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -25,7 +26,7 @@ from cocoa.algos.td import TDLearning
 
 @struct.dataclass
 class State:
-    """What TD3+BC learns."""
+    """What TD3 learns."""
 
     actor: Model
     critics: Model
@@ -36,18 +37,15 @@ class State:
     """Of the last update of the policy, which not every step has."""
 
 
-@register("td3_bc")
 @dataclass(frozen=True)
-class TD3BC(TDLearning):
-    """TD3 with behaviour cloning.
+class TD3(TDLearning):
+    """TD3 with the policy's loss of a subclass: what TD3+BC and ReBRAC share.
 
     With targets Q̄, π̄ and smoothed next actions ã = clip(π̄(s') + clip(N(0, σ²), -c, c), -1, 1),
 
         L(Q_i) = E (r + γ (1 - terminal) min_i Q̄_i(s', ã) - Q_i(s, a))²
-        L(π)   = -λ E Q_1(s, π(s)) + E |π(s) - a|² / A,   λ = α / E|Q_1(s, π(s))|
 
-    λ passes no gradient. π and all targets move with every `policy_delay`-th update of Q. The paper
-    standardises observations: `data.observation_normalization=true`.
+    π and all targets move with every `policy_delay`-th update of Q.
     """
 
     toy_fields: ClassVar[Mapping[str, Any]] = {
@@ -56,8 +54,6 @@ class TD3BC(TDLearning):
         "target_rate": 0.05,
     }
 
-    alpha: float = 2.5
-    """α: weight of the value against cloning."""
     policy_noise: float = 0.2
     """σ: standard deviation of the noise on the target's actions."""
     noise_clip: float = 0.5
@@ -104,14 +100,9 @@ class TD3BC(TDLearning):
         next_action = self.next_action(state, batch, key)
         return state.critics(batch.next_observation, next_action, params=state.target_critics).min(axis=0)
 
+    @abstractmethod
     def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
-        """L(π)."""
-        action = state.actor(batch.observation, params=params)
-        q = state.critics.module.single(state.critics.params, 0)(batch.observation, action)
-        weight = self.alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
-        cloning = jnp.mean((action - batch.action) ** 2)
-        loss = -weight * q.mean() + cloning
-        return loss, {"actor_loss": loss, "cloning_loss": cloning, "q_policy": q.mean()}
+        """L(π), and the metrics `actor_loss`, `cloning_loss` and `q_policy`."""
 
     def update(self, state: State, batch: Batch, key: Array) -> tuple[State, Metrics]:
         """Update Q, and in every `policy_delay`-th call π and the targets."""
@@ -138,3 +129,31 @@ class TD3BC(TDLearning):
     def act(self, state: State, observation: Observation, key: Array | None = None) -> Array:
         """Return the policy's action, or with `key` that with noise N(0, σ²)."""
         return Gaussian(state.actor(observation), jnp.log(self.policy_noise)).act(key)
+
+
+@register("td3_bc")
+@dataclass(frozen=True)
+class TD3BC(TD3):
+    """TD3 with behaviour cloning: the losses of `TD3`, and
+
+        L(π) = -λ E Q_1(s, π(s)) + E |π(s) - a|² / A,   λ = α / E|Q_1(s, π(s))|
+
+    λ passes no gradient. The paper standardises observations: `data.observation_normalization=true`.
+    """
+
+    alpha: float = 2.5
+    """α: weight of the value against cloning."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a value that is out of range."""
+        super().__post_init__()
+        check_at_least(0, self, "alpha")
+
+    def actor_loss(self, params: Any, state: State, batch: Batch) -> tuple[Array, Metrics]:
+        """L(π)."""
+        action = state.actor(batch.observation, params=params)
+        q = state.critics.module.single(state.critics.params, 0)(batch.observation, action)
+        weight = self.alpha / jax.lax.stop_gradient(jnp.abs(q).mean())
+        cloning = jnp.mean((action - batch.action) ** 2)
+        loss = -weight * q.mean() + cloning
+        return loss, {"actor_loss": loss, "cloning_loss": cloning, "q_policy": q.mean()}

@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections import ChainMap
 from pathlib import Path
+from types import CodeType, FunctionType
 
 import jax
 import jax.numpy as jnp
@@ -285,6 +286,51 @@ def test_the_parts_of_all_algorithms_are_in_one_order(algorithm):
     parts = [name for name in vars(type(algorithm)) if name in ORDER]
     assert parts == sorted(parts, key=ORDER.index)
     assert {name for name in vars(type(algorithm)) if name.endswith("_loss")} <= set(ORDER)
+
+
+def names_in(code):
+    """The attributes that a function and those inside of it read."""
+    inner = (part for part in code.co_consts if isinstance(part, CodeType))
+    return set(code.co_names).union(*map(names_in, inner))
+
+
+def names_read_by(cls):
+    """The attributes that the methods of a class read, those of its parents only where they are called."""
+    read = set()
+    for name in dir(cls):
+        members = [
+            vars(base)[name] for base in cls.__mro__ if name in vars(base) and not name.startswith("__")
+        ]
+        for member in members:
+            function = getattr(member, "fget", member)
+            names = names_in(function.__code__) if isinstance(function, FunctionType) else set()
+            read |= names
+            if "super" not in names:
+                break
+    return read
+
+
+def test_every_field_of_an_algorithm_has_a_use(algorithm):
+    """A field of a parent whose method is overridden would be listed, logged and tuned without an effect."""
+    used = {field.name for field in dataclasses.fields(Algorithm)} | {
+        "termination"
+    }  # where a run is composed
+    fields = {field.name for field in dataclasses.fields(algorithm)}
+    assert fields - used - names_read_by(type(algorithm)) == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        *(("td3_bc", "alpha"), ("rebrac", "actor_penalty"), ("rebrac", "critic_penalty")),
+        *(("mobrac", "actor_penalty"), ("mobrac", "penalty_weight"), ("mopo", "penalty_weight")),
+        *(("mobile", "penalty_weight"), ("mobile", "samples"), ("cql", "weight"), ("combo", "weight")),
+        *(("iql", "advantage_clip"), ("xql", "advantage_clip")),
+    ],
+)
+def test_no_penalty_rewards_what_it_is_against(name, field):
+    with pytest.raises(ValueError, match=f"{field}=-1 must be"):
+        REGISTRY[name](**{field: -1})
 
 
 def test_an_unfinished_algorithm_is_refused_before_anything_is_trained():
