@@ -9,14 +9,16 @@ import pytest
 import scipy.special
 import scipy.stats
 from support import oracle
-from support.ingredients import ACTION_DIM, make_batch, make_networks, scatter
+from support.ingredients import ACTION_DIM, make_batch, make_networks, scatter, with_next_actions
 
 from cocoa.algos import cql
+from cocoa.algos.awac import AWAC
 from cocoa.algos.bc import BC
 from cocoa.algos.combo import COMBO
 from cocoa.algos.cql import CQL
 from cocoa.algos.mobile import MOBILE
 from cocoa.algos.mopo import MOPO
+from cocoa.algos.rebrac import ReBRAC
 from cocoa.algos.sac import SAC
 from cocoa.algos.td3_bc import TD3BC
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
@@ -91,10 +93,47 @@ def test_td3_bc_moves_policy_and_targets_in_every_second_update(with_cocoa):
     jax.tree.map(np.testing.assert_array_equal, first.actor.params, state.actor.params)
     jax.tree.map(np.testing.assert_array_equal, first.target_critics, state.target_critics)
     second, _ = update(first, batch, KEY)
-    mixed = jax.tree.map(lambda t, o: 0.9 * t + 0.1 * o, first.target_actor, second.actor.params)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), second.target_actor, mixed)
+    assert_mixed(second.target_actor, first.target_actor, second.actor.params, 0.1)
+    assert_mixed(second.target_critics, first.target_critics, second.critics.params, 0.1)
     moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), second.actor.params, first.actor.params)
     assert max(jax.tree.leaves(moved)) == pytest.approx(0.01, rel=0.01)
+
+
+def assert_mixed(after, before, online, rate):
+    """Compare targets with (1 - rate) before + rate online; these two must differ."""
+    expected = jax.tree.map(lambda t, o: (1 - rate) * t + rate * o, before, online)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after, expected)
+    assert (
+        max(float(jnp.abs(a - b).max()) for a, b in zip(*map(jax.tree.leaves, (before, online)), strict=True))
+        > 0.01
+    )
+
+
+@pytest.mark.parametrize(
+    "algorithm",
+    [
+        SAC(critic_learning_rate=0.01, target_rate=0.1),
+        AWAC(learning_rate=0.01, target_rate=0.1),
+        TD3BC(critic_learning_rate=0.01, target_rate=0.1, policy_delay=1),
+        ReBRAC(critic_learning_rate=0.01, target_rate=0.1, policy_delay=1),
+    ],
+    ids=lambda algorithm: algorithm.name,
+)
+def test_the_policy_follows_the_updated_critics_and_so_do_the_targets(algorithm):
+    targets = ("target_critics",) + (("target_actor",) if isinstance(algorithm, TD3BC) else ())
+    batch = make_batch(False)
+    batch = with_next_actions(batch) if algorithm.next_actions else batch
+    state = algorithm.init(jax.random.key(0), make_networks(False), batch, 100)
+    state = scatter(state, ("actor", "critics"), targets)
+    after, metrics = jax.jit(algorithm.update)(state, batch, KEY)
+    keys = () if isinstance(algorithm, TD3BC) else (jax.random.split(KEY)[1],)
+    old, new = (
+        algorithm.actor_loss(state.actor.params, state.replace(critics=critics), batch, *keys)[0]
+        for critics in (state.critics, after.critics)
+    )
+    assert abs(new - old) > 1e-3 * abs(new)
+    np.testing.assert_allclose(metrics["actor_loss"], new, rtol=1e-4)
+    assert_mixed(after.target_critics, state.target_critics, after.critics.params, 0.1)
 
 
 @pytest.mark.parametrize(("critics", "deterministic_backup"), [(2, False), (2, True), (6, False)])
