@@ -27,7 +27,7 @@ from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.environments.spaces import spaces
 from cocoa.errors import ConfigError, RunError
 from cocoa.extras import require
-from cocoa.runs.folder import Console
+from cocoa.runs.folder import Console, failure_logged
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.summary import provenance
 from cocoa.storage.files import atomic_write, cache_folder, expanded, read_regular, write_error
@@ -65,8 +65,9 @@ def run(settings: Collection) -> Path:
         if "minari" in settings.format:
             names = [file_name(settings, kind, seed) for kind in settings.sets for seed in settings.seeds]
             check_names(folder, names)  # and not after hours of training
-        say = Console(folder).say
-        with Stopper(say) as stopper:
+        console = Console(folder)
+        say = console.say
+        with failure_logged(console), Stopper(say) as stopper:
             try:
                 _collect(Setup(settings, folder, say, stopper))
             except Interrupted:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cocoa.errors import RunError, shown
 from cocoa.report.runs import NOT_FINISHED
-from cocoa.studies.plan import PlannedRun, read_plan
+from cocoa.studies.plan import PlannedRun, logged_failure, read_plan
 from cocoa.studies.states import state_of
 
 _TAIL = 10_000
@@ -77,7 +77,8 @@ def _started(folder: Path, why: str, plans: Sequence[tuple[Path, PlannedRun]]) -
     reason = _REASONS.get(word, why)
     if word == "failed":
         logs = [run.log(study) for study, run in plans if run.name == folder.name]
-        reason = next((_last_line(log) for log in logs if log.is_file()), reason)
+        own = shown(logged_failure(folder), 300) or reason
+        reason = next((_last_line(log) for log in logs if log.is_file()), own)
     total = state.summary.get("length")
     return Unfinished(
         shown(folder, 1000),
@@ -94,7 +95,7 @@ def _started(folder: Path, why: str, plans: Sequence[tuple[Path, PlannedRun]]) -
 _REASONS = {
     "running": "it is being trained",
     "cut": "not finished: resume it, or start its study again",
-    "failed": "it failed: its log.txt, or the output of its launch, says why",
+    "failed": "it failed; its log.txt, which would say why, is gone",
 }
 
 

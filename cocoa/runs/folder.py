@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 import uuid
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from cocoa.config.program import resume_command
 from cocoa.config.schema import Config, from_dict, names_modules, to_dict
 from cocoa.data.sources import from_anywhere
-from cocoa.errors import ConfigError, RunError
+from cocoa.errors import ConfigError, RunError, UserError
 from cocoa.runs.places import run_parent
 from cocoa.runs.summary import read_summary
 from cocoa.runs.yaml import read_values, to_yaml, unreadable
@@ -253,6 +254,20 @@ class Console:
                 file.write("".join(f"{stamp} {line}\n" for line in text.splitlines()))
         except OSError as error:
             raise write_error(self._path, error) from error
+
+
+@contextlib.contextmanager
+def failure_logged(console: Console | None) -> Iterator[None]:
+    """Log why a run fails, for whom sees its folder alone; with a traceback if no user's mistake."""
+    try:
+        yield
+    except Exception as error:
+        known = isinstance(error, UserError)
+        text = f"Error: {error}" if known else "".join(traceback.format_exception(error))
+        if console:
+            with contextlib.suppress(UserError):  # the first error is the one to report
+                console.log(text)
+        raise
 
 
 def _show(text: str) -> None:

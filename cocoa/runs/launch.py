@@ -29,6 +29,7 @@ from cocoa.runs.folder import (
     acquire,
     checkpoint_path,
     create_run,
+    failure_logged,
     find_run,
     how_to_resume,
     read_config,
@@ -205,7 +206,8 @@ def _execute(config: Config, dataset: Dataset, folder: Path, moved: bool = False
     processes.by_first(lambda: acquire(lock, folder))
     console = Console(folder) if processes.leads() else None
     say, debug = (console.say, console.debug) if console else (lambda text: None,) * 2
-    with _released(lock), numerics(), compilations_noted(debug), Stopper(say) as stopper:
+    logged = failure_logged(console)
+    with _released(lock), logged, numerics(), compilations_noted(debug), Stopper(say) as stopper:
         if moved:
             _check_episodes(config, dataset, folder)
         record = (Record if processes.leads() else NoRecord)(config, dataset, folder, say)

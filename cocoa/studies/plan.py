@@ -52,6 +52,11 @@ class PlannedRun:
         """Return where its output goes."""
         return study / "logs" / f"{self.name}.log"
 
+    def failure(self, study: Path) -> str:
+        """Return the last line of its output, or else of its own log, which says why it failed."""
+        folder = find_named(study, self.name)
+        return last_line(self.log(study)) or (logged_failure(folder) if folder else "")
+
     def forget_unstarted(self, study: Path) -> None:
         """Remove its output if it was stopped before it had a folder, so that it is planned, not failed."""
         if find_named(study, self.name) is None:
@@ -115,6 +120,11 @@ def unplanned(study: Path) -> Iterator[PlannedRun]:
             with suppress(RunError):
                 updates = read_summary(folder).get("length", 0)
                 yield PlannedRun(folder.name, folder.parts[-3], folder.parts[-2], updates, "")
+
+
+def logged_failure(folder: Path) -> str:
+    """Return the last line that a failed run logged into its folder, without the time; empty if none."""
+    return last_line(folder / "log.txt")[len("2026-01-31 12:00:00 ") :]
 
 
 def last_line(log: Path) -> str:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cocoa.studies.plan import PlannedRun, last_line
+from cocoa.studies.plan import PlannedRun
 from cocoa.studies.states import State
 
 
@@ -31,7 +31,7 @@ def table(study: Path, runs: Sequence[PlannedRun]) -> str:
     counts = Counter(state.word for state in states)
     total = ", ".join(f"{count} {word}" for word, count in counts.items())
     failed = [planned for planned, state in zip(runs, states, strict=True) if state.word == "failed"]
-    why = [f"{planned.name} failed: {last_line(planned.log(study))}" for planned in failed]
+    why = [f"{planned.name} failed: {planned.failure(study)}" for planned in failed]
     return "\n".join([*aligned(rows), "", *why, f"Runs: {total}"])
 
 

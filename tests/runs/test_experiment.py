@@ -27,12 +27,16 @@ from cocoa.config.schema import Config
 from cocoa.data import Scaling
 from cocoa.environments.spaces import make_environment
 from cocoa.errors import DataError, RunError
+from cocoa.report.runs import NOT_FINISHED
+from cocoa.report.unfinished import unfinished
 from cocoa.runs import experiment, launch, record
 from cocoa.runs.episodes import read_episodes
 from cocoa.runs.interface import Interface
 from cocoa.runs.metrics import read_metrics
 from cocoa.runs.progress import Speedometer
 from cocoa.runs.summary import read_summary
+from cocoa.studies.plan import logged_failure, unplanned
+from cocoa.studies.table import table
 from cocoa.training.evaluation import Evaluator
 from cocoa.training.loop import Training
 
@@ -213,7 +217,22 @@ def test_a_run_without_enough_memory_says_what_to_change(error, config, monkeypa
     name = f"huge-{type(error).__name__}"
     with pytest.raises(RunError, match=r"too little memory \(.*no room.*\)\. Start a new run with smaller"):
         launch.run(dataclasses.replace(config, cocoa=None, name=name))
-    assert read_summary(Path(config.runs_dir) / "pendulum" / "iql" / name)["status"] == "failed"
+    folder = Path(config.runs_dir) / "pendulum" / "iql" / name
+    assert read_summary(folder)["status"] == "failed"
+    assert logged_failure(folder).startswith("Error: There is too little memory")
+
+
+def test_who_sees_a_failed_run_s_folder_alone_learns_why(config, monkeypatch):
+    monkeypatch.setattr(Training, "chunk", lambda *args: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        launch.run(dataclasses.replace(config, cocoa=None, name="odd"))
+    folder = Path(config.runs_dir) / "pendulum" / "iql" / "odd"
+    assert "Traceback (most recent call last):\n" in (folder / "log.txt").read_text()
+    why = "ZeroDivisionError: integer division or modulo by zero"
+    status = table(Path(config.runs_dir), list(unplanned(Path(config.runs_dir))))
+    assert f"odd failed: {why}\n" in status
+    (left_out,) = unfinished([folder], {folder: NOT_FINISHED}, [folder])
+    assert (left_out.state, left_out.why) == ("failed", why)
 
 
 def test_an_environment_without_a_time_limit_is_told_and_what_is_odd_of_the_data(config, tmp_path, capsys):
