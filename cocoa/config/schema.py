@@ -196,6 +196,8 @@ def validate(config: Config) -> None:
             f"seeds={literal(seeds)} is not possible: seeds must be a number of seeds or a list of different "
             "ones from 0 to 2^32 - 1: seeds=4, seeds=[3,7]."
         )
+    if config.data.reward_scale == 0:
+        raise ConfigError("data.reward_scale=0 is not possible: all rewards would be the same.")
     if not 0 < config.data.top_episodes <= 1:
         raise ConfigError(
             f"data.top_episodes={config.data.top_episodes} is not possible: it must be above 0 and at most 1."

@@ -328,3 +328,8 @@ def test_a_list_of_a_study_file_keeps_its_letters(tmp_path: Path):
     (tmp_path / "étude.yaml").write_text("dataset: [[ä.hdf5, b.hdf5]]\nruns_dir: 走る\n", encoding="utf-8")
     config = configure(*spelled_out([str(tmp_path / "étude.yaml")]))
     assert (config.study, config.dataset, config.runs_dir) == ("étude", "[ä.hdf5,b.hdf5]", "走る")
+
+
+def test_rewards_that_are_all_the_same_are_refused():
+    assert "all rewards would be the same" in mistake("data.reward_scale=0")
+    assert configure("data.reward_scale=-1").data.reward_scale == -1
