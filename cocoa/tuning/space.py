@@ -69,6 +69,11 @@ def read_space(arguments: Sequence[str]) -> Space:
     values = {override.key_or_group: _values(override) for override in swept}
     if len(values) < len(swept):
         raise ConfigError("A field has two ranges. Give each field one.")
+    for override in overrides:
+        if override.key_or_group in values and override not in swept:
+            raise ConfigError(
+                f"{override.key_or_group} has a range, and the value of {override.input_line}. Leave one out."
+            )
     space = Space(tuple(fixed), {})
     configs = {name: [_composed(space, values, name, value) for value in values[name]] for name in values}
     return Space(space.fixed, {o.key_or_group: _distribution(o, configs[o.key_or_group]) for o in swept})

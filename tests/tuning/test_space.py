@@ -70,6 +70,14 @@ def test_a_range_that_is_not_possible_is_refused(argument, message):
         read_space(["algo=iql", argument])
 
 
+def test_a_field_has_a_value_or_a_range():
+    words = ["algo=iql", "algo.hidden=[32]", "algo.hidden=choice([16],[64])"]
+    with pytest.raises(ConfigError, match=r"algo.hidden has a range, and the value of algo.hidden=\[32\]"):
+        read_space(words)
+    with pytest.raises(ConfigError, match="algo has a range"):
+        read_space(["algo=iql", "algo=iql,bc"])
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
