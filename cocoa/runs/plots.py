@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,16 @@ def held_out_curves(folder: Path) -> Path:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as a PNG file, whole or not at all. Raises RunError if it cannot be written."""
+    atomic_write(path, drawn(figure, format="png", dpi=130))
+
+
+def drawn(figure: Figure, **options: Any) -> bytes:
+    """Return what `savefig` writes; letters of names that no font has are boxes, without a warning."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=130)
-    atomic_write(path, content.getvalue())
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font")
+        figure.savefig(content, **options)
+    return content.getvalue()
 
 
 def draw_curve(

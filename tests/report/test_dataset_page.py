@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from support.columns import columns, write
 
 from cocoa.cli import main
@@ -14,6 +15,7 @@ from cocoa.data.inspection import inspect
 from cocoa.extras import EXTRAS
 from cocoa.report import dataset_figures
 from cocoa.report.dataset_page import page
+from cocoa.runs.plots import save
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(are step 20 of|has neither)")
 
@@ -152,3 +154,13 @@ def test_ids_of_figures_are_distinct_so_that_none_is_clipped_by_another():
     ids = re.findall(r'\sid="([^"]*)"', html)
     assert len(ids) == len(set(ids))
     assert {link[1:] for link in re.findall(r'xlink:href="(#[^"]*)"', html)} <= set(ids)
+
+
+def test_a_name_in_letters_that_no_font_has_gets_boxes_and_no_warning(tmp_path, recwarn):
+    data = dataset("歩く人")
+    page(data, inspect(data), [])
+    figure = Figure()
+    figure.suptitle("歩く人")
+    save(figure, tmp_path / "walker.png")
+    assert (tmp_path / "walker.png").stat().st_size > 1000
+    assert [str(warning.message) for warning in recwarn if "Glyph" in str(warning.message)] == []

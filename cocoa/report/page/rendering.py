@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +15,7 @@ from matplotlib.figure import Figure
 
 from cocoa.errors import escaped
 from cocoa.extras import require
+from cocoa.runs.plots import drawn
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -92,10 +92,8 @@ def svg(chart: Chart, number: int) -> Any:
     """Return a chart as SVG to put into HTML; `number` keeps its ids from being those of another."""
     from markupsafe import Markup, escape
 
-    content = io.StringIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": str(number)}):
-        chart.figure.savefig(content, format="svg", metadata={"Date": None}, transparent=True)
-    text = content.getvalue()
+        text = drawn(chart.figure, format="svg", metadata={"Date": None}, transparent=True).decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\sid="([\w.]+_\d+)"', "", text)  # of groups, which nothing refers to
     text = re.sub(r"(?<=\d\.\d)\d+(?=[\s\",)])", "", text)  # tenths of a point are enough
