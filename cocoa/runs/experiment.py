@@ -40,7 +40,7 @@ from cocoa.runs.video import film
 from cocoa.training import processes
 from cocoa.training.devices import describe, evaluates_beside, host_mesh, seeds_mesh
 from cocoa.training.evaluation import Actor, Evaluator
-from cocoa.training.feed import too_large
+from cocoa.training.feed import check_batch, too_large
 from cocoa.training.held_out import HeldOut
 from cocoa.training.job import TrainingJob, TrainState
 from cocoa.training.loop import Training
@@ -65,6 +65,7 @@ class Experiment:
         record.say(f"Run folder: {record.folder}")
         batch, scaling = self._transitions()
         record.summarize("running")
+        check_batch(batch, config)
         # Before models are fitted: the environment may turn out to be unusable.
         evaluator = processes.all_or_none(lambda: self._evaluator(scaling))
         with _closing(evaluator):

@@ -15,6 +15,8 @@ from jax.sharding import Mesh
 
 from cocoa.algos.base import Array, Batch
 from cocoa.config.schema import Config
+from cocoa.data.memory import available_memory
+from cocoa.errors import ConfigError
 from cocoa.training.devices import host_device
 from cocoa.training.seeds import PerSeed, is_per_seed, of_seed, place
 
@@ -171,6 +173,22 @@ def too_large(batch: Batch, config: Config) -> bool:
     """Return whether all transitions, as the networks will see them, are too large for a device's memory."""
     limit = device_memory()
     return limit is not None and data_bytes(batch, config) > limit
+
+
+def check_batch(batch: Batch, config: Config) -> None:
+    """Raise ConfigError if a device has no room for the transitions of an update and one layer's outputs.
+
+    `batch` are all transitions. Both are there at the same time, of one seed at least.
+    """
+    memory = device_memory()
+    room = available_memory() if memory is None else memory / _DEVICE_SHARE
+    widest = max((config.cocoa or config.algo).hidden, default=0)
+    needed = config.batch_size * (seen_bytes(batch, config, 1) / len(batch.reward) + 4 * widest)
+    if room is not None and needed > room:
+        raise ConfigError(
+            f"batch_size={config.batch_size} needs at least {needed / 1e9:,.1f} GB for an update, and "
+            f"{room / 1e9:,.1f} GB are available. Take smaller batches."
+        )
 
 
 def device_memory() -> float | None:

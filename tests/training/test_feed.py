@@ -12,9 +12,10 @@ from cocoa.algos.base import Batch
 from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
+from cocoa.errors import ConfigError
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
-from cocoa.training.feed import Resident, Streamed, too_large
+from cocoa.training.feed import Resident, Streamed, check_batch, too_large
 from cocoa.training.seeds import PerSeed, of_seed
 
 ROWS, SIZE = 50, 4
@@ -106,3 +107,18 @@ def test_data_are_streamed_if_they_are_too_large(limit, monkeypatch):
 def test_a_cpu_never_streams_by_itself():
     if jax.default_backend() == "cpu":
         assert not too_large(make_data(False), Config(algo=IQL()))
+
+
+@pytest.mark.parametrize("host", [False, True])
+@pytest.mark.parametrize(("cocoa", "row"), [(None, 48 + 4 * 64), (Seek(hidden=(32, 16)), 72 + 4 * 32)])
+def test_a_batch_that_fits_nowhere_is_refused(cocoa, row, host, monkeypatch):
+    numbers = np.zeros(ROWS, np.float32)
+    states = np.zeros((ROWS, 3), np.float32)
+    data = Batch(states, np.zeros((ROWS, 4), np.float32), numbers, numbers, states)
+    memory = None if host else {"bytes_limit": 100 * row}
+    monkeypatch.setattr(jax, "local_devices", lambda: [SimpleNamespace(memory_stats=lambda: memory)])
+    monkeypatch.setattr(feed, "available_memory", lambda: 100 * row)
+    config = Config(algo=IQL(hidden=(16, 64)), cocoa=cocoa, batch_size=100)
+    check_batch(data, config)
+    with pytest.raises(ConfigError, match=r"batch_size=101 needs at least 0.0 GB for an update"):
+        check_batch(data, replace(config, batch_size=101))
