@@ -7,8 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.stats import chisquare
+from support.ingredients import make_batch, make_networks
 
 from cocoa.algos.base import Batch
+from cocoa.algos.bc import BC
 from cocoa.algos.iql import IQL
 from cocoa.anchors import Seek
 from cocoa.config.schema import Config
@@ -16,6 +19,8 @@ from cocoa.errors import ConfigError
 from cocoa.training import feed
 from cocoa.training.devices import seeds_mesh
 from cocoa.training.feed import Resident, Streamed, check_batch, too_large
+from cocoa.training.job import TrainingJob
+from cocoa.training.loop import Training
 from cocoa.training.seeds import PerSeed, of_seed
 
 ROWS, SIZE = 50, 4
@@ -122,3 +127,15 @@ def test_a_batch_that_fits_nowhere_is_refused(cocoa, row, host, monkeypatch):
     check_batch(data, config)
     with pytest.raises(ConfigError, match=r"batch_size=101 needs at least 0.0 GB for an update"):
         check_batch(data, replace(config, batch_size=101))
+
+
+def test_each_update_of_each_seed_draws_transitions_of_its_own():
+    job = TrainingJob(BC(hidden=(8,)), make_networks(False), make_batch(False, ROWS), (3, 7), 300, 16)
+    training = Training(job)
+    keys, steps = training.keys.values, jnp.arange(300)
+    rows = np.asarray(jax.vmap(jax.vmap(training._rows, (None, 0)), (0, None))(keys, steps)).reshape(600, 16)
+    assert len(np.unique(rows, axis=0)) == 600
+    assert chisquare(np.bincount(rows.ravel(), minlength=ROWS)).pvalue > 0.01
+    # Within and across batches: half of a batch says nothing of the other, nor of the next one.
+    for one, other in ((rows[:, :8], rows[:, 8:]), (rows[:-1], rows[1:])):
+        assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.05
