@@ -58,19 +58,30 @@ class TransductiveEncoder(nn.Module):
         if action is not None:
             anchor = jnp.concatenate([anchor, action], axis=-1)
             delta = jnp.concatenate([delta, action], axis=-1)
-        f, g = self._factors(delta, anchor)
-        # Slices added up, not a reduction: compilers turn the latter into a slow kernel on CPUs.
-        return sum(jnp.split(f * g, self.embedding, axis=-1))  # type: ignore[return-value]
-
-    def _factors(self, delta: jax.Array, anchor: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Return f and g, (..., embedding * hidden[-1]), of their inputs (..., d)."""
         settings = self.hidden, self.embedding
         if self.is_initializing() or not together() or delta.shape != anchor.shape:
-            return Factor(*settings, name="difference")(delta), Factor(*settings, name="anchor")(anchor)
+            f, g = Factor(*settings, name="difference")(delta), Factor(*settings, name="anchor")(anchor)
+            product = f * g
+        else:
+            product = _product(self._both(anchor, delta))
+        # Slices added up, not a reduction: compilers turn the latter into a slow kernel on CPUs.
+        return sum(jnp.split(product, self.embedding, axis=-1))  # type: ignore[return-value]
+
+    def _both(self, anchor: jax.Array, delta: jax.Array) -> jax.Array:
+        """Return g and f of their inputs (..., d), evaluated together, (2, ..., embedding * hidden[-1])."""
         params = joined([self.variables["params"][name] for name in ("anchor", "difference")])
-        factor, inputs = Factor(*settings, parent=None), jnp.stack([anchor, delta])
-        both: Any = jax.vmap(lambda params, x: factor.apply({"params": params}, x))(params, inputs)
-        return both[1], both[0]
+        factor = Factor(self.hidden, self.embedding, parent=None)
+        both: Any = jax.vmap(lambda params, x: factor.apply({"params": params}, x))
+        return both(params, jnp.stack([anchor, delta]))
+
+
+@jax.custom_vjp
+def _product(both: jax.Array) -> jax.Array:
+    """Return both[0] both[1], of which one kernel computes the gradient, (2, ...), on an accelerator."""
+    return both[0] * both[1]
+
+
+_product.defvjp(lambda both: (_product(both), both), lambda both, gradient: (both[::-1] * gradient,))
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from cocoa.anchors import (
     table,
 )
 from cocoa.anchors.decomposition import Decomposition, Observe, in_chunks
-from cocoa.anchors.encoder import build_networks
+from cocoa.anchors.encoder import TransductiveEncoder, build_networks
 from cocoa.anchors.hashing import bit_hash
 from cocoa.anchors.learned import NETWORK, NetworkMap, denoising_data, distillation_data, distillation_report
 from cocoa.anchors.random import RandomMap
@@ -322,6 +322,27 @@ def test_anchors_stack_over_seeds(variant):
     together = jax.vmap(lambda anchors: anchors(states), axis_size=3)(stacked)
     for i in range(3):
         np.testing.assert_allclose(together[i], anchors[i](states), rtol=1e-5, atol=1e-4)
+
+
+def test_factors_evaluated_together_equal_separate_ones_in_values_and_gradients(monkeypatch):
+    anchor, delta, action, weights = jax.random.normal(jax.random.key(1), (4, 6, 5))
+    encoder = TransductiveEncoder((8, 8), 3)
+    weights = jnp.tile(weights, 2)[:, :8]
+
+    def loss(params, anchor, delta, action):
+        return jnp.sum(weights * encoder.apply({"params": params}, Decomposition(anchor, delta), action))
+
+    params = encoder.init(jax.random.key(0), Decomposition(anchor, delta), action)["params"]
+
+    def differentiated():
+        function = jax.jit(jax.value_and_grad(loss, argnums=(0, 1, 2, 3)))
+        return function(params, anchor, delta, action)
+
+    separate = differentiated()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    both = differentiated()
+    assert any(np.any(a != b) for a, b in zip(jax.tree.leaves(separate), jax.tree.leaves(both), strict=True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), separate, both)
 
 
 def test_no_gradient_flows_through_observation_into_anchors():
