@@ -35,9 +35,9 @@ def normalize(x: Array, scale: Array, bias: Array) -> Array:
 
 
 def _forward(x: Array, scale: Array, bias: Array) -> tuple[Array, Any]:
-    weights = jnp.full(x.shape[-1:], 1 / x.shape[-1], x.dtype)
-    mean = _sum(x, weights)
-    variance = jnp.maximum(_sum(x * x, weights) - mean**2, 0)
+    mean = _mean(x)
+    # Accelerators fuse the second form into one kernel with the layer before it.
+    variance = jnp.maximum(_mean(x * x) - mean**2, 0) if _on_cpu() else _mean((x - mean) ** 2)
     factor = jax.lax.rsqrt(variance + _EPSILON)
     return (x - mean) * factor * scale + bias, (x, mean, factor, scale)
 
@@ -47,17 +47,24 @@ def _backward(saved: Any, gradient: Array) -> tuple[Array, Array, Array]:
     x, mean, factor, scale = saved
     normal = (x - mean) * factor
     product = gradient * normal
-    weights, rows = scale / x.shape[-1], tuple(range(x.ndim - 1))
-    along = gradient * scale - _sum(gradient, weights) - normal * _sum(product, weights)
-    return factor * along, product.sum(rows), gradient.sum(rows)
+    along = gradient * scale - _mean(gradient, scale) - normal * _mean(product, scale)
+    rows = tuple(range(x.ndim - 1))
+    if _on_cpu():
+        return factor * along, product.sum(rows), gradient.sum(rows)
+    by_scale, by_bias = jnp.split(jnp.concatenate([product, gradient], axis=-1).sum(rows), 2)  # one kernel
+    return factor * along, by_scale, by_bias
 
 
 normalize.defvjp(_forward, _backward)
 
 
-def _sum(x: Array, weights: Array) -> Array:
-    """Return Σ_i w_i x_i over the last axis, which stays, for weights (d,)."""
+def _mean(x: Array, weights: Array | float = 1.0) -> Array:
+    """Return the mean of w_i x_i over the last axis, which stays, for weights (d,) or one for all."""
     # For a CPU XLA writes sums over the last axis as windows of 32, far slower than a product with a vector.
-    if platform() == "cpu":
-        return (x @ weights)[..., None]
-    return jnp.sum(x * weights, axis=-1, keepdims=True)
+    if _on_cpu():
+        return (x @ jnp.broadcast_to(weights / x.shape[-1], x.shape[-1:]).astype(x.dtype))[..., None]
+    return jnp.mean(x * weights, axis=-1, keepdims=True)
+
+
+def _on_cpu() -> bool:
+    return platform() == "cpu"

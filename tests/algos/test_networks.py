@@ -99,6 +99,32 @@ def test_layer_norm_and_its_gradient_are_those_of_flax(backend, monkeypatch):
     )
 
 
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_layer_norm_has_the_gradients_of_its_formula(backend, monkeypatch):
+    """Compared with differences of the formula in float64, along a random direction of each argument."""
+    monkeypatch.setattr(normalization.jax, "default_backend", lambda: backend)
+    rng = np.random.default_rng(2)
+    x, weights, *directions = rng.normal(1, 2, (5, 6, 9))
+    arguments = [x, rng.normal(size=9), rng.normal(size=9)]
+    directions = [directions[0], directions[1][0], directions[2][0]]
+
+    def formula(x, scale, bias):
+        normal = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
+        return np.sum(weights * (scale * normal + bias))
+
+    def loss(*arguments):
+        return jnp.sum(jnp.asarray(weights, jnp.float32) * normalize(*arguments))
+
+    gradients = jax.grad(loss, argnums=(0, 1, 2))(*(jnp.asarray(value, jnp.float32) for value in arguments))
+    for index, direction in enumerate(directions):
+        there, back = (
+            formula(*(v + sign * 1e-6 * direction * (i == index) for i, v in enumerate(arguments)))
+            for sign in (1, -1)
+        )
+        slope = np.sum(np.asarray(gradients[index], np.float64) * direction)
+        np.testing.assert_allclose(slope, (there - back) / 2e-6, rtol=1e-4, atol=1e-4)
+
+
 def test_layer_norm_equals_its_formula():
     x, scale, bias = np.random.default_rng(1).normal(size=(3, 6, 9))
     expected = scale[0] * (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6) + bias[0]
