@@ -10,11 +10,8 @@ from typing import Any
 
 from cocoa.errors import RunError, shown
 from cocoa.report.runs import NOT_FINISHED
-from cocoa.studies.plan import PlannedRun, logged_failure, read_plan
+from cocoa.studies.plan import PlannedRun, last_line, logged_failure, read_plan
 from cocoa.studies.states import state_of
-
-_TAIL = 10_000
-"""Bytes at the end of a log in which its last line is."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def _plan(study: Path) -> Sequence[PlannedRun]:
 def _planned(study: Path, run: PlannedRun) -> Unfinished:
     """Return a run without a folder: one that has left its output failed before it had any."""
     log = run.log(study)
-    state, why = ("failed", _last_line(log)) if log.is_file() else ("planned", "not started")
+    state, why = ("failed", _why(log)) if log.is_file() else ("planned", "not started")
     dataset = shown(PurePath(run.dataset).stem)
     return Unfinished(shown(run.name), dataset, shown(run.method), state, 0, run.updates, None, why)
 
@@ -78,7 +75,7 @@ def _started(folder: Path, why: str, plans: Sequence[tuple[Path, PlannedRun]]) -
     if word == "failed":
         logs = [run.log(study) for study, run in plans if run.name == folder.name]
         own = shown(logged_failure(folder), 300) or reason
-        reason = next((_last_line(log) for log in logs if log.is_file()), own)
+        reason = next((_why(log) for log in logs if log.is_file()), own)
     total = state.summary.get("length")
     return Unfinished(
         shown(folder, 1000),
@@ -108,12 +105,9 @@ def _score(summary: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _last_line(log: Path) -> str:
-    """Return the last line of a job's output, which says why it failed."""
+def _why(log: Path) -> str:
+    """Return why a run failed, as its output says."""
     try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - _TAIL))
-            lines = file.read().decode(errors="replace").splitlines()
+        return shown(last_line(log) or "it has left no output", 300)
     except OSError:
         return f"{log} cannot be read"
-    return shown(next((line for line in reversed(lines) if line.strip()), "it has left no output"), 300)

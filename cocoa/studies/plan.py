@@ -128,7 +128,10 @@ def logged_failure(folder: Path) -> str:
 
 
 def last_line(log: Path) -> str:
-    """Return the last line of a run's output, which says why it failed; empty if there is none."""
+    """Return the last line of a run's output, which says why it failed; empty if there is none.
+
+    Raises OSError if the output cannot be read.
+    """
     if not log.exists():
         return ""
     with log.open("rb") as file:

@@ -10,7 +10,8 @@ from filelock import FileLock, Timeout
 from cocoa.errors import RunError
 from cocoa.runs.study import find
 from cocoa.runs.summary import read_summary, write_summary
-from cocoa.studies.launch import last_line, task
+from cocoa.studies.launch import task
+from cocoa.studies.plan import last_line
 from cocoa.studies.worker import INTERRUPTED
 from cocoa.tuning.objective import estimate_of, evaluations, unit_of, value_of
 from cocoa.tuning.search import Claim, Search
