@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from cocoa.collection.settings import Collection, command
 from cocoa.data import Dataset
+from cocoa.data.scores import percent
 from cocoa.runs.plots import STATE, save
 from cocoa.storage.files import atomic_write
 
@@ -56,10 +57,8 @@ class Row:
     @property
     def score(self) -> str:
         """The mean return in percent of the way from random to the last policy's, if there is a scale."""
-        if not self.references.scale:
-            return "-"
-        low, high = self.references.scale
-        return f"{100 * (float(self.returns.mean()) - low) / (high - low):.1f}"
+        scale = self.references.scale
+        return f"{percent(float(self.returns.mean()), scale):.1f}" if scale else "-"
 
 
 def write_card(

@@ -9,7 +9,7 @@ import numpy as np
 
 from cocoa.data.dataset import Dataset
 from cocoa.data.preprocessing import action_bounds
-from cocoa.data.scores import reference_returns
+from cocoa.data.scores import percent, reference_returns
 
 SAMPLE = 100_000
 """Rows of which quantiles and principal components are computed, drawn at random from larger datasets."""
@@ -124,7 +124,7 @@ def inspect(dataset: Dataset) -> Inspection:
         returns=Spread.of(dataset.episode_returns),
         behaviour_return=dataset.behaviour_return,
         references=references,
-        scores=Spread.of(_scores(dataset.episode_returns, references)) if references else None,
+        scores=Spread.of(percent(dataset.episode_returns, references)) if references else None,
         lengths=Spread.of(lengths[lengths > 0]),
         rewards=_spreads(dataset.rewards[:, None], rows)[0],
         reward_values=_values(dataset.rewards),
@@ -161,11 +161,6 @@ def kind_of_end(dataset: Dataset) -> np.ndarray:
 def _last(dataset: Dataset) -> np.ndarray:
     """Return (N,) bool: the last transition of each episode."""
     return np.append(dataset.episodes[1:] != dataset.episodes[:-1], True)
-
-
-def _scores(returns: np.ndarray, references: tuple[float, float]) -> np.ndarray:
-    low, high = references
-    return 100.0 * (returns - low) / (high - low)
 
 
 def slices(rows: int) -> Iterator[slice]:

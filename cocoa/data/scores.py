@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from cocoa.data.reference import REFERENCE_RETURNS, references_of
@@ -25,8 +27,13 @@ def normalized_score(
     returns = reference_returns(env, references)
     if returns is None:
         return None
-    low, high = returns
-    return 100.0 * (episode_return - low) / (high - low)
+    return percent(episode_return, returns)
+
+
+def percent(returns: Any, references: References) -> Any:
+    """Return a return, or an array of them, in percent of the way from the first reference to the second."""
+    low, high = references
+    return 100.0 * (returns - low) / (high - low)
 
 
 def scores(
