@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -70,6 +71,12 @@ def check_regular(path: Path) -> int:
         kind = next((name for name, test in _KINDS.items() if test(status.st_mode)), "something else")
         raise OSError(errno.EINVAL, f"it is {kind}, not a regular file")
     return status.st_size
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes. Raises OSError if it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 _KINDS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -15,6 +14,7 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.folder import checkpoint_path, read_config
 from cocoa.runs.summary import read_summary
+from cocoa.storage.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ def _other_bytes(file: Mapping[str, Any]) -> bool:
 
 @lru_cache
 def _sha256(path: Path, _changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return file_sha256(path)
 
 
 def _held(folder: Path) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from cocoa.data.sources.published import PUBLISHED
 from cocoa.data.validation import warn
 from cocoa.environments.spaces import require_installed
 from cocoa.errors import DataError
-from cocoa.storage.files import expanded
+from cocoa.storage.files import expanded, file_sha256
 
 D4RL_URL = "http://rail.eecs.berkeley.edu/datasets/offline_rl/"
 """Where D4RL keeps its files."""
@@ -153,9 +152,7 @@ class D4RLSource(DatasetSource):
         try:
             dataset = read_file(file, name, env, default_env, D4RL[name].time_limit)
         except DataError as error:
-            with file.open("rb") as stream:
-                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            if difference := _difference(file, name, sha256):
+            if difference := _difference(file, name, file_sha256(file)):
                 raise DataError(f"{difference}, and cannot be read as such. {_REMEDY}") from error
             raise
         if difference := _difference(file, name, dataset.sha256):

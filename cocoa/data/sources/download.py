@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -19,7 +18,7 @@ from tqdm import tqdm
 from cocoa.data.sources.hosts import PATIENCE, HostError, Timeouts
 from cocoa.data.sources.transfer import discard, size_of, transfer
 from cocoa.errors import DataError, RunError
-from cocoa.storage.files import atomic_write, check_regular, read_regular, reason
+from cocoa.storage.files import atomic_write, check_regular, file_sha256, read_regular, reason
 
 _LONGEST_ORIGIN = 1 << 16
 
@@ -158,7 +157,7 @@ def _verified(
     """
     resumed = _present(part)
     transfer(url, part, published.size if published else None, timeouts)
-    sha256 = _digest(part)
+    sha256 = file_sha256(part)
     try:
         if published and published.sha256 != sha256:
             raise HostError(f"its file has the SHA-256 {sha256}, and not the published {published.sha256}")
@@ -172,8 +171,3 @@ def _verified(
             return _verified(url, part, check, published, timeouts)
         raise
     return sha256
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
