@@ -9,16 +9,14 @@ from typing import Any
 
 import mujoco
 import numpy as np
-from gymnasium.envs.mujoco import MujocoEnv
 from gymnasium.spaces import Box
 
+from cocoa.environments.simulation import UnitActions, halve_margins
 from cocoa.extras import require
 
 
-class RoboticsSimulation(MujocoEnv):
+class RoboticsSimulation(UnitActions):
     """A model of gymnasium-robotics, of which nothing but the model is used."""
-
-    metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"]}  # noqa: RUF012
 
     def __init__(self, file: str, frame_skip: int, observation_size: int, **rendering: Any):
         """`file` is a path below the package's assets. Raises DataError if the package is not installed."""
@@ -28,11 +26,6 @@ class RoboticsSimulation(MujocoEnv):
         path = Path(package.origin or "").parent / "envs" / "assets" / file
         observations = Box(-np.inf, np.inf, (observation_size,), np.float64)
         super().__init__(str(path), frame_skip, observations, **rendering)
-
-    def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Place everything at positions (Q,) and velocities (V,), quaternions normalised."""
-        super().set_state(qpos, qvel)
-        mujoco.mj_normalizeQuat(self.model, self.data.qpos)  # as MuJoCo itself did before 3.2
 
     def simulate(self, controls: np.ndarray) -> None:
         """Apply controls (A,) for one step of the environment."""
@@ -46,18 +39,12 @@ class RoboticsSimulation(MujocoEnv):
         collide_as_in_mujoco_2_1(model)
         return model, data
 
-    def _set_action_space(self) -> Box:
-        self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
-        return self.action_space
-
 
 def collide_as_in_mujoco_2_1(model: mujoco.MjModel) -> None:
     """Have contacts of convex bodies found, and margins of contacts taken, as MuJoCo 2.1 did.
 
-    Since 3.3 MuJoCo has a collision detector of its own, and since 4.0 it gives such bodies several contacts;
-    since 3.5 it adds the margins of two geoms, where it took the larger.
+    Since 3.3 MuJoCo has a collision detector of its own, and since 4.0 it gives such bodies several contacts.
     """
     for name in ("mjDSBL_NATIVECCD", "mjDSBL_MULTICCD"):
         model.opt.disableflags |= int(getattr(mujoco.mjtDisableBit, name, 0))
-    if tuple(int(part) for part in mujoco.__version__.split(".")[:2]) >= (3, 5):
-        model.geom_margin[:] /= 2
+    halve_margins(model)

@@ -28,10 +28,23 @@ class AsInMujoco21(MujocoEnv):
         return model, mujoco.MjData(model)
 
 
-class Simulation(AsInMujoco21):
-    """A simulated body with actions in [-1, 1]; subclasses set rewards, ends and starts of episodes."""
+class UnitActions(MujocoEnv):
+    """Base of all that are not Gymnasium's: actions in [-1, 1], and quaternions that stay normalised."""
 
     metadata = {"render_modes": ["human", "rgb_array", "depth_array", "rgbd_tuple"]}  # noqa: RUF012
+
+    def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
+        """Place the body at positions (Q,) and velocities (V,), its quaternions normalised."""
+        super().set_state(qpos, qvel)
+        mujoco.mj_normalizeQuat(self.model, self.data.qpos)  # as MuJoCo itself did before 3.2
+
+    def _set_action_space(self) -> Box:
+        self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
+        return self.action_space
+
+
+class Simulation(UnitActions, AsInMujoco21):
+    """A simulated body; subclasses set rewards, ends and starts of episodes."""
 
     def __init__(self, document: Element, frame_skip: int, observation_size: int, **rendering: Any):
         """`document` is the model as MJCF; a step is `frame_skip` of its time steps."""
@@ -42,11 +55,6 @@ class Simulation(AsInMujoco21):
     def document(self) -> Element:
         """Return the model as MJCF."""
         return self._document
-
-    def set_state(self, qpos: np.ndarray, qvel: np.ndarray) -> None:
-        """Place the body at positions (Q,) and velocities (V,), its quaternions normalised."""
-        super().set_state(qpos, qvel)
-        mujoco.mj_normalizeQuat(self.model, self.data.qpos)  # as MuJoCo itself did before 3.2
 
     def simulate(self, action: np.ndarray) -> None:
         """Apply an action (A,) for one step."""
@@ -59,10 +67,6 @@ class Simulation(AsInMujoco21):
     def advance(self) -> None:
         """Simulate one time step of the model."""
         mujoco.mj_step(self.model, self.data)
-
-    def _set_action_space(self) -> Box:
-        self.action_space = Box(-1.0, 1.0, (self.model.nu,), np.float32)
-        return self.action_space
 
 
 def runge_kutta(model: mujoco.MjModel, data: mujoco.MjData) -> None:
@@ -107,16 +111,20 @@ def add_box(
 
 
 def compiled(document: Element) -> mujoco.MjModel:
-    """Return the model of an MJCF document whose contacts and masses are those of MuJoCo 2.1.
-
-    MuJoCo adds the margins of two geoms since version 3.5, where it took the larger one before. Margins are
-    halved, which is the same for geoms of one margin.
-    """
+    """Return the model of an MJCF document whose contacts and masses are those of MuJoCo 2.1."""
     _weigh_capsules_as_cylinders(document)
     model = mujoco.MjModel.from_xml_string(tostring(document, encoding="unicode"))
+    halve_margins(model)
+    return model
+
+
+def halve_margins(model: mujoco.MjModel) -> None:
+    """Have the margins of two geoms taken as before MuJoCo 3.5, if these are equal.
+
+    MuJoCo adds them since, where it took the larger one.
+    """
     if _MARGINS_ADD:
         model.geom_margin[:] /= 2
-    return model
 
 
 def _weigh_capsules_as_cylinders(document: Element) -> None:
