@@ -29,7 +29,7 @@ from cocoa.errors import ConfigError, RunError
 from cocoa.extras import require
 from cocoa.runs.folder import Console, failure_logged
 from cocoa.runs.progress import Interrupted, Stopper
-from cocoa.runs.summary import provenance
+from cocoa.runs.provenance import provenance
 from cocoa.storage.files import atomic_write, cache_folder, expanded, read_regular, write_error
 from cocoa.training.devices import describe, offer_cores, start_backend
 from cocoa.training.stepping import action_map

@@ -27,7 +27,7 @@ from cocoa.runs.checkpoint import load_state, read_identified
 from cocoa.runs.folder import checkpoint_path, find_run, read_config, resume_command
 from cocoa.runs.interface import Interface, read_interface
 from cocoa.runs.places import method
-from cocoa.runs.summary import provenance
+from cocoa.runs.provenance import provenance
 from cocoa.storage.files import expanded
 from cocoa.training.devices import start_backend
 from cocoa.training.job import TrainingJob, TrainState

@@ -30,9 +30,9 @@ from cocoa.runs.loggers.base import LoggedRun
 from cocoa.runs.loggers.opened import Loggers
 from cocoa.runs.metrics import MetricsFile, by_seed, epochs_by_seed, logged_behind, read_metrics
 from cocoa.runs.progress import Speedometer
+from cocoa.runs.provenance import provenance
 from cocoa.runs.summary import (
     behaviour_score,
-    provenance,
     read_summary,
     summarize,
     verdict,

@@ -1,18 +1,13 @@
-"""The summary of a run: scores with intervals, and their provenance."""
+"""The summary of a run: its scores with intervals, and what they say in words."""
 
 from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from cocoa.config.schema import Config
@@ -23,8 +18,6 @@ from cocoa.runs.metrics import Metrics
 from cocoa.storage.files import atomic_write, read_regular, reason
 from cocoa.training.faults import FAULTS, episodes
 
-PACKAGES = ("cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
-ROOT = Path(__file__).parents[2]
 _LIMIT = 2**25
 """Bytes; the summary of 10,000 seeds has a twentieth of it."""
 
@@ -132,66 +125,6 @@ def _nonfinite(metrics: Metrics) -> dict[str, Any]:
         if len(at) and at[-1] == steps[-1]:
             counts[name] = int(values[:, -1].sum())
     return {"nonfinite_episodes": counts} if counts else {}
-
-
-def provenance() -> dict[str, Any]:
-    """Return the versions, the commit of the project if it is a checkout, and the hardware."""
-    return {"versions": _versions(), "git_commit": _commit(), "hardware": _hardware()}
-
-
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"python": platform.python_version()}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    return versions
-
-
-def _commit() -> str | None:
-    """Return the commit, marked if files differ from it; None without git or outside of a checkout."""
-    if not (ROOT / ".git").exists():
-        return None
-    try:
-        commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
-        new = _git(
-            "ls-files", "--others", "--exclude-standard", "--", "*.py"
-        )  # for instance a user's algorithm
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return f"{commit}-dirty" if new and not commit.endswith("-dirty") else commit
-
-
-def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(ROOT), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-
-
-def _hardware() -> dict[str, Any]:
-    devices = jax.devices()
-    return {
-        "cpu": _cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gb": _memory_gb(),
-        "platform": platform.platform(),
-        "devices": [f"{device.platform}: {device.device_kind}" for device in devices],
-    }
-
-
-def _cpu_model() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor()
-
-
-def _memory_gb() -> float | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
-    except (AttributeError, ValueError, OSError):  # not every system tells
-        return None
 
 
 def verdict(summary: Mapping[str, Any]) -> str:

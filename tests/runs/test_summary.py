@@ -3,12 +3,7 @@
 import contextlib
 import dataclasses
 import json
-import re
-import shutil
-import subprocess
-import sys
 
-import jax
 import numpy as np
 import pytest
 import scipy.stats
@@ -18,12 +13,10 @@ from cocoa.anchors import Seek
 from cocoa.config.schema import Config
 from cocoa.data import Dataset
 from cocoa.errors import RunError
-from cocoa.runs import summary as module
 from cocoa.runs.metrics import MetricsFile, read_metrics
 from cocoa.runs.summary import (
     block,
     interval,
-    provenance,
     read_summary,
     summarize,
     verdict,
@@ -167,51 +160,6 @@ def test_without_an_evaluation_there_is_neither(dataset, tmp_path):
     assert found["score"] is found["return"] is found["return_last10"] is None
     assert found["evaluations"] == 0
     assert found["behaviour_score"] > 0
-
-
-def test_provenance_is_that_of_this_machine():
-    found = provenance()
-    assert set(found["versions"]) == {
-        *("python", "cocoa-rl", "jax", "jaxlib", "flax", "optax", "numpy", "gymnasium", "mujoco")
-    }
-    assert found["versions"]["jax"] == jax.__version__
-    assert found["versions"]["numpy"] == np.__version__
-    assert found["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    hardware = found["hardware"]
-    assert hardware["cpu"]
-    assert hardware["cores"] >= 1
-    assert hardware["memory_gb"] is None or hardware["memory_gb"] > 0.1
-    assert len(hardware["devices"]) == len(jax.devices())
-
-
-def test_the_commit_is_marked_if_files_differ(tmp_path, monkeypatch):
-    if shutil.which("git") is None:
-        pytest.skip("git is not installed")
-
-    def git(*arguments):
-        who = ("-c", "user.name=a", "-c", "user.email=a@b")
-        command = ["git", *who, "-C", str(tmp_path), *arguments]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    monkeypatch.setattr(module, "ROOT", tmp_path)
-    assert provenance()["git_commit"] is None
-    git("init", "-q")
-    assert provenance()["git_commit"] is None
-    (tmp_path / "file").write_text("one")
-    git("add", "file")
-    git("commit", "-qm", "first")
-    git("tag", "v1")
-    head = git("rev-parse", "HEAD")
-    assert re.fullmatch("[0-9a-f]{40}", head)
-    assert provenance()["git_commit"] == head
-    (tmp_path / "file").write_text("two")
-    assert provenance()["git_commit"] == f"{head}-dirty"
-    (tmp_path / "file").write_text("one")
-    assert provenance()["git_commit"] == head
-    (tmp_path / "notes.txt").write_text("no code")
-    assert provenance()["git_commit"] == head
-    (tmp_path / "own_algorithm.py").write_text("code")
-    assert provenance()["git_commit"] == f"{head}-dirty"
 
 
 def test_what_is_not_finite_is_null(tmp_path):

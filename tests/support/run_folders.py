@@ -9,7 +9,8 @@ from cocoa.data import Dataset
 from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import create_run
 from cocoa.runs.metrics import MetricsFile, read_metrics
-from cocoa.runs.summary import provenance, summarize, write_summary
+from cocoa.runs.provenance import provenance
+from cocoa.runs.summary import summarize, write_summary
 from cocoa.training.evaluation import Episodes
 
 STATES = ("data", "perturbed-0.1", "perturbed-0.3", "perturbed-1.0", "random-policy")
