@@ -27,7 +27,7 @@ from cocoa.dynamics.xla.program_cache import keep_compilations
 from cocoa.environments.spaces import spaces
 from cocoa.errors import ConfigError, RunError
 from cocoa.extras import require
-from cocoa.runs.folder import Console, failure_logged
+from cocoa.runs.console import Console, failure_logged
 from cocoa.runs.progress import Interrupted, Stopper
 from cocoa.runs.provenance import provenance
 from cocoa.storage.files import atomic_write, cache_folder, expanded, read_regular, write_error

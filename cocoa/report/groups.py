@@ -13,7 +13,7 @@ import numpy as np
 from cocoa.data.sources import is_list, label
 from cocoa.errors import shown
 from cocoa.report.runs import Run
-from cocoa.runs.folder import begun
+from cocoa.runs.console import begun
 from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import Estimate, estimate
 

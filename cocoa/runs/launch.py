@@ -23,13 +23,12 @@ from cocoa.extras import require
 from cocoa.runs import length
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.compilations import compilations_noted
+from cocoa.runs.console import Console, failure_logged
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
-    Console,
     acquire,
     checkpoint_path,
     create_run,
-    failure_logged,
     find_run,
     how_to_resume,
     read_config,

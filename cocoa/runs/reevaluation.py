@@ -16,9 +16,10 @@ from cocoa.data.scores import References
 from cocoa.dynamics.xla.numerics import numerics
 from cocoa.environments.spaces import require_installed
 from cocoa.errors import ConfigError, RunError
+from cocoa.runs.console import Console
 from cocoa.runs.episodes import HEADER, read_episodes, rows_of
 from cocoa.runs.evaluations import means, silent_as_failures
-from cocoa.runs.folder import Console, find_run, locked, read_config
+from cocoa.runs.folder import find_run, locked, read_config
 from cocoa.runs.policy import Learners, load_learners, position_of
 from cocoa.runs.progress import TrainingBar
 from cocoa.runs.summary import block, read_summary, write_summary

@@ -23,9 +23,8 @@ from cocoa.config.schema import Config
 from cocoa.data.preprocessing import DataConfig
 from cocoa.dynamics.config import EnsembleConfig
 from cocoa.errors import ConfigError, RunError
+from cocoa.runs.console import Console, begun
 from cocoa.runs.folder import (
-    Console,
-    begun,
     checkpoint_path,
     create_run,
     find_run,
@@ -421,7 +420,7 @@ def test_the_console_prints_and_logs(tmp_path, capsys):
 
 
 SAY = (
-    "import sys\nfrom pathlib import Path\nfrom cocoa.runs.folder import Console\n"
+    "import sys\nfrom pathlib import Path\nfrom cocoa.runs.console import Console\n"
     "console = Console(Path(sys.argv[1]))\n"
     "console.say('first Δ')\n"
     "sys.stdin.readline()\n"
