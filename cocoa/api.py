@@ -19,6 +19,7 @@ from cocoa.data.sources import DatasetName, dataset_name
 from cocoa.dynamics.settings import Settings, passed_values
 from cocoa.errors import ConfigError
 from cocoa.runs import launch
+from cocoa.runs.loading import in_environment
 from cocoa.runs.pieces import Pieces, build_pieces
 from cocoa.runs.policy import Policy, load_policy
 from cocoa.runs.reevaluation import EPISODES, FinalEvaluation, evaluate_run
@@ -71,7 +72,7 @@ def pieces(
     """
     config, _ = configuration(algorithm, dataset, cocoa, **fields)
     data = dataset if isinstance(dataset, Dataset) else load(config.dataset, config.env)
-    return build_pieces(config, data if config.env in (None, data.env) else data.of_environment(config.env))
+    return build_pieces(config, in_environment(data, config.env))
 
 
 def configuration(

@@ -17,8 +17,8 @@ import filelock
 
 from cocoa.config.program import resume_command
 from cocoa.config.schema import Config, from_dict, names_modules, to_dict
-from cocoa.data.sources import from_anywhere
 from cocoa.errors import ConfigError, RunError
+from cocoa.runs.loading import loadable
 from cocoa.runs.places import run_parent
 from cocoa.runs.summary import read_summary
 from cocoa.runs.yaml import read_values, to_yaml, unreadable
@@ -38,7 +38,7 @@ def checkpoint_path(folder: Path) -> Path:
 
 def how_to_resume(folder: Path, config: Config) -> str:
     """Return `resume_command`, or the call in Python for a dataset that was passed as an object."""
-    if from_anywhere(config.dataset) == config.dataset:
+    if loadable(config.dataset):
         return resume_command(folder, names_modules(config))
     return f"cocoa.resume({str(folder)!r}, dataset)"
 
