@@ -6,7 +6,6 @@ whose estimate did. Of equal estimates the policy that is named first counts as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,12 @@ from cocoa.statistics.aggregates import ranked
 
 def spearman(estimates: np.ndarray, scores: np.ndarray) -> float:
     """Return Spearman's rank correlation: -1 to 1, NaN where all estimates or all scores are equal."""
-    return _correlation(scipy.stats.spearmanr, estimates, scores)
-
-
-def kendall(estimates: np.ndarray, scores: np.ndarray) -> float:
-    """Return Kendall's tau-b, the share of pairs in the right order minus that in the wrong one, or NaN."""
-    return _correlation(scipy.stats.kendalltau, estimates, scores)
+    estimates, scores = ranked(estimates), ranked(scores)
+    if len(estimates) < 2 or len(set(estimates)) < 2 or len(set(scores)) < 2:
+        return float("nan")
+    # The correlation is one of ranks, which have no infinities.
+    correlation: Any = scipy.stats.spearmanr(scipy.stats.rankdata(estimates), scipy.stats.rankdata(scores))
+    return float(correlation[0])
 
 
 def regret_at(k: int, estimates: np.ndarray, scores: np.ndarray) -> float:
@@ -45,10 +44,3 @@ def _top(k: int, values: np.ndarray) -> list[int]:
     if k < 1:
         raise ValueError(f"k={k} must be at least 1")
     return np.argsort(-ranked(values), kind="stable")[:k].tolist()
-
-
-def _correlation(function: Callable[..., Any], estimates: np.ndarray, scores: np.ndarray) -> float:
-    if len(estimates) < 2 or len(set(ranked(estimates))) < 2 or len(set(ranked(scores))) < 2:
-        return float("nan")
-    # Both correlations are of ranks, which have no infinities.
-    return float(function(scipy.stats.rankdata(ranked(estimates)), scipy.stats.rankdata(ranked(scores)))[0])
