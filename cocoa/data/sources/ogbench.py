@@ -32,7 +32,7 @@ MIRROR_URL = "https://huggingface.co/datasets/zhouzypaul/ogbench_datasets/resolv
 _ROWS = 1 << 16  # that get rewards at a time
 
 
-def _recorded() -> dict[str, tuple[str, ...]]:
+def _kinds() -> dict[str, tuple[str, ...]]:
     mazes = ("medium", "large", "giant", "teleport")
     navigated, scripted = ("navigate", "stitch"), ("play", "noisy")
     kinds: dict[str, tuple[str, ...]] = {f"pointmaze-{maze}": navigated for maze in mazes}
@@ -45,7 +45,7 @@ def _recorded() -> dict[str, tuple[str, ...]]:
     return kinds | {f"puzzle-{size}": scripted for size in ("3x3", "4x4", "4x5", "4x6")}
 
 
-RECORDED: dict[str, tuple[str, ...]] = _recorded()
+KINDS: dict[str, tuple[str, ...]] = _kinds()
 """The environments with single tasks, and the kinds of data that OGBench has recorded in each."""
 
 _NAME = re.compile(r"(?P<env>[\w-]+?)-(?P<kind>\w+)-singletask(?P<task>-task[1-5])?-v0")
@@ -76,7 +76,7 @@ class OGBenchSource(DatasetSource):
 
     def names(self) -> Collection[str]:
         """Return the names of the default task on each dataset."""
-        return [f"{PREFIX}{env}-{kind}-singletask-v0" for env in RECORDED for kind in RECORDED[env]]
+        return [f"{PREFIX}{env}-{kind}-singletask-v0" for env in KINDS for kind in KINDS[env]]
 
     def info(self, name: str) -> DatasetInfo:
         """Return the environment and the files of a task. Raises DataError for a name of no single task."""
@@ -116,7 +116,7 @@ def task_of(name: str) -> Task:
         _refuse_goals(name, plain)
     env, kind = match["env"], match["kind"]
     task = Task(f"{env}-{kind}-v0", f"{PREFIX}{env}-singletask{match['task'] or ''}-v0")
-    if env not in RECORDED or not (kind in RECORDED[env] or task.files[0].exists()):
+    if env not in KINDS or not (kind in KINDS[env] or task.files[0].exists()):
         _refuse(name)
     return task
 

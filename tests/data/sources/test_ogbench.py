@@ -10,7 +10,7 @@ import cocoa
 from cocoa.data import load
 from cocoa.data.npz import check_archive
 from cocoa.data.sources import find_source
-from cocoa.data.sources.ogbench import MIRROR_URL, OGBENCH_URL, RECORDED, ogbench_urls
+from cocoa.data.sources.ogbench import KINDS, MIRROR_URL, OGBENCH_URL, ogbench_urls
 from cocoa.errors import DataError
 from cocoa.runs.summary import read_summary
 
@@ -65,7 +65,7 @@ def test_tasks_on_the_same_file_are_told_apart(folder):
 def test_the_names_are_those_of_environments_with_single_tasks():
     suffix = "-singletask-v0"
     known = {env.removesuffix(suffix) for env in gymnasium.registry if env.endswith(suffix)}
-    assert set(RECORDED) == {env for env in known if not env.startswith("visual-")}
+    assert set(KINDS) == {env for env in known if not env.startswith("visual-")}
     name = "ogbench:scene-play-singletask-task3-v0"
     info = find_source(name).info(name)
     assert info.env == "ogbench:scene-singletask-task3-v0"
