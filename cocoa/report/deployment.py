@@ -19,7 +19,7 @@ from cocoa.report.groups import Group
 from cocoa.report.markdown import number, table
 from cocoa.report.runs import Run
 from cocoa.runs.episodes import read_episodes
-from cocoa.runs.plots import save
+from cocoa.runs.plots import save, value_label
 from cocoa.statistics.bootstrap import Estimate
 from cocoa.statistics.deployment import Deployment, deployment
 
@@ -74,7 +74,7 @@ def draw_deployment(axes: Axes, price: Price) -> None:
     axes.set_xticks(ticks, map(str, ticks))
     axes.minorticks_off()
     axes.set_xlabel("evaluated episodes")
-    axes.set_ylabel("deployed policy: " + ("score (%)" if price.unit == "score" else "return"))
+    axes.set_ylabel("deployed policy: " + value_label(price.unit))
     among = next((f", among {curve.among} policies" for curve in price.curves.values()), "")
     axes.set_title(f"{price.dataset}{among}", fontsize=10, parse_math=False)
     axes.grid(alpha=0.25)

@@ -13,7 +13,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from cocoa.report.groups import Group
-from cocoa.runs.plots import draw_curve, finish_curve, save
+from cocoa.runs.plots import draw_curve, finish_curve, save, value_label
 
 _LINES = [line for line in ("-", "--", ":", "-.") for _ in range(10)]
 """Line styles of the figure, each for all colours."""
@@ -42,7 +42,7 @@ def draw(groups: Sequence[Group], path: Path) -> None:
     if not np.isnan(run.behaviour):
         axes.axhline(run.behaviour, color="0.3", linestyle="--", linewidth=1, label="data")
     axes.set_title(groups[0].dataset, fontsize=10, parse_math=False)
-    finish_curve(axes, "score (%)" if run.unit == "score" else "return")
+    finish_curve(axes, value_label(run.unit))
     # Below the plot: labels may be as wide as the plot, and have several lines.
     legend = figure.legend(loc="outside lower center", frameon=False, fontsize=8)
     for text in legend.get_texts():

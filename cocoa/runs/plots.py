@@ -32,8 +32,8 @@ def learning_curve(folder: Path, behaviour: float | None = None, updates: int | 
     run counts environment steps; None: it makes none.
     """
     metrics = read_metrics(folder / "metrics.csv")
-    scored = bool(metrics.seeds("evaluation/score"))
-    steps, values = metrics.values("evaluation/score" if scored else "evaluation/return")
+    unit = "score" if metrics.seeds("evaluation/score") else "return"
+    steps, values = metrics.values(f"evaluation/{unit}")
     figure = Figure(figsize=(6.4, 4), layout="constrained")
     axes = figure.add_subplot()
     draw_curve(axes, steps, values, "mean of seeds" if len(values) > 1 else "policy", STATE)
@@ -43,7 +43,7 @@ def learning_curve(folder: Path, behaviour: float | None = None, updates: int | 
         axes.axvline(updates, color="0.3", linestyle=":", linewidth=1, label="online from here")
     axes.set_title(escaped(" / ".join(folder.parts[-3:])), fontsize=10, parse_math=False)
     steps_name = "updates" if updates is None else "updates, then environment steps"
-    finish_curve(axes, "score (%)" if scored else "return", steps_name)
+    finish_curve(axes, value_label(unit), steps_name)
     axes.legend(frameon=False)
     path = folder / "learning_curve.png"
     save(figure, path)
@@ -115,6 +115,11 @@ def draw_curve(
     half = scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values, axis=0)
     low, high = (values.min(axis=0), values.max(axis=0)) if len(values) == 2 else (mean - half, mean + half)
     axes.fill_between(steps, low, high, color=color, alpha=0.12, linewidth=0)
+
+
+def value_label(unit: str) -> str:
+    """Return the name of an axis of scores or of returns: `unit` is "score" or "return"."""
+    return "score (%)" if unit == "score" else "return"
 
 
 def finish_curve(axes: Axes, label: str, steps: str = "updates") -> None:

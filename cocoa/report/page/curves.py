@@ -13,7 +13,7 @@ from cocoa.report.online import gains
 from cocoa.report.page.rendering import INK, Chart
 from cocoa.report.page.styles import MOST_CHARTS, Lines, panel, thinned
 from cocoa.report.page.tables import Section
-from cocoa.runs.plots import draw_curve, finish_curve
+from cocoa.runs.plots import draw_curve, finish_curve, value_label
 
 _MOST_CURVES = 12
 """In a figure."""
@@ -68,6 +68,6 @@ def _charts(datasets: Mapping[str, Sequence[Group]], lines: Lines) -> Iterator[C
         run = groups[0].runs[0]
         if not np.isnan(run.behaviour):
             axes.axhline(run.behaviour, color=INK, linestyle=":", linewidth=1.2)
-        finish_curve(axes, "score (%)" if run.unit == "score" else "return")
+        finish_curve(axes, value_label(run.unit))
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         yield Chart(dataset, "", figure)

@@ -11,7 +11,7 @@ from cocoa.report.online import Gain, steps_of
 from cocoa.report.page.rendering import INK, Chart
 from cocoa.report.page.styles import MOST_CHARTS, Lines, panel, thinned
 from cocoa.report.page.tables import Cell, Section, Table, interval, number
-from cocoa.runs.plots import draw_curve, finish_curve
+from cocoa.runs.plots import draw_curve, finish_curve, value_label
 from cocoa.statistics.bootstrap import Estimate
 
 
@@ -41,7 +41,7 @@ def _charts(gains: Sequence[Gain], lines: Lines) -> Iterator[Chart]:
         run = members[0].group.runs[0]
         if not np.isnan(run.behaviour):
             axes.axhline(run.behaviour, color=INK, linestyle=":", linewidth=1.2)
-        finish_curve(axes, "score (%)" if run.unit == "score" else "return", "environment steps")
+        finish_curve(axes, value_label(run.unit), "environment steps")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         yield Chart(dataset, "", figure)
 

@@ -8,6 +8,7 @@ from cocoa.report.deployment import LISTED, Price
 from cocoa.report.page.rendering import Chart
 from cocoa.report.page.styles import MOST_CHARTS, Lines, panel
 from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, number
+from cocoa.runs.plots import value_label
 
 
 def price(prices: Sequence[Price]) -> Section | None:
@@ -46,7 +47,7 @@ def _charts(prices: Sequence[Price], lines: Lines) -> Iterator[Chart]:
         axes.set_xticks(LISTED, map(str, LISTED))
         axes.minorticks_off()
         axes.set_xlabel("evaluated episodes")
-        axes.set_ylabel("score (%)" if one.unit == "score" else "return")
+        axes.set_ylabel(value_label(one.unit))
         among = next(iter(one.curves.values())).among
         yield Chart(one.dataset, f"The choice is among {among} policies.", figure)
 
