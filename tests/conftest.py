@@ -6,9 +6,14 @@ from pathlib import Path
 
 from support.paths import ROOT
 
-# Most of the tests' time is XLA's compilation, which reads this as JAX is imported.
-# With XLA_FLAGS= pytest the tests run what users run.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Most of the tests' time is XLA's compilation, which reads this as JAX is imported: it generates code without
+# MLIR and LLVM's optimizations, in one piece. With XLA_FLAGS= pytest the tests run what users run.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0"
+    " --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1",
+)
 
 import h5py
 import jax
