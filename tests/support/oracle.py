@@ -114,7 +114,7 @@ def assert_slope(loss, params, derived):
     rng = np.random.default_rng(0)
     numbers = to_numpy(params)
     direction = jax.tree.map(lambda x: rng.normal(size=x.shape), numbers)
-    gradient = jax.grad(loss)(params)
+    gradient = jax.jit(jax.grad(loss))(params)
     product = sum(jax.tree.leaves(jax.tree.map(lambda g, d: np.sum(np.asarray(g) * d), gradient, direction)))
     ends = [derived(jax.tree.map(lambda p, d, h=h: p + h * d, numbers, direction)) for h in (1e-6, -1e-6)]
     np.testing.assert_allclose(product, (ends[0] - ends[1]) / 2e-6, rtol=5e-3, atol=1e-3)
