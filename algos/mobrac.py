@@ -46,7 +46,7 @@ class MoBRAC(ModelBased, ReBRAC):
     where an update of theirs has one; Adam's ε is 1e-8, theirs 1e-5.
     """
 
-    toy_fields: ClassVar[Mapping[str, Any]] = {"actor_penalty": 0.1, "penalty_weight": 0.1}
+    toy_fields: ClassVar[Mapping[str, Any]] = {"actor_penalty": 0.3, "penalty_weight": 0.1, "real_ratio": 0.5}
 
     actor_layer_norm: bool = True
     """LayerNorm behind the hidden layers of the policy."""
