@@ -20,7 +20,7 @@ from cocoa.algos.mobile import MOBILE
 from cocoa.algos.mopo import MOPO
 from cocoa.algos.rebrac import ReBRAC
 from cocoa.algos.sac import SAC
-from cocoa.algos.td3_bc import TD3BC
+from cocoa.algos.td3_bc import TD3, TD3BC
 from cocoa.dynamics.xla.blocks import count_blocks, mean_over_blocks
 
 KEY = jax.random.key(5)
@@ -120,13 +120,13 @@ def assert_mixed(after, before, online, rate):
     ids=lambda algorithm: algorithm.name,
 )
 def test_the_policy_follows_the_updated_critics_and_so_do_the_targets(algorithm):
-    targets = ("target_critics",) + (("target_actor",) if isinstance(algorithm, TD3BC) else ())
+    targets = ("target_critics",) + (("target_actor",) if isinstance(algorithm, TD3) else ())
     batch = make_batch(False)
     batch = with_next_actions(batch) if algorithm.next_actions else batch
     state = algorithm.init(jax.random.key(0), make_networks(False), batch, 100)
     state = scatter(state, ("actor", "critics"), targets)
     after, metrics = jax.jit(algorithm.update)(state, batch, KEY)
-    keys = () if isinstance(algorithm, TD3BC) else (jax.random.split(KEY)[1],)
+    keys = () if isinstance(algorithm, TD3) else (jax.random.split(KEY)[1],)
     old, new = (
         algorithm.actor_loss(state.actor.params, state.replace(critics=critics), batch, *keys)[0]
         for critics in (state.critics, after.critics)
