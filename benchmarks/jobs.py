@@ -9,18 +9,16 @@ from __future__ import annotations
 import argparse
 import functools
 import json
-import os
 import re
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.million import ROWS, write_million
 from benchmarks.pages import write_lines
+from benchmarks.processes import run_measured
 from benchmarks.setting import Line
 
 ROOT = Path(__file__).parents[1]
@@ -98,23 +96,13 @@ def _train(dataset: Path, name: str, updates: int) -> Job:
     with tempfile.TemporaryDirectory() as folder:
         places = [f"dataset={dataset}", f"runs_dir={folder}", f"cache_dir={folder}/cache", "name=run"]
         fields = [*JOBS[name].split(), *places, f"updates={updates}", "wandb=off"]
-        start = time.monotonic()
-        process = subprocess.Popen(
-            [sys.executable, "train.py", *fields], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-        )
-        assert process.stderr
-        errors = process.stderr.read()  # to its end
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.monotonic() - start
-        if status:
-            raise RuntimeError(errors.decode())
+        cost = run_measured([sys.executable, "train.py", *fields], ROOT)
         run = Path(folder) / dataset.stem / name / "run"
         summary = json.loads((run / "summary.json").read_text())
         log = (run / "log.txt").read_text()
-    scale = 1 if sys.platform == "darwin" else 1024
     return Job(
-        wall,
-        usage.ru_maxrss * scale / 1e9,
+        cost.wall,
+        cost.memory,
         summary["seconds"],
         compile_seconds(log),
         summary["updates_per_second"],

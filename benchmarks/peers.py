@@ -12,18 +12,15 @@ with their evaluations, the rest that before the first update.
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.jobs import ROOT, UPDATES
 from benchmarks.million import ROWS, write_million
 from benchmarks.pages import write_lines
+from benchmarks.processes import Cost, run_measured
 from benchmarks.setting import Line
 
 EVERY, EPISODES = 5_000, 10
@@ -31,22 +28,13 @@ MODULES = Path(__file__).with_name("old_packages")
 OURS = "ours"
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a process took."""
+def split(few: Cost, many: Cost, updates: tuple[int, int]) -> tuple[float, float]:
+    """Return the core seconds before the first update, and those of a thousand updates.
 
-    wall: float
-    """Seconds."""
-    cores: float
-    """Seconds of all cores together."""
-
-    def whole(self, other: Cost, updates: tuple[int, int]) -> tuple[float, float]:
-        """Return the core seconds before the first update, and those of a thousand updates.
-
-        `other` is what more updates took; `updates` are the numbers of both.
-        """
-        each = (other.cores - self.cores) / (updates[1] - updates[0])
-        return self.cores - each * updates[0], 1000 * each
+    `few` and `many` are what trainings of so many `updates` took.
+    """
+    each = (many.cores - few.cores) / (updates[1] - updates[0])
+    return few.cores - each * updates[0], 1000 * each
 
 
 def unifloral(algorithm: str, updates: int) -> list[str]:
@@ -73,7 +61,7 @@ def peers(checkouts: Mapping[str, Path], python: str, updates: tuple[int, int]) 
         for algorithm in ("iql", "td3_bc"):
             for who in (OURS, *checkouts):
                 few, many = (_train(who, checkouts, python, algorithm, path, n) for n in updates)
-                before, each = few.whole(many, updates)
+                before, each = split(few, many, updates)
                 yield Line(f"{algorithm}, {who}: before the first update", before, "core seconds")
                 yield Line(f"{algorithm}, {who}: 1,000 updates and their evaluations", each, "core seconds")
                 total = (before + each * UPDATES / 1000) / 3600
@@ -89,27 +77,10 @@ def _train(
         if who == OURS:
             places = [f"runs_dir={folder}", f"cache_dir={folder}/cache", "wandb=off", f"dataset={dataset}"]
             command = [sys.executable, "train.py", f"algo={algorithm}", *places, f"updates={updates}"]
-            return _cost(command, ROOT, {})
+            return run_measured(command, ROOT)
         names = {"PYTHONPATH": str(MODULES), "DATASET": str(dataset), "ENVIRONMENT": "Hopper-v4"}
         names |= {"WANDB_MODE": "disabled", "WANDB_DIR": folder}
-        return _cost([python, *COMMANDS[who](algorithm, updates)], checkouts[who], names)
-
-
-def _cost(command: list[str], folder: Path, variables: Mapping[str, str]) -> Cost:
-    start = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        cwd=folder,
-        env={**os.environ, **variables},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr
-    errors = process.stderr.read()  # to its end
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise RuntimeError(errors.decode())
-    return Cost(time.monotonic() - start, usage.ru_utime + usage.ru_stime)
+        return run_measured([python, *COMMANDS[who](algorithm, updates)], checkouts[who], names)
 
 
 def main() -> None:

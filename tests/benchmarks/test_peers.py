@@ -5,7 +5,8 @@ import h5py
 import numpy as np
 import pytest
 
-from benchmarks.peers import COMMANDS, MODULES, Cost
+from benchmarks.peers import COMMANDS, MODULES, split
+from benchmarks.processes import Cost, run_measured
 
 
 @pytest.fixture
@@ -29,8 +30,8 @@ def old_packages(monkeypatch, tmp_path):
 
 
 def test_costs_are_split_into_a_start_and_updates():
-    few, many = Cost(wall=9, cores=20.0), Cost(wall=20, cores=50.0)
-    before, each = few.whole(many, (1000, 4000))
+    few, many = Cost(wall=9, cores=20.0, memory=1), Cost(wall=20, cores=50.0, memory=1)
+    before, each = split(few, many, (1000, 4000))
     assert (before, each) == (10, 10)
     assert before + each * 4 == many.cores
 
@@ -55,3 +56,13 @@ def test_old_packages_have_the_old_interfaces(old_packages):
     dataset = d4rl.qlearning_dataset(env)
     assert dataset["rewards"].tolist() == [1, 2]
     assert dataset["observations"].shape == (2, 3)
+
+
+def test_a_process_is_measured_or_its_errors_are_shown(tmp_path):
+    work = "import os; x = b'x' * 900_000_000; assert os.environ['GIVEN'] == 'yes', 'not given'"
+    cost = run_measured([sys.executable, "-c", work], tmp_path, {"GIVEN": "yes"})
+    assert cost.cores > 0
+    assert cost.wall > 0
+    assert cost.memory > 0.9
+    with pytest.raises(RuntimeError, match="not given"):
+        run_measured([sys.executable, "-c", work], tmp_path, {"GIVEN": "no"})
