@@ -1,5 +1,6 @@
 """Fixtures that many tests share."""
 
+import ctypes
 import dataclasses
 import os
 from pathlib import Path
@@ -47,12 +48,13 @@ def caches(tmp_path_factory):
     os.environ["COCOA_CACHE"] = str(folder / "models")
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def room_for_programs():
-    """Drop compiled programs before their memory maps, 65,530 at most on Linux, make the process crash."""
-    maps = Path("/proc/self/maps")
-    if maps.exists() and len(maps.read_bytes().splitlines()) > 25_000:
+    """Drop compiled programs before they fill the memory, or its maps are more than Linux allows (65,530)."""
+    pages = Path("/proc/self/statm")
+    if pages.exists() and int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") > 2e9:
         jax.clear_caches()
+        ctypes.CDLL(None).malloc_trim(0)  # else what they held stays with the process
 
 
 @pytest.fixture(scope="module")
