@@ -58,10 +58,10 @@ class EnsembleFit(EpochFit):
         Raises ValueError for wrong shapes, less than two rows, or numbers that are not finite.
         """
         x, y = finite_rows(inputs, "inputs"), finite_rows(targets, "targets")
-        if len(x) != len(y) or len(x) < 2:
-            raise ValueError(
-                f"inputs have {len(x)} rows and targets {len(y)}: both need the same, at least 2"
-            )
+        if len(x) != len(y):
+            raise ValueError(f"inputs have {len(x)} rows and targets {len(y)}: they must be as many")
+        if len(x) < 2:
+            raise ValueError(f"a model needs at least 2 rows to be fitted and tested, and not {len(x)}")
         self.config: EnsembleConfig = config
         self.key = key
         self.draws = np.asarray(jax.random.key_data(jax.random.fold_in(key, 1))).tolist()

@@ -16,8 +16,9 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
     parser.add_argument("-h", "--help", action="store_true")
     parser.add_argument("-m", "--multirun", action="store_true")
-    parser.add_argument("-c", "--cfg", choices=["job"])
+    parser.add_argument("--cfg", choices=["job"])
     parser.add_argument("--trust", action="store_true")
+    parser.add_argument("--version", action="store_true")
     try:
         flags, words = parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -25,9 +26,10 @@ def split(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     words = [without_dashes(word) for word in words]
     for word in words:
         if word.startswith("-"):
+            name = word.lstrip("-")
+            advice = "COCOA is added by +cocoa" if name == "cocoa" else f"fields have values: {name}=..."
             raise ConfigError(
-                f"Unknown flag {word}. The flags are --help, -m, --cfg job and --trust; fields are given "
-                f"with their values: {word.lstrip('-')}=..."
+                f"Unknown flag {word}. The flags are --help, --version, -m, --cfg job and --trust; {advice}"
             )
     return flags, words
 

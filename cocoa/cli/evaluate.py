@@ -40,8 +40,8 @@ def run(arguments: Sequence[str], program: str) -> int:
         return 0
     words = words_of(arguments, ("episodes", "seeds"), program)
     episodes = words.fields.get("episodes", EPISODES)
-    if type(episodes) is not int:
-        raise ConfigError(f"episodes={literal(episodes)} must be a whole number.")
+    if type(episodes) is not int or episodes < 1:
+        raise ConfigError(f"episodes={literal(episodes)} must be a whole number, at least 1.")
     seeds = seeds_of(words.fields["seeds"]) if "seeds" in words.fields else None
     failed = []
     for folder in words.runs:

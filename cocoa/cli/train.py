@@ -41,7 +41,11 @@ def train(arguments: Sequence[str], program: str) -> int:
     check_surroundings(words)
     import_from_here(words, flags.trust)
     resuming = words[:1] == ["resume"] or any(word.startswith("resume=") for word in words)
-    if flags.help:
+    if flags.version:
+        from cocoa.runs.provenance import versions
+
+        print_result("\n".join(f"{name} {number or 'is missing'}" for name, number in versions().items()))
+    elif flags.help:
         from cocoa.config.help import help_text
 
         print_result(help_text([] if resuming else words, rows()))

@@ -33,6 +33,7 @@ Flags:
   -h, --help   this text, with the fields and presets of what algo=, +cocoa=, dynamics= and dataset= choose
   -m           sweep over values with commas, range(...) or glob(*); launcher=joblib, slurm, ray: many at once
   --cfg job    print the whole configuration and stop
+  --version    the versions of this package, JAX and others
   --trust      with resume: import the modules that the run's configuration names, which runs their code"""
 _COLUMN = 38
 _MOST_LINES = 120

@@ -80,6 +80,8 @@ def as_array(value: Any, origin: str, key: str) -> np.ndarray:
     except Exception as error:  # NumPy asks the object itself, which may raise anything
         reason = f"is no array of one shape ({shown(error, 150)})"
         raise DataError(f"{origin}: `{key}` {reason}.{_EPISODES}") from error
+    if np.ma.is_masked(value):  # of which the array has lost the mask
+        raise DataError(f"{origin}: `{key}` has masked values. Leave these rows out, or fill them in.")
     if array.dtype == object:
         kind = f"{len(array):,} objects" if array.ndim else f"a {type(value).__name__}"
         raise DataError(f"{origin}: `{key}` is {kind} and no array of numbers.{_EPISODES}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cocoa.errors import ConfigError
 from cocoa.report.comparison import Comparison, compare, comparisons
 from cocoa.report.deployment import Price, price_of_tuning, varies
 from cocoa.report.groups import Group, grouped
@@ -30,6 +32,10 @@ class Options:
     """A true difference; comparisons say how many seeds would show it."""
     tuning: bool = False
     """Show the price of tuning, which is shown anyway where a method has several settings on a dataset."""
+
+    def __post_init__(self) -> None:
+        if self.effect is not None and not 0 < self.effect < math.inf:
+            raise ConfigError(f"An effect of {self.effect:g} is not possible: give a size above 0.")
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,12 @@ class Policy:
         self._act = self._sample if algorithm.sampled else PrunedFunction(act, parts, (example,))
         self._leaves = self._act.leaves(parts)
 
+    def __repr__(self) -> str:
+        about = self._metadata
+        sizes = f"{about['observation_dim']} -> {about['action_dim']}"
+        trained = f"{about['algorithm']}, {about['dataset']}, seed {self.seed}, {about['updates']} updates"
+        return f"<Policy {sizes}: {trained}, {str(self.folder)!r}>"
+
     def __call__(self, observation: Any) -> np.ndarray:
         """Return actions (..., A) for observations (..., O). Raises ValueError for another shape."""
         if self._sampled:

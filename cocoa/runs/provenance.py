@@ -19,17 +19,18 @@ ROOT = Path(__file__).parents[2]
 
 def provenance() -> dict[str, Any]:
     """Return the versions, the commit of the project if it is a checkout, and the hardware."""
-    return {"versions": _versions(), "git_commit": _commit(), "hardware": _hardware()}
+    return {"versions": versions(), "git_commit": _commit(), "hardware": _hardware()}
 
 
-def _versions() -> dict[str, str | None]:
-    versions: dict[str, str | None] = {"python": platform.python_version()}
+def versions() -> dict[str, str | None]:
+    """Return the version of Python and of each of `PACKAGES`; None for one that is not installed."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            versions[package] = version(package)
+            found[package] = version(package)
         except PackageNotFoundError:
-            versions[package] = None
-    return versions
+            found[package] = None
+    return found
 
 
 def _commit() -> str | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import jax
 import pytest
 from omegaconf import OmegaConf
 from support.paths import ROOT
@@ -39,7 +41,8 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
     [
         (["algo=iqll"], "Did you mean algo=iql?"),
         (["--algo=iqll"], "Did you mean algo=iql?"),
-        (["--halp"], "halp"),
+        (["--halp"], "halp=..."),
+        (["algo=iql", "-cocoa"], "COCOA is added by +cocoa"),
         (["--cfg", "jobs"], "jobs"),
         (["resume=runs/x", "wandb=off"], "leave out wandb=off"),
         (["resume=runs/x", "devices=2", "wandb=off"], "leave out wandb=off"),
@@ -81,6 +84,7 @@ def test_cfg_job_prints_the_whole_configuration(capsys: pytest.CaptureFixture[st
         (["resume", "runs/x", "wandb=off"], "leave out wandb=off"),
         (["-m", "resume", "runs"], "resume goes on with one run"),
         (["report", "no such folder"], "no finished run below no such folder"),
+        (["report", "runs", "--effect", "-3"], "An effect of -3 is not possible"),
     ],
 )
 def test_user_errors_exit_with_2(arguments: list[str], part: str, capsys: pytest.CaptureFixture[str]):
@@ -90,6 +94,13 @@ def test_user_errors_exit_with_2(arguments: list[str], part: str, capsys: pytest
     assert captured.err.startswith("Error: ")
     assert captured.err.count("\n") == 1
     assert part in captured.err
+
+
+def test_the_versions_are_printed(capsys: pytest.CaptureFixture[str]):
+    assert main(["--version"]) == 0
+    printed = dict(line.split(" ") for line in capsys.readouterr().out.splitlines())
+    assert printed["jax"] == jax.__version__
+    assert printed["cocoa-rl"] == version("cocoa-rl")
 
 
 def test_cfg_job_of_a_multirun_prints_each_configuration(capsys: pytest.CaptureFixture[str]):

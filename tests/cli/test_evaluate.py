@@ -33,12 +33,13 @@ def test_runs_after_one_that_cannot_be_evaluated_are_evaluated(finished, tmp_pat
         (["episode=5"], "Did you mean episodes"),
         (["--fast"], "Unknown flag --fast"),
         (["episodes=many"], "episodes=many must be a whole number"),
+        (["episodes=0"], "episodes=0 must be a whole number, at least 1"),
         (["episodes=5"], "Name the folder of a run"),
         (["nowhere"], "is not the folder of a run"),
     ],
 )
 def test_mistakes_are_one_paragraph(words, message, tmp_path, monkeypatch, capsys, finished):
     monkeypatch.chdir(tmp_path)
-    run = [str(finished)] if words == ["episodes=many"] else []
+    run = [str(finished)] if words[0] in ("episodes=many", "episodes=0") else []
     assert main(["evaluate", *run, *words]) == 2
     assert message in capsys.readouterr().err

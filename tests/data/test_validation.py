@@ -136,3 +136,12 @@ def test_a_bad_flag_in_a_column_is_named(tmp_path):
     for make in (lambda: load(write(tmp_path / "data.hdf5", data)), lambda: Dataset.from_arrays(**data)):
         with pytest.raises(DataError, match="`terminals` holds 2 in row 10"):
             make()
+
+
+def test_masked_values_are_not_taken_for_numbers():
+    data = columns()
+    data["rewards"] = np.ma.masked_equal(data["rewards"], data["rewards"][3])
+    with pytest.raises(DataError, match="`rewards` has masked values"):
+        Dataset.from_arrays(**data)
+    data["rewards"] = np.ma.array(data["rewards"].data)
+    Dataset.from_arrays(**data)

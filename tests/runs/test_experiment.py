@@ -192,6 +192,11 @@ def test_evaluation_repeats_what_the_loaded_policy_does(config, finished):
     assert returns[1, -1] == pytest.approx(np.mean(played), rel=0.1)
 
 
+def test_a_policy_says_what_it_is(finished):
+    said = repr(cocoa.load_policy(finished, seed=7))
+    assert said == f"<Policy 4 -> 1: iql+cocoa, pendulum, seed 7, 60 updates, {str(finished)!r}>"
+
+
 def test_a_policy_keeps_to_the_bounds_of_actions(tmp_path):
     """Like evaluation, whatever the algorithm asks for."""
 
