@@ -24,6 +24,7 @@ from cocoa.runs import length
 from cocoa.runs.checkpoint import read_position
 from cocoa.runs.compilations import compilations_noted
 from cocoa.runs.console import Console, failure_logged
+from cocoa.runs.curves import redraw
 from cocoa.runs.experiment import Experiment
 from cocoa.runs.folder import (
     acquire,
@@ -38,7 +39,7 @@ from cocoa.runs.interface import interface_is_whole
 from cocoa.runs.loading import differences, in_environment, load_again, load_dataset
 from cocoa.runs.loggers.opened import with_loggers
 from cocoa.runs.progress import Interrupted, Stopper
-from cocoa.runs.record import NoRecord, Record, redraw
+from cocoa.runs.record import NoRecord, Record
 from cocoa.runs.study import find, named, starting
 from cocoa.runs.summary import read_summary
 from cocoa.storage.files import cache_folder, expanded

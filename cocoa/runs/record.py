@@ -22,6 +22,7 @@ from cocoa.dynamics.moments import divisor, moments
 from cocoa.errors import RunError
 from cocoa.preparation.inputs import PreparationReport
 from cocoa.runs.checkpoint import Position, identity, read_position
+from cocoa.runs.curves import draw
 from cocoa.runs.episodes import EpisodesFile
 from cocoa.runs.folder import checkpoint_path
 from cocoa.runs.gains import sentence
@@ -192,7 +193,7 @@ class Record:
         """Write the summary and the plots, and close all files."""
         self.close_files()
         summary = self.summarize(status)
-        for path in _plots(self.folder, summary):
+        for path in draw(self.folder, summary):
             self.loggers.image(path.stem, path)
         self.loggers.close(summary)
         if status == "finished":
@@ -276,24 +277,3 @@ class NoRecord(Record):
         """Do nothing."""
 
     def _open(self, saved: Position) -> None: ...
-
-
-def redraw(folder: Path) -> None:
-    """Draw the plots of a finished run again that are lost."""
-    if (folder / "metrics.csv").exists():
-        list(_plots(folder, read_summary(folder), again=False))
-
-
-def _plots(folder: Path, summary: Mapping[str, Any], again: bool = True) -> Iterator[Path]:
-    """Draw what there is to draw of a run; yield the PNGs. Unless `again`, those that are there stay."""
-    from cocoa.runs.plots import held_out_curves, learning_curve  # slow to import, and not needed for a start
-
-    if summary.get("return") is not None and (again or not (folder / "learning_curve.png").exists()):
-        updates = summary["updates"] if "online" in summary else None
-        yield learning_curve(folder, _behaviour(summary), updates)
-    if "held_out" in summary and (again or not (folder / "held_out.png").exists()):
-        yield held_out_curves(folder)
-
-
-def _behaviour(summary: Mapping[str, Any]) -> float | None:
-    return summary["behaviour_return"] if summary["score"] is None else summary["behaviour_score"]
