@@ -20,6 +20,7 @@ from cocoa.report.markdown import number, table
 from cocoa.report.runs import Run
 from cocoa.runs.episodes import read_episodes
 from cocoa.runs.plots import save, value_label
+from cocoa.runs.reevaluation import FILE
 from cocoa.statistics.bootstrap import Estimate
 from cocoa.statistics.deployment import Deployment, deployment
 
@@ -27,7 +28,7 @@ EVALUATIONS = 100
 """Episodes that are played to choose a policy."""
 LISTED = (1, 3, 10, 30, 100)
 """Numbers of evaluations in the table."""
-_FILES = ("final_evaluation.csv", "episodes.csv")
+_FILES = (FILE, "episodes.csv")
 """Where a policy's episodes are, the longest evaluation first."""
 
 

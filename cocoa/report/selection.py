@@ -11,6 +11,7 @@ import numpy as np
 from cocoa.errors import RunError
 from cocoa.report.groups import Group
 from cocoa.report.runs import Run
+from cocoa.runs.reevaluation import BLOCK
 from cocoa.selection.comparison import Comparison, compare
 from cocoa.selection.select import FILE
 
@@ -26,7 +27,7 @@ def selections(groups: Sequence[Group]) -> list[Comparison]:
 
 def final_scores(run: Run) -> dict[int, float]:
     """Return the mean score or return of each seed's final evaluation; empty if there is none."""
-    block: Any = run.summary.get("final_evaluation")
+    block: Any = run.summary.get(BLOCK)
     try:
         pairs = zip(block["seeds"], block[run.unit]["per_seed"], strict=True)
         return {int(seed): np.nan if x is None else float(x) for seed, x in pairs}

@@ -10,6 +10,7 @@ from cocoa.report.groups import Group
 from cocoa.report.page.tables import MOST_OPEN, Cell, Section, Table, interval, number
 from cocoa.report.scores import Scores, best
 from cocoa.report.selection import final_scores
+from cocoa.runs.reevaluation import BLOCK
 from cocoa.statistics.aggregates import iqm
 from cocoa.statistics.bootstrap import Estimate, estimate
 
@@ -100,6 +101,6 @@ def _final_means(group: Group) -> tuple[np.ndarray, int]:
     for run in group.runs:
         if found := final_scores(run):
             means |= found
-            episodes.append(run.summary["final_evaluation"].get("episodes"))
+            episodes.append(run.summary[BLOCK].get("episodes"))
     known = [count for count in episodes if isinstance(count, int)]
     return np.array(list(means.values())), min(known, default=0)
