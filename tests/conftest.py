@@ -48,9 +48,9 @@ def caches(tmp_path_factory):
     os.environ["COCOA_CACHE"] = str(folder / "models")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def room_for_programs():
-    """Drop compiled programs before they fill the memory, or its maps are more than Linux allows (65,530)."""
+    """Drop programs of former modules before they fill the memory, or its maps, 65,530 at most on Linux."""
     pages = Path("/proc/self/statm")
     if pages.exists() and int(pages.read_text().split()[1]) * os.sysconf("SC_PAGESIZE") > 2e9:
         jax.clear_caches()
