@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from cocoa.studies.launchers import Launcher
 from cocoa.studies.plan import Job, PlannedRun, last_line, plan
 from cocoa.studies.states import data_changed
 from cocoa.studies.table import table
-from cocoa.studies.worker import INTERRUPTED, Task, listening
+from cocoa.studies.worker import INTERRUPTED, Stop, Task, listening
 
 
 def run(jobs: Sequence[Job], launcher: Launcher | None = None) -> int:
@@ -60,7 +59,7 @@ def _nothing_to_do(planned: PlannedRun, study: Path) -> str | None:
 
 
 def _launch(
-    left: Sequence[tuple[PlannedRun, Task]], launcher: Launcher | None, study: Path, stop: threading.Event
+    left: Sequence[tuple[PlannedRun, Task]], launcher: Launcher | None, study: Path, stop: Stop
 ) -> Iterator[str]:
     """Run the tasks; yield what became of each that has ended, after a line that says it."""
     if launcher is None:
@@ -78,7 +77,7 @@ def _launch(
             yield outcome
 
 
-def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: threading.Event) -> Iterator[str]:
+def _one_by_one(left: Sequence[tuple[PlannedRun, Task]], study: Path, stop: Stop) -> Iterator[str]:
     for number, (planned, task) in enumerate(left, start=1):
         if stop.is_set():
             return

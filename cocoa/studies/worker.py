@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -45,6 +46,32 @@ before its state is saved: the parent is submitit's, which answers the signal, a
 """
 
 
+class Stop:
+    """A request to stop. Signal handlers may make it at any moment, and any thread may look at it.
+
+    A `threading.Event` is not for that: if a signal comes while the thread holds the event's lock, in `wait`
+    or in the handler of another signal, then its handler waits for this lock forever.
+    """
+
+    def __init__(self) -> None:
+        self._requested = False
+
+    def set(self) -> None:
+        """Ask to stop."""
+        self._requested = True
+
+    def is_set(self) -> bool:
+        """Return whether to stop."""
+        return self._requested
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it is set, at most so long, and return whether it is."""
+        end = time.monotonic() + seconds
+        while not self._requested and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _POLL))
+        return self._requested
+
+
 @dataclass(frozen=True)
 class Task:
     """A run to start: calling it returns the run's exit status."""
@@ -59,7 +86,7 @@ class Task:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables besides those of its parent."""
 
-    def __call__(self, stop: threading.Event | None = None, watch: Callable[[], bool] | None = None) -> int:
+    def __call__(self, stop: Stop | None = None, watch: Callable[[], bool] | None = None) -> int:
         """Run it to its end and return its exit status, INTERRUPTED, or STOPPED.
 
         It is interrupted, and saves its state, when `stop` is set or, without one, on SIGINT or SIGTERM.
@@ -72,7 +99,7 @@ class Task:
             print(f"A run could not be started: {error}", file=sys.stderr, flush=True)
             return 1
 
-    def _run(self, stop: threading.Event | None, watch: Callable[[], bool]) -> int:
+    def _run(self, stop: Stop | None, watch: Callable[[], bool]) -> int:
         with ExitStack() as stack:
             stop = stop or stack.enter_context(listening())
             if stop.is_set():
@@ -124,7 +151,7 @@ def is_written(log: Path) -> bool:
     return False
 
 
-def _wait(child: subprocess.Popen[bytes], stop: threading.Event, watch: Callable[[], bool]) -> int:
+def _wait(child: subprocess.Popen[bytes], stop: Stop, watch: Callable[[], bool]) -> int:
     stopped = False
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -140,9 +167,9 @@ def _never() -> bool:
 
 
 @contextmanager
-def listening() -> Iterator[threading.Event]:
-    """Yield an event that SIGINT and SIGTERM set meanwhile, in place of what they do else."""
-    stop = threading.Event()
+def listening() -> Iterator[Stop]:
+    """Yield a `Stop` that SIGINT and SIGTERM set meanwhile, in place of what they do else."""
+    stop = Stop()
     # Outside of the main thread Python handles no signals.
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in numbers}

@@ -89,6 +89,31 @@ def test_a_run_ends_with_the_process_that_started_it(tmp_path: Path):
         time.sleep(0.05)
 
 
+SIGNALLED = """
+import signal, sys
+from cocoa.studies.worker import listening
+seen = set()
+def trace(frame, event, argument):
+    place = frame.f_code.co_filename, frame.f_lineno
+    if event == "line" and place not in seen:
+        seen.add(place)
+        signal.raise_signal(signal.SIGINT if len(seen) % 2 else signal.SIGTERM)
+    return trace
+with listening() as stop:
+    assert not stop.wait(0.01)
+    sys.settrace(trace)
+    assert stop.wait(0.01)
+    stop.set()
+    sys.settrace(None)
+assert len(seen) > 3
+"""
+
+
+def test_a_signal_may_come_at_any_moment():
+    """At each line of waiting for a request to stop, and of making it as another signal's handler does."""
+    subprocess.run([sys.executable, "-c", SIGNALLED], cwd=ROOT, check=True, timeout=60)
+
+
 def test_a_run_is_not_killed_by_the_signal_before_the_time_limit(tmp_path: Path):
     code = "import os, signal; os.kill(os.getpid(), signal.SIGUSR2)"
     assert Task((sys.executable, "-c", code), str(tmp_path))() == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -12,7 +11,7 @@ from cocoa.extras import require
 from cocoa.studies.launchers.joblib import Joblib
 from cocoa.studies.launchers.ray_cluster import Ray
 from cocoa.studies.launchers.submitit import Slurm, Submitit
-from cocoa.studies.worker import Task
+from cocoa.studies.worker import Stop, Task
 
 
 class Launcher(Protocol):
@@ -21,7 +20,7 @@ class Launcher(Protocol):
     waits: bool
     """Whether `run` goes on until all tasks have ended."""
 
-    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    def run(self, tasks: Sequence[Task], study: Path, stop: Stop) -> Iterator[tuple[int, int]]:
         """Yield the number of each task that has ended, from 0, and its exit status.
 
         When `stop` is set, no other task starts, and those that run are stopped and save their state.

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import queue
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cocoa.studies.launchers.machine import SharedMachine, places
-from cocoa.studies.worker import Task
+from cocoa.studies.worker import Stop, Task
 from cocoa.training.devices import cores
 
 
@@ -17,7 +16,7 @@ from cocoa.training.devices import cores
 class Joblib(SharedMachine):
     """Several runs at once on this machine, which share its cores and GPUs evenly."""
 
-    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    def run(self, tasks: Sequence[Task], study: Path, stop: Stop) -> Iterator[tuple[int, int]]:
         """Run the tasks by threads, each of which waits for the process of a run."""
         import joblib
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Any, ClassVar
 from cocoa.errors import RunError, shown
 from cocoa.studies import worker
 from cocoa.studies.launchers.machine import NO_PREALLOCATION, check_gpus, visible_gpus
-from cocoa.studies.worker import INTERRUPTED, Task
+from cocoa.studies.worker import INTERRUPTED, Stop, Task
 from cocoa.training.devices import cores
 
 _PASSED = ("COCOA_", "JAX_", "XLA_", "WANDB_", "MUJOCO_", "PYTHONPATH")
@@ -44,7 +43,7 @@ class Ray:
             raise ValueError(f"cpus={self.cpus} and retries={self.retries} must be at least 1 and 0")
         check_gpus(self.gpus or 0)
 
-    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    def run(self, tasks: Sequence[Task], study: Path, stop: Stop) -> Iterator[tuple[int, int]]:
         """Submit all tasks; Ray starts as many at once as the cluster has room for."""
         with self._cluster() as ray:
             work = ray.remote(Task.__call__).options(

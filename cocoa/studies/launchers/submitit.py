@@ -15,7 +15,7 @@ from typing import Any
 from cocoa.errors import ConfigError, RunError, shown
 from cocoa.studies import worker
 from cocoa.studies.launchers.machine import SharedMachine, places
-from cocoa.studies.worker import INTERRUPTED, Task
+from cocoa.studies.worker import INTERRUPTED, Stop, Task
 from cocoa.training.devices import cores
 
 _FOLDER = "submitit"
@@ -30,7 +30,7 @@ _TIMEOUTS = 1000
 class Submitit(SharedMachine):
     """Several runs at once on this machine, each in a job of submitit's, as Slurm would have it."""
 
-    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    def run(self, tasks: Sequence[Task], study: Path, stop: Stop) -> Iterator[tuple[int, int]]:
         """Submit a task whenever a place is free."""
         free = places(len(tasks), cores(), self.jobs, self.gpus)
         left = list(enumerate(tasks))[::-1]
@@ -82,7 +82,7 @@ class Slurm:
         if wrong := [option for option in self.options if not all(option.partition(":")[::2])]:
             raise ValueError(f"options=[{wrong[0]}] is not possible: write [name:value]")
 
-    def run(self, tasks: Sequence[Task], study: Path, stop: threading.Event) -> Iterator[tuple[int, int]]:
+    def run(self, tasks: Sequence[Task], study: Path, stop: Stop) -> Iterator[tuple[int, int]]:
         """Submit all tasks as one array."""
         with _submitit(study, "slurm") as executor:
             executor.update_parameters(**self.parameters(study))
@@ -131,9 +131,7 @@ def _submitit(study: Path, cluster: str) -> Iterator[Any]:
         cloudpickle.unregister_pickle_by_value(worker)
 
 
-def _ended(
-    running: dict[int, Any], stop: threading.Event, cancel: Callable[[Any], None]
-) -> Iterator[tuple[int, int]]:
+def _ended(running: dict[int, Any], stop: Stop, cancel: Callable[[Any], None]) -> Iterator[tuple[int, int]]:
     """Yield the number and status of jobs that have ended within a moment, which are then not in `running`.
 
     When `stop` is set, all are cancelled, and have ended when this returns.
