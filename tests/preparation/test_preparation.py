@@ -91,5 +91,5 @@ def test_observations_are_those_of_their_own_states(setting):
 def test_too_few_transitions_for_a_model_are_an_error_that_tells(setting):
     config, dataset, batch, _, *rest = setting
     nothing = dataclasses.replace(dataset, next_observed=np.zeros(60, bool))
-    with pytest.raises(DataError, match="forward model of arrays cannot be fitted: inputs have 0 rows"):
+    with pytest.raises(DataError, match="forward model of arrays cannot be fitted: a model needs at least 2"):
         ModelSet(config, nothing, batch, *rest, seed=0).forward  # noqa: B018
